@@ -1,0 +1,201 @@
+//! AEADs in place with reused contexts: AES-GCM (RFC 5116) and ChaCha20-Poly1305 (RFC 8439).
+//!
+//! After `new`, sealing and opening allocate nothing.
+
+use openssl::cipher::{Cipher, CipherRef};
+use openssl::cipher_ctx::CipherCtx;
+
+use crate::{BackendError, Unauthentic};
+
+/// Bytes of a nonce of every algorithm here.
+pub const NONCE_LEN: usize = 12;
+/// Bytes of an authentication tag of every algorithm here.
+pub const TAG_LEN: usize = 16;
+
+/// An AEAD algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AeadAlgorithm {
+    /// AES-128 in Galois/counter mode.
+    Aes128Gcm,
+    /// AES-256 in Galois/counter mode.
+    Aes256Gcm,
+    /// ChaCha20 with Poly1305.
+    ChaCha20Poly1305,
+}
+
+impl AeadAlgorithm {
+    /// Bytes of a key.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            AeadAlgorithm::Aes128Gcm => 16,
+            AeadAlgorithm::Aes256Gcm | AeadAlgorithm::ChaCha20Poly1305 => 32,
+        }
+    }
+
+    fn cipher(self) -> &'static CipherRef {
+        match self {
+            AeadAlgorithm::Aes128Gcm => Cipher::aes_128_gcm(),
+            AeadAlgorithm::Aes256Gcm => Cipher::aes_256_gcm(),
+            AeadAlgorithm::ChaCha20Poly1305 => Cipher::chacha20_poly1305(),
+        }
+    }
+}
+
+/// A key that encrypts and authenticates.
+pub struct SealingKey(CipherCtx);
+
+impl SealingKey {
+    /// A context for `key`.
+    ///
+    /// # Errors
+    /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
+    pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
+        check_key_len(algorithm, key)?;
+        let mut context = CipherCtx::new()?;
+        context.encrypt_init(Some(algorithm.cipher()), Some(key), None)?;
+        Ok(Self(context))
+    }
+
+    /// Encrypts `data` in place and answers with the tag. The caller never repeats a nonce under one key.
+    ///
+    /// # Panics
+    /// Never in practice: the backend cannot fail on in-memory data of packet size.
+    pub fn seal_in_place(&mut self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        let mut tag = [0; TAG_LEN];
+        seal(&mut self.0, nonce, aad, data, &mut tag).expect("an initialised AEAD context encrypts");
+        tag
+    }
+}
+
+impl std::fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealingKey")
+    }
+}
+
+/// A key that verifies and decrypts.
+pub struct OpeningKey(CipherCtx);
+
+impl OpeningKey {
+    /// A context for `key`.
+    ///
+    /// # Errors
+    /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
+    pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
+        check_key_len(algorithm, key)?;
+        let mut context = CipherCtx::new()?;
+        context.decrypt_init(Some(algorithm.cipher()), Some(key), None)?;
+        Ok(Self(context))
+    }
+
+    /// Decrypts `data` in place if `tag` proves it. On an error the content of `data` is unspecified.
+    ///
+    /// # Errors
+    /// [`Unauthentic`] when the tag does not fit, or is not [`TAG_LEN`] bytes.
+    pub fn open_in_place(
+        &mut self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8],
+    ) -> Result<(), Unauthentic> {
+        if tag.len() != TAG_LEN {
+            return Err(Unauthentic);
+        }
+        open(&mut self.0, nonce, aad, data, tag).map_err(|_| Unauthentic)
+    }
+}
+
+impl std::fmt::Debug for OpeningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpeningKey")
+    }
+}
+
+fn check_key_len(algorithm: AeadAlgorithm, key: &[u8]) -> Result<(), BackendError> {
+    if key.len() == algorithm.key_len() {
+        return Ok(());
+    }
+    Err(BackendError(format!("{algorithm:?} takes a key of {} bytes, not {}", algorithm.key_len(), key.len())))
+}
+
+fn seal(
+    context: &mut CipherCtx,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    data: &mut [u8],
+    tag: &mut [u8; TAG_LEN],
+) -> Result<(), openssl::error::ErrorStack> {
+    context.encrypt_init(None, None, Some(nonce))?;
+    context.cipher_update(aad, None)?;
+    let len = data.len();
+    context.cipher_update_inplace(data, len)?;
+    context.cipher_final(&mut [0; 16])?;
+    context.tag(tag)
+}
+
+fn open(
+    context: &mut CipherCtx,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    data: &mut [u8],
+    tag: &[u8],
+) -> Result<(), openssl::error::ErrorStack> {
+    context.decrypt_init(None, None, Some(nonce))?;
+    context.cipher_update(aad, None)?;
+    let len = data.len();
+    context.cipher_update_inplace(data, len)?;
+    context.set_tag(tag)?;
+    context.cipher_final(&mut [0; 16])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [AeadAlgorithm; 3] =
+        [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm, AeadAlgorithm::ChaCha20Poly1305];
+
+    #[test]
+    fn what_is_sealed_opens_and_what_is_changed_does_not() {
+        for algorithm in ALL {
+            let key = vec![3; algorithm.key_len()];
+            let mut sealing = SealingKey::new(algorithm, &key).unwrap();
+            let mut opening = OpeningKey::new(algorithm, &key).unwrap();
+            for len in [0, 1, 15, 16, 17, 1200] {
+                let plain: Vec<u8> = (0..len).map(|i| i as u8).collect();
+                let mut data = plain.clone();
+                let tag = sealing.seal_in_place(&[9; 12], b"aad", &mut data);
+                let sealed = data.clone();
+                assert_eq!(opening.open_in_place(&[9; 12], b"aad", &mut data, &tag), Ok(()), "{algorithm:?} {len}");
+                assert_eq!(data, plain);
+                let mut data = sealed.clone();
+                assert_eq!(opening.open_in_place(&[9; 12], b"ada", &mut data, &tag), Err(Unauthentic));
+                let mut data = sealed;
+                assert_eq!(opening.open_in_place(&[8; 12], b"aad", &mut data, &tag), Err(Unauthentic));
+                assert_eq!(opening.open_in_place(&[9; 12], b"aad", &mut [1, 2], &tag[..4]), Err(Unauthentic));
+            }
+        }
+    }
+
+    /// RFC 8439, section 2.8.2.
+    #[test]
+    fn chacha20_poly1305_vector() {
+        let key: Vec<u8> = (0x80..=0x9f).collect();
+        let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let aad = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let mut data = *b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+        let tag = SealingKey::new(AeadAlgorithm::ChaCha20Poly1305, &key).unwrap().seal_in_place(&nonce, &aad, &mut data);
+        assert_eq!(data[..4], [0xd3, 0x1a, 0x8d, 0x34]);
+        assert_eq!(tag[..4], [0x1a, 0xe1, 0x0b, 0x59]);
+    }
+
+    #[test]
+    fn a_key_of_the_wrong_length_is_named() {
+        let error = SealingKey::new(AeadAlgorithm::Aes128Gcm, &[0; 5]).unwrap_err();
+        assert!(error.to_string().contains("16 bytes, not 5"), "{error}");
+    }
+}

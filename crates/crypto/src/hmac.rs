@@ -1,0 +1,136 @@
+//! HMAC (RFC 2104) with a precomputed key, and the TLS 1.2 PRF (RFC 5246, section 5) built on it.
+//!
+//! The hash states after the inner and the outer pad are computed once per key and cloned per message, so a
+//! MAC costs no allocation and no key schedule.
+
+use crate::Unauthentic;
+use crate::hash::{Digest, HashAlgorithm, Hasher, digest};
+
+/// A key for one HMAC.
+#[derive(Clone)]
+pub struct HmacKey {
+    algorithm: HashAlgorithm,
+    inner: Hasher,
+    outer: Hasher,
+}
+
+impl HmacKey {
+    /// A key of any length (RFC 2104: longer than a block is hashed first).
+    #[must_use]
+    pub fn new(algorithm: HashAlgorithm, key: &[u8]) -> Self {
+        let mut block = [0; 128];
+        let block_len = algorithm.block_len();
+        if key.len() > block_len {
+            let hashed = digest(algorithm, key);
+            block[..hashed.len()].copy_from_slice(&hashed);
+        } else {
+            block[..key.len()].copy_from_slice(key);
+        }
+        let padded = |pad: u8| {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(&block.map(|byte| byte ^ pad)[..block_len]);
+            hasher
+        };
+        Self { algorithm, inner: padded(0x36), outer: padded(0x5c) }
+    }
+
+    /// The hash function of this key.
+    #[must_use]
+    pub fn algorithm(&self) -> HashAlgorithm {
+        self.algorithm
+    }
+
+    /// The MAC of the concatenation of `parts`.
+    #[must_use]
+    pub fn sign(&self, parts: &[&[u8]]) -> Digest {
+        let mut inner = self.inner.clone();
+        for part in parts {
+            inner.update(part);
+        }
+        let mut outer = self.outer.clone();
+        outer.update(&inner.finish());
+        outer.finish()
+    }
+
+    /// Compares `mac`, which may be truncated but not empty, with the MAC of `parts` in constant time.
+    ///
+    /// # Errors
+    /// [`Unauthentic`] when they differ, or when `mac` is empty or longer than the digest.
+    pub fn verify(&self, parts: &[&[u8]], mac: &[u8]) -> Result<(), Unauthentic> {
+        let expected = self.sign(parts);
+        match expected.get(..mac.len()) {
+            Some(expected) if !mac.is_empty() && openssl::memcmp::eq(expected, mac) => Ok(()),
+            _ => Err(Unauthentic),
+        }
+    }
+}
+
+impl std::fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HmacKey({:?})", self.algorithm)
+    }
+}
+
+/// Whether two byte strings are equal, in time that depends only on their lengths.
+#[must_use]
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && openssl::memcmp::eq(a, b)
+}
+
+/// The TLS 1.2 PRF: fills `out` from the secret, the label and the concatenated seed parts.
+pub fn tls12_prf(algorithm: HashAlgorithm, secret: &[u8], label: &[u8], seed: &[&[u8]], out: &mut [u8]) {
+    let key = HmacKey::new(algorithm, secret);
+    let mut parts: Vec<&[u8]> = vec![&[], label];
+    parts.extend_from_slice(seed);
+    // A(1) = HMAC(secret, label || seed); A(i) = HMAC(secret, A(i-1))
+    let mut a = key.sign(&parts);
+    for chunk in out.chunks_mut(algorithm.digest_len()) {
+        let mut with_a = parts.clone();
+        with_a[0] = &a;
+        chunk.copy_from_slice(&key.sign(&with_a)[..chunk.len()]);
+        a = key.sign(&[&a]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_2202_and_4231_test_case_2() {
+        let parts: [&[u8]; 2] = [b"what do ya want ", b"for nothing?"];
+        let sha1 = HmacKey::new(HashAlgorithm::Sha1, b"Jefe").sign(&parts);
+        assert_eq!(sha1[..4], [0xef, 0xfc, 0xdf, 0x6a]);
+        let sha256 = HmacKey::new(HashAlgorithm::Sha256, b"Jefe").sign(&parts);
+        assert_eq!(sha256[..4], [0x5b, 0xdc, 0xc1, 0x46]);
+        let sha384 = HmacKey::new(HashAlgorithm::Sha384, b"Jefe").sign(&parts);
+        assert_eq!(sha384[..4], [0xaf, 0x45, 0xd2, 0xe3]);
+    }
+
+    #[test]
+    fn rfc_4231_test_case_6_hashes_a_key_longer_than_a_block() {
+        let key = HmacKey::new(HashAlgorithm::Sha256, &[0xaa; 131]);
+        let mac = key.sign(&[b"Test Using Larger Than Block-Size Key - Hash Key First"]);
+        assert_eq!(mac[..4], [0x60, 0xe4, 0x31, 0x59]);
+    }
+
+    #[test]
+    fn truncated_macs_verify_and_empty_or_wrong_ones_do_not() {
+        let key = HmacKey::new(HashAlgorithm::Sha1, b"key");
+        let mac = key.sign(&[b"message"]);
+        assert_eq!(key.verify(&[b"message"], &mac[..10]), Ok(()));
+        assert_eq!(key.verify(&[b"message"], &[]), Err(Unauthentic));
+        assert_eq!(key.verify(&[b"massage"], &mac), Err(Unauthentic));
+        assert_eq!(key.verify(&[b"message"], &[0; 65]), Err(Unauthentic));
+    }
+
+    /// The widely used TLS 1.2 P_SHA256 vector (IETF TLS mailing list, April 2009).
+    #[test]
+    fn tls12_prf_sha256_vector() {
+        let secret = [0x9b, 0xbe, 0x43, 0x6b, 0xa9, 0x40, 0xf0, 0x17, 0xb1, 0x76, 0x52, 0x84, 0x9a, 0x71, 0xdb, 0x35];
+        let seed = [0xa0, 0xba, 0x9f, 0x93, 0x6c, 0xda, 0x31, 0x18, 0x27, 0xa6, 0xf7, 0x96, 0xff, 0xd5, 0x19, 0x8c];
+        let mut out = [0; 100];
+        tls12_prf(HashAlgorithm::Sha256, &secret, b"test label", &[&seed], &mut out);
+        assert_eq!(out[..8], [0xe3, 0xf2, 0x29, 0xba, 0x72, 0x7b, 0xe1, 0x7b]);
+    }
+}

@@ -1,0 +1,1 @@
+//! WebRTC for Rust: full peers over tokio.

@@ -1,0 +1,1 @@
+//! What RTP streams do over time, sans-IO.

@@ -1,0 +1,1 @@
+//! A WebRTC peer connection (RFC 9429), sans-IO.

@@ -1,0 +1,1 @@
+//! SCTP (RFC 9260) for data channels, sans-IO.

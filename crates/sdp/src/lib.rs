@@ -1,0 +1,1 @@
+//! SDP (RFC 8866) for WebRTC: text in, values out.

@@ -1,0 +1,1 @@
+//! The virtual network in which dunlin is tested.

@@ -1,0 +1,1 @@
+//! SRTP (RFC 3711, 7714): a pure transform.
