@@ -1,0 +1,166 @@
+//! What the owner of a connection did wrong, per command.
+
+use crate::data_channel::Message;
+use crate::description::SdpType;
+use crate::state::SignalingState;
+
+/// Why a data channel was not created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateChannelError {
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+    /// The label or the protocol is too long.
+    #[error("the {what} is {len} bytes of UTF-8, the limit is {limit}")]
+    NameTooLong {
+        /// `label` or `protocol`.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Both `max_packet_life_time` and `max_retransmits` are given.
+    #[error("max_packet_life_time and max_retransmits exclude each other")]
+    TwoLimits,
+    /// `negotiated` without an `id`.
+    #[error("a negotiated channel needs an id that both sides know")]
+    NegotiatedWithoutId,
+    /// The identifier is 65535.
+    #[error("id {id} is out of range: 0 to 65534 are usable")]
+    IdOutOfRange {
+        /// The identifier asked for.
+        id: u16,
+    },
+    /// Another channel has this identifier.
+    #[error("id {id} is used by another channel")]
+    IdInUse {
+        /// The identifier asked for.
+        id: u16,
+    },
+    /// `Config::max_channels` is reached.
+    #[error("there are {limit} channels already, which is the limit of this connection")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Why a message was not sent. The message comes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendMessageError {
+    /// The channel is not open (yet, or any more).
+    #[error("the channel is not open")]
+    NotOpen {
+        /// The message.
+        message: Message,
+    },
+    /// The message is larger than the peer said it takes.
+    #[error("the message is {size} bytes, the peer takes {limit} at most")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The peer's limit in bytes.
+        limit: usize,
+        /// The message.
+        message: Message,
+    },
+    /// The send buffer is full: wait for `BufferedAmountLow`.
+    #[error("the send buffer is full")]
+    Full {
+        /// The message.
+        message: Message,
+    },
+}
+
+impl SendMessageError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            SendMessageError::NotOpen { message }
+            | SendMessageError::TooLarge { message, .. }
+            | SendMessageError::Full { message } => message,
+        }
+    }
+}
+
+/// Why a description was refused. The connection keeps its former state.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptionError {
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+    /// The text is not SDP: which line and attribute, and why.
+    #[error(transparent)]
+    Sdp(#[from] dunlin_sdp::ParseError),
+    /// The text is SDP that JSEP (RFC 9429) refuses, or it came at the wrong moment.
+    #[error(transparent)]
+    Jsep(#[from] crate::jsep::JsepError),
+    /// There is nothing to create: no remote offer to answer.
+    #[error("cannot make the {kind} in state {state}")]
+    WrongState {
+        /// What was asked for.
+        kind: SdpType,
+        /// Where signalling stands.
+        state: SignalingState,
+    },
+    /// The description names no certificate, or none with a hash that is accepted.
+    #[error("the description has no usable a=fingerprint: {0}")]
+    Fingerprint(String),
+    /// The description's ICE credentials are not usable.
+    #[error("the description's ICE credentials are not usable: {0}")]
+    IceCredentials(String),
+}
+
+/// Why a remote candidate was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddCandidateError {
+    /// The connection is closed.
+    #[error("the connection is closed")]
+    Closed,
+    /// There is no remote description yet.
+    #[error("a candidate came before the remote description")]
+    NoRemoteDescription,
+    /// The text is not a candidate.
+    #[error("{candidate:?} is not a candidate: {reason}")]
+    Malformed {
+        /// The text.
+        candidate: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither the mid nor the index names a media section.
+    #[error("no media section has mid {mid:?} or index {index:?}")]
+    NoSuchSection {
+        /// The mid of the candidate.
+        mid: Option<String>,
+        /// The index of the candidate.
+        index: Option<u16>,
+    },
+}
+
+/// Why RTP was not sent, or a transceiver not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransceiverError {
+    /// There is no transceiver of this id.
+    #[error("there is no such transceiver")]
+    Unknown,
+    /// The transceiver is stopped.
+    #[error("the transceiver is stopped")]
+    Stopped,
+    /// Sending was not negotiated, or the transport is not up yet.
+    #[error("the transceiver may not send now: not negotiated, or not connected")]
+    NotSending,
+    /// The payload type was not negotiated.
+    #[error("payload type {0} was not negotiated")]
+    PayloadType(u8),
+    /// The queue of packets to send is full.
+    #[error("the queue of packets to send is full")]
+    Full,
+}

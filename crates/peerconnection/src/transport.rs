@@ -1,0 +1,346 @@
+//! The one transport of a BUNDLE: ICE below, DTLS on it, SRTP and SCTP keyed by DTLS, media beside them.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use dunlin_dtls::{Certificate, CloseReason, Connection, PeerIdentity, Role};
+use dunlin_ice::Agent;
+use dunlin_net::{Path, Transmit};
+use dunlin_rtp::Packet;
+use dunlin_sctp::Association;
+use log::{debug, info, warn};
+
+use crate::config::Config;
+use crate::demux::{Class, classify};
+use crate::state::DtlsState;
+
+/// The exporter label of RFC 5764, section 4.2.
+const SRTP_EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
+
+/// What DTLS needs to know from the descriptions before it can start.
+#[derive(Debug, Clone)]
+pub(crate) struct DtlsParameters {
+    /// Who opens the handshake.
+    pub(crate) role: Role,
+    /// Whose certificate is accepted.
+    pub(crate) peer: PeerIdentity,
+}
+
+/// What happened below.
+#[derive(Debug)]
+pub(crate) enum TransportEvent {
+    Ice(dunlin_ice::Event),
+    Dtls(DtlsState),
+    /// The keys are there; SCTP may start.
+    Secured,
+    DtlsClosed(CloseReason),
+    Media(dunlin_media::Event),
+}
+
+/// Datagrams that were dropped here, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TransportDrops {
+    /// Neither DTLS nor SRTP by the first byte (RFC 9443).
+    pub unknown_protocol: u64,
+    /// DTLS before the descriptions were known, beyond `Config::max_early_datagrams`.
+    pub early_dtls: u64,
+    /// SRTP or SRTCP before the handshake was done.
+    pub early_srtp: u64,
+    /// SRTP or SRTCP that did not authenticate, was replayed or malformed.
+    pub srtp_rejected: u64,
+}
+
+#[derive(Debug)]
+enum DtlsStage {
+    /// The descriptions or the path are missing; what the peer sent early is kept.
+    Waiting { early: VecDeque<BytesMut> },
+    Running(Box<Connection>),
+    Ended,
+}
+
+pub(crate) struct Transport {
+    pub(crate) ice: Agent,
+    pub(crate) sctp: Option<Association>,
+    pub(crate) media: dunlin_media::Session,
+    dtls: DtlsStage,
+    dtls_state: DtlsState,
+    parameters: Option<DtlsParameters>,
+    srtp: Option<dunlin_srtp::Session>,
+    pub(crate) drops: TransportDrops,
+    certificate: Certificate,
+    srtp_profiles: Vec<u16>,
+    max_datagram: usize,
+    max_early: usize,
+    seed: [u8; 32],
+}
+
+impl Transport {
+    pub(crate) fn new(
+        config: &Config,
+        certificate: Certificate,
+        ice: Agent,
+        media: dunlin_media::Session,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            ice,
+            sctp: None,
+            media,
+            dtls: DtlsStage::Waiting { early: VecDeque::new() },
+            dtls_state: DtlsState::New,
+            parameters: None,
+            srtp: None,
+            drops: TransportDrops::default(),
+            certificate,
+            srtp_profiles: config.srtp_profiles.clone(),
+            max_datagram: config.max_datagram,
+            max_early: config.max_early_datagrams,
+            seed,
+        }
+    }
+
+    pub(crate) fn dtls_state(&self) -> DtlsState {
+        self.dtls_state
+    }
+
+    pub(crate) fn dtls(&self) -> Option<&Connection> {
+        match &self.dtls {
+            DtlsStage::Running(dtls) => Some(dtls),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_secured(&self) -> bool {
+        self.dtls_state == DtlsState::Connected
+    }
+
+    /// The SRTP profile in use, once keys are agreed.
+    pub(crate) fn srtp_profile(&self) -> Option<dunlin_srtp::Profile> {
+        self.srtp.as_ref().map(dunlin_srtp::Session::profile)
+    }
+
+    /// The descriptions say who opens the handshake and whose certificate is right.
+    pub(crate) fn set_dtls_parameters(&mut self, parameters: DtlsParameters) {
+        if self.parameters.is_none() {
+            self.parameters = Some(parameters);
+        }
+    }
+
+    /// Bytes of SCTP that fit one datagram.
+    pub(crate) fn sctp_datagram(&self) -> usize {
+        let dtls = self.dtls().map_or(0, Connection::overhead);
+        self.max_datagram.saturating_sub(self.ice.overhead() + dtls)
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        let Some(mut data) = self.ice.handle_datagram(now, path, data) else { return };
+        match classify(&data) {
+            Class::Dtls => self.handle_dtls(now, data),
+            Class::Rtp => {
+                let Some(srtp) = &mut self.srtp else {
+                    self.drops.early_srtp += 1;
+                    return;
+                };
+                match srtp.unprotect_rtp(&mut data) {
+                    Ok(header) => self.media.handle_rtp(now, Packet::new(header, data.freeze())),
+                    Err(reject) => {
+                        debug!("dropped an SRTP packet: {reject}");
+                        self.drops.srtp_rejected += 1;
+                    }
+                }
+            }
+            Class::Rtcp => {
+                let Some(srtp) = &mut self.srtp else {
+                    self.drops.early_srtp += 1;
+                    return;
+                };
+                match srtp.unprotect_rtcp(&mut data) {
+                    Ok(()) => self.media.handle_rtcp(now, &data),
+                    Err(reject) => {
+                        debug!("dropped an SRTCP packet: {reject}");
+                        self.drops.srtp_rejected += 1;
+                    }
+                }
+            }
+            Class::Unknown => {
+                debug!("dropped a datagram of {} bytes: neither DTLS nor SRTP", data.len());
+                self.drops.unknown_protocol += 1;
+            }
+        }
+    }
+
+    fn handle_dtls(&mut self, now: Instant, data: BytesMut) {
+        match &mut self.dtls {
+            DtlsStage::Running(dtls) => dtls.handle_datagram(now, data),
+            DtlsStage::Waiting { early } if early.len() < self.max_early => early.push_back(data),
+            DtlsStage::Waiting { .. } => self.drops.early_dtls += 1,
+            DtlsStage::Ended => {}
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        if let DtlsStage::Running(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now);
+        }
+        if let Some(sctp) = &mut self.sctp {
+            sctp.handle_timeout(now);
+        }
+        self.media.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let ice = self.ice.poll_timeout();
+        // Without a path nothing above ICE can act: its due output would only spin the driver.
+        if self.ice.selected_path().is_none() {
+            return ice;
+        }
+        let dtls = self.dtls().and_then(Connection::poll_timeout);
+        let sctp = self.sctp.as_ref().and_then(Association::poll_timeout);
+        let media = if self.srtp.is_some() { self.media.poll_timeout() } else { None };
+        [ice, dtls, sctp, media].into_iter().flatten().min()
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.ice.poll_transmit(now, out) {
+            return Some(transmit);
+        }
+        let DtlsStage::Running(dtls) = &mut self.dtls else { return None };
+        if let Some(transmit) = self.ice.send(out, |out| dtls.poll_transmit(now, out)) {
+            return Some(transmit);
+        }
+        if let Some(srtp) = &mut self.srtp {
+            let media = &mut self.media;
+            let sent = self.ice.send(out, |out| {
+                let start = out.len();
+                media.poll_rtcp(now, out) && protected(out, start, |out| srtp.protect_rtcp(out, start).is_ok())
+            });
+            if sent.is_some() {
+                return sent;
+            }
+            let sent = self.ice.send(out, |out| {
+                let start = out.len();
+                media.poll_rtp(now, out) && protected(out, start, |out| srtp.protect_rtp(out, start).is_ok())
+            });
+            if sent.is_some() {
+                return sent;
+            }
+        }
+        let sctp = self.sctp.as_mut()?;
+        self.ice.send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))
+    }
+
+    /// Moves what the layers have for each other, and collects what the connection must know.
+    pub(crate) fn pump(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
+        while let Some(event) = self.ice.poll_event() {
+            events.push_back(TransportEvent::Ice(event));
+        }
+        self.start_dtls(now, events);
+        self.pump_dtls(now, events);
+        while let Some(event) = self.media.poll_event() {
+            events.push_back(TransportEvent::Media(event));
+        }
+    }
+
+    fn start_dtls(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
+        let (DtlsStage::Waiting { early }, Some(parameters)) = (&mut self.dtls, &self.parameters) else { return };
+        if self.ice.selected_path().is_none() {
+            return;
+        }
+        let early = std::mem::take(early);
+        let mut config = dunlin_dtls::Config::new(parameters.role, self.certificate.clone(), parameters.peer.clone());
+        config.srtp_profiles = self.srtp_profiles.clone();
+        config.max_datagram = self.max_datagram - self.ice.overhead();
+        info!("DTLS begins as {:?}", parameters.role);
+        let mut dtls = Box::new(Connection::new(config, self.seed, now));
+        for datagram in early {
+            dtls.handle_datagram(now, datagram);
+        }
+        self.dtls = DtlsStage::Running(dtls);
+        self.set_dtls_state(DtlsState::Connecting, events);
+    }
+
+    fn set_dtls_state(&mut self, state: DtlsState, events: &mut VecDeque<TransportEvent>) {
+        if self.dtls_state != state {
+            self.dtls_state = state;
+            events.push_back(TransportEvent::Dtls(state));
+        }
+    }
+
+    fn pump_dtls(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
+        loop {
+            let DtlsStage::Running(dtls) = &mut self.dtls else { return };
+            let Some(event) = dtls.poll_event() else { return };
+            match event {
+                dunlin_dtls::Event::Connected => {
+                    self.start_srtp();
+                    self.set_dtls_state(DtlsState::Connected, events);
+                    events.push_back(TransportEvent::Secured);
+                }
+                dunlin_dtls::Event::Data(data) => self.handle_sctp(now, data),
+                dunlin_dtls::Event::Closed(reason) => {
+                    let graceful = matches!(reason, CloseReason::ClosedByPeer | CloseReason::Local);
+                    self.set_dtls_state(if graceful { DtlsState::Closed } else { DtlsState::Failed }, events);
+                    events.push_back(TransportEvent::DtlsClosed(reason));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_sctp(&mut self, now: Instant, data: Bytes) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.handle_datagram(now, data);
+        }
+    }
+
+    /// Keys SRTP with what DTLS exports (RFC 5764, section 4.2).
+    fn start_srtp(&mut self) {
+        let DtlsStage::Running(dtls) = &self.dtls else { return };
+        let Some(profile) = dtls.srtp_profile() else { return };
+        let Ok(profile) = dunlin_srtp::Profile::try_from(profile) else { return };
+        let mut keys = vec![0; profile.keying_material_len()];
+        if let Err(error) = dtls.export(SRTP_EXPORTER_LABEL, None, &mut keys) {
+            warn!("SRTP keys cannot be exported: {error}");
+            return;
+        }
+        let role = match self.parameters.as_ref().map(|parameters| parameters.role) {
+            Some(Role::Server) => dunlin_srtp::Role::Server,
+            _ => dunlin_srtp::Role::Client,
+        };
+        match dunlin_srtp::Session::new(profile, &keys, role) {
+            Ok(session) => self.srtp = Some(session),
+            Err(error) => warn!("SRTP cannot start: {error}"),
+        }
+    }
+
+    /// Says goodbye on every layer; `poll_transmit` has the last datagrams.
+    pub(crate) fn close(&mut self, now: Instant) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.abort(now, "closed");
+        }
+        self.media.close(now);
+        if let DtlsStage::Running(dtls) = &mut self.dtls {
+            dtls.close(now);
+        }
+    }
+
+    /// Nothing is sent or waited for any more.
+    pub(crate) fn end(&mut self) {
+        self.dtls = DtlsStage::Ended;
+        self.sctp = None;
+        self.srtp = None;
+        self.ice.close();
+    }
+}
+
+/// Keeps what `protect` made, or takes back what was written when it could not.
+fn protected(out: &mut Vec<u8>, start: usize, protect: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+    let done = protect(out);
+    if !done {
+        warn!("a packet was not sent: its SRTP key is used up");
+        out.truncate(start);
+    }
+    done
+}
