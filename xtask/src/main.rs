@@ -1,3 +1,58 @@
-//! The project tools.
+//! The project's tools: `cargo xtask check | test | interop | sim | bench | fuzz | tidy`.
+//!
+//! Thin on purpose: every subcommand prints the commands it runs, so that anyone can run them by hand.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-fn main() {}
+mod check;
+mod fuzz;
+mod programs;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  check                 format, clippy, tidy, documentation, unit and simulation tests (what to run before a commit)
+  test                  everything, from nothing: installs what is missing, check, simulator, interop, page
+  tidy                  dependency edges, file and function caps, contract names, module docs, words
+  interop [PEER...] [--case NAME] [--repeat N] [--json]
+                        real peers by cases; peers: chromium, libwebrtc (default: both)
+  sim [--seeds N] [...] the simulator, release build; arguments are passed on
+  bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
+  fuzz [TARGET...] [--seconds N]
+                        each fuzz target (default: all) for N seconds (default: 60)
+  setup                 installs the interop peers and nothing else";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let result = match command {
+        "check" => check::check(),
+        "test" => test::test(),
+        "tidy" => tidy::tidy(),
+        "interop" => setup::peers(setup::wanted(rest)).and_then(|()| programs::interop(rest)),
+        "sim" => programs::sim(rest),
+        "bench" => programs::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
+        "setup" => setup::peers(setup::Peers::ALL),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no command `{other}`\n\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("\nxtask {command}: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

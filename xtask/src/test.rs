@@ -1,0 +1,89 @@
+//! `xtask test`: everything, from nothing, with a count of what ran in the last lines.
+
+use crate::run::{Steps, command, in_ci, output, run};
+use crate::{check, programs, setup};
+use serde_json::Value;
+
+/// Seeds the simulator runs here; `xtask sim --seeds 1000` runs more.
+const SEEDS: usize = 200;
+
+/// Runs the suite.
+pub(crate) fn test() -> Result<(), String> {
+    let mut steps = Steps::new();
+    let result = suite(&mut steps);
+    steps.summary();
+    let lines = result?;
+    println!("\nxtask test: everything passed");
+    for line in lines {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    let peers = steps.step("peers", || setup::peers(setup::Peers::ALL));
+    if let Err(reason) = &peers
+        && in_ci()
+    {
+        return Err(format!(
+            "{reason}\n(CI is set: a missing peer is a failure, never a skip)"
+        ));
+    }
+    let tests = check::steps_of_check(steps)?;
+    lines.push(format!("{} tests, {} documentation tests", tests.unit, tests.doc));
+    let arguments = ["--seeds".to_owned(), SEEDS.to_string()];
+    steps.step("simulator", || programs::sim(&arguments))?;
+    lines.push(format!("simulator: {SEEDS} seeds"));
+    if let Err(reason) = peers {
+        return Err(format!(
+            "all that needs no peer passed, but the interop cases did not run.\n{reason}"
+        ));
+    }
+    let report = steps.step("interop", || {
+        let arguments = ["--json".to_owned()];
+        let report = output(&mut programs::interop_command(&arguments)?)?;
+        serde_json::from_str::<Value>(&report)
+            .map_err(|error| format!("the interop report is not JSON: {error}"))
+    })?;
+    lines.extend(interop_lines(&report));
+    steps.step("page", || {
+        run(&mut command(
+            "cargo",
+            &["build", "--release", "--package", "dunlin-cli"],
+        ))?;
+        run(&mut programs::interop_command(&["--page".to_owned()])?)
+    })?;
+    lines.push("page: the program's page passed in Chromium".to_owned());
+    Ok(lines)
+}
+
+/// One line for each peer of the interop report.
+fn interop_lines(report: &Value) -> Vec<String> {
+    let peers = report["peers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |peer: &Value| {
+        format!(
+            "interop {}: {} cases passed, {} failed, {} not in this peer",
+            peer["peer"].as_str().unwrap_or("?"),
+            peer["passed"],
+            peer["failed"],
+            peer["absent"]
+        )
+    };
+    peers.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_say_how_many_cases_ran() {
+        let report =
+            serde_json::json!({"peers": [{"peer": "chromium", "passed": 50, "failed": 0, "absent": 2}]});
+        assert_eq!(
+            interop_lines(&report),
+            ["interop chromium: 50 cases passed, 0 failed, 2 not in this peer"]
+        );
+    }
+}
