@@ -1,7 +1,314 @@
-//! client
-#![allow(missing_docs)]
-pub struct Client;
-pub struct Config;
-pub enum Event {}
-pub enum Failure {}
-pub struct Stats;
+//! A client of one STUN server: learns how a socket's address looks from outside (RFC 8489, sections 2, 6 and 12),
+//! and keeps the NAT's binding alive by asking again. No credentials: public servers want none.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_net::{Path, Transmit, Transport};
+use log::{debug, info, trace};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::attribute;
+use crate::message::{Class, Message, Method, TransactionId};
+use crate::transaction::{Retransmission, Step};
+use crate::writer::Writer;
+
+/// What a [`Client`] is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// From our socket to the server, and over what.
+    pub path: Path,
+    /// Milliseconds matter: the first retransmission interval. Default 500 ms, the least that RFC 8489, section 6.2.1
+    /// allows over the Internet.
+    pub initial_rto: Duration,
+    /// Rc: requests sent before giving up. Default 7 (RFC 8489, section 6.2.1).
+    pub max_requests: u32,
+    /// Rm: RTOs to wait after the last request. Default 16 (RFC 8489, section 6.2.1).
+    pub final_wait_factor: u32,
+    /// Asks again this long after each answer, which keeps a NAT's binding and notices a new address. Default 15 s
+    /// (RFC 8445, section 11: "Tr SHOULD be configurable and SHOULD have a default of 15 seconds"). `None`: ask once.
+    pub refresh: Option<Duration>,
+}
+
+impl Config {
+    /// The defaults for a server at the far end of `path`.
+    #[must_use]
+    pub fn new(path: Path) -> Self {
+        Self {
+            path,
+            initial_rto: Retransmission::MIN_RTO,
+            max_requests: Retransmission::MAX_REQUESTS,
+            final_wait_factor: Retransmission::FINAL_WAIT_FACTOR,
+            refresh: Some(Duration::from_secs(15)),
+        }
+    }
+}
+
+/// What a [`Client`] has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The socket's address as the server sees it: the first time, and whenever it changes.
+    MappedAddress(SocketAddr),
+    /// There is no answer to be had. The client has ended.
+    Failed(Failure),
+}
+
+/// Why a [`Client`] ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// All requests stayed without an answer: no such server, or UDP is blocked.
+    #[error("the STUN server did not answer any of {0} requests; is UDP blocked, or the address wrong?")]
+    Timeout(u32),
+    /// The server refused.
+    #[error("the STUN server refused with error {0}")]
+    Refused(u16),
+    /// The answer had no address, or attributes that must be understood and are not.
+    #[error("the STUN server's answer was not understood")]
+    NotUnderstood,
+}
+
+/// What a [`Client`] has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests sent, retransmissions included.
+    pub requests_sent: u64,
+    /// Responses that ended a transaction.
+    pub responses_received: u64,
+    /// Dropped: it came on another path.
+    pub dropped_other_path: u64,
+    /// Dropped: not a STUN message, or its fingerprint is wrong.
+    pub dropped_malformed: u64,
+    /// Dropped: not the response to the request under way.
+    pub dropped_unexpected: u64,
+    /// The last round-trip time that was measured.
+    pub round_trip: Option<Duration>,
+}
+
+/// A Binding client for one server, sans-IO.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    rng: StdRng,
+    /// The latest time seen: a `now` in the past counts as this.
+    now: Instant,
+    state: State,
+    mapped: Option<SocketAddr>,
+    /// The events that wait to be polled; a newer address replaces an older one.
+    news: Option<SocketAddr>,
+    failure: Option<Failure>,
+    stats: Stats,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A request is under way.
+    Asking {
+        id: TransactionId,
+        retransmission: Retransmission,
+        send: bool,
+    },
+    /// Answered; asks again at this time, if any.
+    Resting { until: Option<Instant> },
+    /// Nothing more will happen.
+    Closed,
+}
+
+impl Client {
+    /// A client that asks at once.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let mut client = Self {
+            config,
+            rng: StdRng::from_seed(seed),
+            now,
+            state: State::Closed,
+            mapped: None,
+            news: None,
+            failure: None,
+            stats: Stats::default(),
+        };
+        client.ask();
+        client
+    }
+
+    /// Takes a datagram that the socket received.
+    // By value, as in every crate that keeps the contract: the layers above slice it further.
+    #[expect(clippy::needless_pass_by_value, reason = "the contract's signature")]
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        self.now = self.now.max(now);
+        if path != self.config.path {
+            self.stats.dropped_other_path += 1;
+            debug!(
+                "stun: dropped a datagram from {path}: the server is {}",
+                self.config.path
+            );
+            return;
+        }
+        match Message::parse(&data) {
+            Ok(message) if message.verify_fingerprint() != Some(false) => self.handle_message(&message),
+            other => {
+                self.stats.dropped_malformed += 1;
+                debug!("stun: dropped {} bytes from {path}: {other:?}", data.len());
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        match &mut self.state {
+            State::Asking {
+                retransmission, send, ..
+            } => match retransmission.on_timeout(self.now) {
+                Step::Nothing => {}
+                Step::Send => *send = true,
+                Step::Fail => {
+                    let sent = retransmission.sent();
+                    self.fail(Failure::Timeout(sent));
+                }
+            },
+            State::Resting { until: Some(until) } if *until <= self.now => self.ask(),
+            State::Resting { .. } | State::Closed => {}
+        }
+    }
+
+    /// Appends the request to `out` when it is due.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.now = self.now.max(now);
+        let State::Asking { id, send, .. } = &mut self.state else {
+            return None;
+        };
+        if !std::mem::take(send) {
+            return None;
+        }
+        self.stats.requests_sent += 1;
+        let len = Writer::new(out, Class::Request, Method::BINDING, *id)
+            .fingerprint()
+            .finish();
+        trace!(
+            "stun: Binding request {id:?}, {len} bytes, to {}",
+            self.config.path
+        );
+        Some(Transmit::new(self.config.path))
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let news = self.news.take().map(Event::MappedAddress);
+        news.or_else(|| self.failure.take().map(Event::Failed))
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Asking { send: true, .. } => Some(self.now),
+            State::Asking { retransmission, .. } => retransmission.poll_timeout(),
+            State::Resting { until } => *until,
+            State::Closed => None,
+        }
+    }
+
+    /// The address that the server last saw.
+    #[must_use]
+    pub fn mapped_address(&self) -> Option<SocketAddr> {
+        self.mapped
+    }
+
+    /// Whether the client has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Ends the client without an event.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
+    fn ask(&mut self) {
+        let retransmission = match self.config.path.transport {
+            Transport::Tcp | Transport::Tls => Retransmission::reliable(self.now),
+            _ => Retransmission::with_limits(
+                self.now,
+                self.config.initial_rto.max(Duration::from_millis(1)),
+                self.config.max_requests,
+                self.config.final_wait_factor.max(1),
+            ),
+        };
+        self.state = State::Asking {
+            id: TransactionId::random(&mut self.rng),
+            retransmission,
+            send: true,
+        };
+    }
+
+    fn handle_message(&mut self, message: &Message<'_>) {
+        let State::Asking {
+            id, retransmission, ..
+        } = &self.state
+        else {
+            self.stats.dropped_unexpected += 1;
+            return;
+        };
+        let response = matches!(message.class(), Class::Success | Class::Error);
+        if !response || message.method() != Method::BINDING || message.transaction_id() != *id {
+            self.stats.dropped_unexpected += 1;
+            debug!("stun: dropped {message:?}: not the response awaited");
+            return;
+        }
+        self.stats.responses_received += 1;
+        self.stats.round_trip = retransmission.round_trip(self.now).or(self.stats.round_trip);
+        if message.class() == Class::Error {
+            // RFC 8489, section 14.8 forbids to follow a 300 whose integrity is not validated: it is a refusal too.
+            let code = message.error_code().map_or(0, |error| error.code);
+            return self.fail(Failure::Refused(code));
+        }
+        // RFC 8489, section 6.3.3: "If the success response contains unknown comprehension-required attributes, the
+        // response is discarded and the transaction is considered to have failed."
+        const KNOWN: [u16; 2] = [attribute::MAPPED_ADDRESS, attribute::XOR_MAPPED_ADDRESS];
+        if message.unknown_required(&KNOWN).next().is_some() {
+            return self.fail(Failure::NotUnderstood);
+        }
+        match message.xor_mapped_address().or_else(|| message.mapped_address()) {
+            Some(address) => self.learn(address),
+            None => self.fail(Failure::NotUnderstood),
+        }
+    }
+
+    fn learn(&mut self, address: SocketAddr) {
+        self.state = State::Resting {
+            until: self
+                .config
+                .refresh
+                .map(|refresh| self.now + refresh.max(Duration::from_millis(1))),
+        };
+        if self.mapped.replace(address) != Some(address) {
+            info!(
+                "stun: {} is {address} to {}",
+                self.config.path.local, self.config.path.remote
+            );
+            self.news = Some(address);
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        info!("stun: {}: {failure}", self.config.path.remote);
+        self.state = State::Closed;
+        self.failure = Some(failure);
+    }
+}

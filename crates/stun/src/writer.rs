@@ -20,7 +20,6 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Starts a message at the end of `out`.
-    #[must_use]
     pub fn new(out: &'a mut Vec<u8>, class: Class, method: Method, id: TransactionId) -> Self {
         let start = out.len();
         out.extend_from_slice(&message_type(class, method).to_be_bytes());
@@ -31,13 +30,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts the success response to `request`.
-    #[must_use]
     pub fn success(out: &'a mut Vec<u8>, request: &Message<'_>) -> Self {
         Self::new(out, Class::Success, request.method(), request.transaction_id())
     }
 
     /// Starts the error response to `request` and writes its ERROR-CODE.
-    #[must_use]
     pub fn error(out: &'a mut Vec<u8>, request: &Message<'_>, code: u16, reason: &str) -> Self {
         let mut writer = Self::new(out, Class::Error, request.method(), request.transaction_id());
         writer.error_code(code, reason);
