@@ -1,1 +1,18 @@
-//! TURN (RFC 8656), sans-IO.
+#![doc = include_str!("../README.md")]
+
+pub mod attribute;
+mod auth;
+mod channel_data;
+pub mod code;
+mod stream;
+
+pub use auth::{Authenticator, ChallengeError, Credentials};
+pub use channel_data::{ChannelData, ChannelNumber, HEADER_LEN};
+pub use stream::{Frame, next_frame};
+
+/// How long an allocation lives when nobody says otherwise (RFC 8656, section 3.2).
+pub const DEFAULT_LIFETIME: std::time::Duration = std::time::Duration::from_secs(600);
+/// How long a permission lives (RFC 8656, section 9): "The Permission Lifetime MUST be 300 seconds".
+pub const PERMISSION_LIFETIME: std::time::Duration = std::time::Duration::from_secs(300);
+/// How long a channel binding lives (RFC 8656, section 12).
+pub const CHANNEL_LIFETIME: std::time::Duration = std::time::Duration::from_secs(600);

@@ -1,0 +1,161 @@
+//! Long-term credentials from the client's side (RFC 8489, sections 9.2.3 to 9.2.5; RFC 8656, section 5): from a
+//! server's challenge to requests that it accepts.
+
+use dunlin_crypto::BackendError;
+use dunlin_stun::attribute::PASSWORD_ALGORITHMS;
+use dunlin_stun::{
+    IntegrityError, IntegrityKey, Message, PasswordAlgorithm, Writer, code, nonce_features, userhash,
+};
+
+/// RFC 8489, sections 14.9 and 14.10: "as long as 763 bytes when decoding them".
+const MAX_TEXT_LEN: usize = 763;
+
+/// Who the user is. Text that is not ASCII has been through the OpaqueString profile (RFC 8265) before.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub username: String,
+    /// The user's password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?})", self.username)
+    }
+}
+
+/// Why a challenge cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// The message is no error response with 401 or 438.
+    #[error("the response is not a challenge")]
+    NotAChallenge,
+    /// REALM or NONCE is missing, too long, or the realm is not UTF-8.
+    #[error("the challenge has no usable REALM and NONCE")]
+    Incomplete,
+    /// The nonce promises password algorithms and none are there: somebody on the path took them out.
+    #[error("the server's password algorithms were removed on the way: somebody may be tampering")]
+    BidDown,
+    /// The server knows no algorithm that we know.
+    #[error("the server knows neither MD5 nor SHA-256 password hashing")]
+    NoCommonAlgorithm,
+    /// The crypto backend has no MD5.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What a client knows after a challenge: everything that its requests need to be accepted.
+#[derive(Debug, Clone)]
+pub struct Authenticator {
+    user: User,
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
+    /// The PASSWORD-ALGORITHMS value to echo, and our choice from it.
+    algorithm: Option<(Vec<u8>, PasswordAlgorithm)>,
+    key: IntegrityKey,
+}
+
+#[derive(Debug, Clone)]
+enum User {
+    Name(Vec<u8>),
+    Hash([u8; 32]),
+}
+
+impl Authenticator {
+    /// Reads a 401 or a 438.
+    ///
+    /// # Errors
+    /// When the challenge must not be answered, or cannot be.
+    pub fn answer(credentials: &Credentials, challenge: &Message<'_>) -> Result<Self, ChallengeError> {
+        let error = challenge.error_code().map(|error| error.code);
+        if !matches!(error, Some(code::UNAUTHENTICATED | code::STALE_NONCE)) {
+            return Err(ChallengeError::NotAChallenge);
+        }
+        let text = |value: Option<&[u8]>| {
+            value
+                .filter(|value| value.len() <= MAX_TEXT_LEN)
+                .map(<[u8]>::to_vec)
+                .ok_or(ChallengeError::Incomplete)
+        };
+        let (realm, nonce) = (text(challenge.realm())?, text(challenge.nonce())?);
+        let realm_text = std::str::from_utf8(&realm).map_err(|_| ChallengeError::Incomplete)?;
+        let features = nonce_features(&nonce).unwrap_or_default();
+        let Credentials { username, password } = credentials;
+
+        let algorithm = match challenge.password_algorithms() {
+            // RFC 8489, section 9.2.5: "If so and the "nonce cookie" has the STUN Security Feature "Password
+            // algorithms" bit set to 1 but no PASSWORD-ALGORITHMS attribute is present, then the client MUST NOT
+            // retry the request with a new transaction."
+            None if features.password_algorithms => return Err(ChallengeError::BidDown),
+            None => None,
+            // "[...] the request MUST contain a PASSWORD-ALGORITHM attribute with the first algorithm supported on
+            // the list."
+            Some(mut offered) => {
+                let known = [PasswordAlgorithm::MD5, PasswordAlgorithm::SHA256];
+                let chosen = offered.find(|(algorithm, _)| known.contains(algorithm));
+                let (chosen, _) = chosen.ok_or(ChallengeError::NoCommonAlgorithm)?;
+                let echo = challenge
+                    .attribute(PASSWORD_ALGORITHMS)
+                    .unwrap_or_default()
+                    .to_vec();
+                Some((echo, chosen))
+            }
+        };
+        let key = match algorithm {
+            Some((_, PasswordAlgorithm::SHA256)) => {
+                IntegrityKey::long_term_sha256(username, realm_text, password)
+            }
+            _ => IntegrityKey::long_term_md5(username, realm_text, password)?,
+        };
+        // "If the "nonce cookie" is present and has the STUN Security Feature "Username anonymity" bit set to 1,
+        // then the USERHASH attribute MUST be used; else, the USERNAME attribute MUST be used."
+        let user = if features.username_anonymity {
+            User::Hash(userhash(username, realm_text))
+        } else {
+            User::Name(username.as_bytes().to_vec())
+        };
+        Ok(Self {
+            user,
+            realm,
+            nonce,
+            algorithm,
+            key,
+        })
+    }
+
+    /// Appends who we are and the message integrity to a request that has all its other attributes.
+    pub fn authenticate(&self, request: &mut Writer<'_>) {
+        match &self.user {
+            User::Name(name) => request.username(name),
+            User::Hash(hash) => request.userhash(hash),
+        };
+        request.realm(&self.realm).nonce(&self.nonce);
+        match &self.algorithm {
+            // RFC 8489, section 9.2.5: "If the response contains a PASSWORD-ALGORITHMS attribute, all the subsequent
+            // requests MUST be authenticated using MESSAGE-INTEGRITY-SHA256 only."
+            Some((echo, chosen)) => {
+                request
+                    .attribute(PASSWORD_ALGORITHMS, echo)
+                    .password_algorithm(*chosen)
+                    .integrity_sha256(&self.key);
+            }
+            None => {
+                request.integrity(&self.key);
+            }
+        }
+    }
+
+    /// Checks a response to a request of ours. One that does not pass is to be treated as never received.
+    ///
+    /// # Errors
+    /// When its integrity is missing or wrong.
+    pub fn verify(&self, response: &Message<'_>) -> Result<(), IntegrityError> {
+        // Where SHA-256 was agreed, a response that only has the weaker attribute is a bid-down.
+        if self.algorithm.is_some() && !response.has_integrity_sha256() {
+            return Err(IntegrityError::Missing);
+        }
+        response.verify_integrity(&self.key)
+    }
+}
