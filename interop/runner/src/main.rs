@@ -1,3 +1,100 @@
-//! The project tools.
+//! Real peers by cases: `interop/README.md` describes the protocol, the peers and this program.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    missing_docs,
+    unreachable_pub
+)]
 
-fn main() {}
+mod cases;
+mod judge;
+mod negotiate;
+mod pair;
+mod pattern;
+mod peers;
+mod report;
+mod schedule;
+mod session;
+
+use clap::Parser;
+use peers::{Kind, Peers};
+use std::process::ExitCode;
+
+/// Real peers by cases.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The peers to run against.
+    #[arg(value_name = "PEER", default_values = ["chromium", "libwebrtc"])]
+    peers: Vec<Kind>,
+    /// Only the cases whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
+    /// Runs everything this many times.
+    #[arg(long, default_value_t = 1)]
+    repeat: usize,
+    /// Prints a report for machines on standard output; the table goes to standard error.
+    #[arg(long)]
+    json: bool,
+    /// Puts this peer in our place: the referee for a case that fails.
+    #[arg(long, value_name = "PEER", default_value = "dunlin")]
+    against: Kind,
+    /// How many units of load run at once; a video case is two units.
+    #[arg(long, default_value_t = 4)]
+    load: usize,
+    /// Prints every command, reply and event.
+    #[arg(long)]
+    trace: bool,
+    /// Lists the cases.
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for case in cases::ALL {
+            println!("{:<24} {}", case.name, case.what);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let chosen: Vec<_> = cases::ALL
+        .iter()
+        .filter(|case| selected(case.name, &arguments))
+        .collect();
+    if chosen.is_empty() {
+        eprintln!("no case has a name like that; `--list` shows them");
+        return ExitCode::FAILURE;
+    }
+    let peers = Peers::new(arguments.trace);
+    let mut report = report::Report::default();
+    for _ in 0..arguments.repeat.max(1) {
+        let results = schedule::run(
+            &peers,
+            &arguments.peers,
+            arguments.against,
+            &chosen,
+            arguments.load,
+        )
+        .await;
+        report.add(results);
+    }
+    peers.stop().await;
+    eprintln!("{}", report.table());
+    if arguments.json {
+        println!("{}", report.json());
+    }
+    if report.failed() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn selected(name: &str, arguments: &Arguments) -> bool {
+    arguments.case.as_deref().is_none_or(|part| name.contains(part))
+}

@@ -1,0 +1,214 @@
+//! The cases: what each is called, what it proves and what it costs.
+
+mod data;
+mod failure;
+mod media;
+mod transport;
+
+use crate::pair::Pair;
+use crate::peers::{Kind, Seat};
+use std::time::Duration;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub id: Id,
+    /// Units of load on the machine while it runs.
+    pub load: u32,
+    /// When it is given up.
+    pub limit: Duration,
+}
+
+/// Which case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id {
+    DataEcho,
+    Unordered,
+    NoRetransmits,
+    Negotiated,
+    TwentyChannels,
+    PeerClosesChannel,
+    WeCloseChannel,
+    Bulk,
+    AudioEcho,
+    Video(&'static str),
+    Together,
+    Trickle,
+    NoTrickle,
+    DtlsActive,
+    DtlsPassive,
+    PeerCloses,
+    WeClose,
+    PeerVanishes,
+    WrongFingerprint,
+}
+
+const fn case(name: &'static str, id: Id, load: u32, seconds: u64, what: &'static str) -> Case {
+    Case {
+        name,
+        what,
+        id,
+        load,
+        limit: Duration::from_secs(seconds),
+    }
+}
+
+/// Every case, those that wait longest first.
+pub const ALL: &[Case] = &[
+    case(
+        "peer-vanishes",
+        Id::PeerVanishes,
+        0,
+        70,
+        "the peer is killed: we report it within the consent time",
+    ),
+    case(
+        "video-av1",
+        Id::Video("AV1"),
+        2,
+        60,
+        "AV1 comes back: frames decoded for 10 s, no gap over 1 s",
+    ),
+    case("video-vp9", Id::Video("VP9"), 2, 60, "VP9 comes back"),
+    case("video-h264", Id::Video("H264"), 2, 60, "H264 comes back"),
+    case("video-vp8", Id::Video("VP8"), 2, 60, "VP8 comes back"),
+    case(
+        "together",
+        Id::Together,
+        2,
+        60,
+        "audio, video and data in one connection",
+    ),
+    case(
+        "audio-echo",
+        Id::AudioEcho,
+        1,
+        40,
+        "a 440 Hz tone comes back and is heard",
+    ),
+    case(
+        "data-32-mib",
+        Id::Bulk,
+        2,
+        60,
+        "32 MiB from the offerer through one channel, hashed",
+    ),
+    case(
+        "data-echo",
+        Id::DataEcho,
+        1,
+        40,
+        "text and binary, 0 B to 256 KiB, come back as they were",
+    ),
+    case("data-unordered", Id::Unordered, 1, 30, "an unordered channel"),
+    case(
+        "data-no-retransmits",
+        Id::NoRetransmits,
+        1,
+        30,
+        "a channel with maxRetransmits 0",
+    ),
+    case(
+        "data-negotiated",
+        Id::Negotiated,
+        1,
+        30,
+        "a channel both sides make with the same id",
+    ),
+    case(
+        "data-20-channels",
+        Id::TwentyChannels,
+        1,
+        30,
+        "20 channels at once",
+    ),
+    case(
+        "data-close-by-peer",
+        Id::PeerClosesChannel,
+        1,
+        30,
+        "the peer closes a channel, the connection lives on",
+    ),
+    case(
+        "data-close-by-us",
+        Id::WeCloseChannel,
+        1,
+        30,
+        "we close a channel, the connection lives on",
+    ),
+    case("trickle", Id::Trickle, 1, 30, "candidates after the descriptions"),
+    case(
+        "no-trickle",
+        Id::NoTrickle,
+        1,
+        30,
+        "candidates in the descriptions only",
+    ),
+    case("dtls-active", Id::DtlsActive, 1, 30, "we are the DTLS client"),
+    case("dtls-passive", Id::DtlsPassive, 1, 30, "we are the DTLS server"),
+    case(
+        "peer-closes",
+        Id::PeerCloses,
+        1,
+        30,
+        "the peer closes the connection and we notice at once",
+    ),
+    case(
+        "we-close",
+        Id::WeClose,
+        1,
+        30,
+        "we close the connection and the peer notices at once",
+    ),
+    case(
+        "wrong-fingerprint",
+        Id::WrongFingerprint,
+        1,
+        40,
+        "another certificate than announced: no data, and a reason",
+    ),
+];
+
+impl Case {
+    /// Why a peer cannot take part, if it cannot.
+    pub fn absent(&self, peer: Kind) -> Option<&'static str> {
+        match (peer, self.id) {
+            (Kind::Libwebrtc, Id::Video("H264")) => {
+                Some("the wheel encodes H264 only with a codec that Cisco serves as a download")
+            }
+            _ => None,
+        }
+    }
+
+    /// True if the case kills its peer, which must then share nothing with others.
+    pub fn alone(&self) -> bool {
+        self.id == Id::PeerVanishes
+    }
+
+    /// Runs it; the text of a success is shown beside it.
+    pub async fn run(&self, pair: &Pair, peer: &mut Seat) -> Result<String, String> {
+        match self.id {
+            Id::DataEcho => data::echo(pair).await,
+            Id::Unordered => data::unordered(pair).await,
+            Id::NoRetransmits => data::no_retransmits(pair).await,
+            Id::Negotiated => data::negotiated(pair).await,
+            Id::TwentyChannels => data::twenty_channels(pair).await,
+            Id::PeerClosesChannel => data::close(pair, &pair.peer, &pair.ours).await,
+            Id::WeCloseChannel => data::close(pair, &pair.ours, &pair.peer).await,
+            Id::Bulk => data::bulk(pair).await,
+            Id::AudioEcho => media::audio(pair).await,
+            Id::Video(codec) => media::video(pair, codec).await,
+            Id::Together => media::together(pair).await,
+            Id::Trickle => transport::trickle(pair).await,
+            Id::NoTrickle => transport::no_trickle(pair).await,
+            Id::DtlsActive => transport::dtls_role(pair, "client").await,
+            Id::DtlsPassive => transport::dtls_role(pair, "server").await,
+            Id::PeerCloses => failure::closes(&pair.peer, &pair.ours, pair).await,
+            Id::WeClose => failure::closes(&pair.ours, &pair.peer, pair).await,
+            Id::PeerVanishes => failure::vanishes(pair, peer).await,
+            Id::WrongFingerprint => failure::wrong_fingerprint(pair).await,
+        }
+    }
+}
