@@ -46,7 +46,7 @@ fn both_directions_of_every_profile() {
             );
 
             let plain = [
-                &[0x80, 201, 0, 1, 0, 0, 0, 7][..],
+                &[0x80, 201, 0, 1, 0, 0, 0, from as u8][..],
                 &[0x81, 206, 0, 2, 0, 0, 0, 7, 0, 0, 0, 5],
             ]
             .concat();
