@@ -1,0 +1,285 @@
+//! Flights of messages: cut and packed into datagrams, and sent again when time is up (RFC 6347, section 4.2.4).
+
+use std::time::{Duration, Instant};
+
+use crate::fragment::{self, put_header};
+use crate::message::HandshakeType;
+use crate::record::Records;
+use crate::record::header::{ContentType, HEADER_LEN as RECORD_HEADER_LEN};
+
+/// The smallest datagram that we cut to: below it, headers would be all there is.
+pub(crate) const MIN_DATAGRAM: usize = 64;
+/// No fragment shorter than this is put at the end of a datagram, unless it ends its message.
+const MIN_FRAGMENT: usize = 32;
+/// A flight goes out at most this often in answer to a repeated flight of the peer: datagrams that the network
+/// duplicates, and forged ones, must not become a stream.
+const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(25);
+/// A time-out of nothing would be a loop.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Beyond this, waiting is not waiting any more.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+enum Item {
+    /// `bytes`: the header as of a single fragment, then the body.
+    Message {
+        epoch: u16,
+        message_seq: u16,
+        bytes: Vec<u8>,
+    },
+    ChangeCipherSpec,
+}
+
+/// Where the transmission stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    item: usize,
+    offset: usize,
+}
+
+/// What happens when the peer stays silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// Somebody else's turn: no flight is out, or the last flight of the handshake is.
+    Off,
+    Armed {
+        at: Instant,
+        interval: Duration,
+    },
+}
+
+/// The flight that is out, until the peer's next one is there.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    items: Vec<Item>,
+    /// `None`: all of it was sent.
+    cursor: Option<Cursor>,
+    timer: Timer,
+    /// The number of the peer's last message before this flight: if that one comes again, the peer has not
+    /// received all of this flight.
+    answers: Option<u16>,
+    started: Instant,
+    next_message_seq: u16,
+    initial: Duration,
+    max: Duration,
+    max_datagram: usize,
+}
+
+impl Flight {
+    pub(crate) fn new(now: Instant, initial: Duration, max: Duration) -> Self {
+        Self {
+            items: Vec::new(),
+            cursor: None,
+            timer: Timer::Off,
+            answers: None,
+            started: now,
+            next_message_seq: 0,
+            initial: initial.clamp(SHORTEST, LONGEST),
+            max: max.max(initial).clamp(SHORTEST, LONGEST),
+            max_datagram: MIN_DATAGRAM,
+        }
+    }
+
+    pub(crate) fn set_max_datagram(&mut self, bytes: usize) {
+        self.max_datagram = bytes.max(MIN_DATAGRAM);
+    }
+
+    pub(crate) fn max_datagram(&self) -> usize {
+        self.max_datagram
+    }
+
+    /// > it buffers them up for transmission (emptying the buffer first) (RFC 6347, section 4.2.4)
+    pub(crate) fn clear(&mut self) {
+        self.items = Vec::new();
+        self.cursor = None;
+        self.timer = Timer::Off;
+        self.answers = None;
+    }
+
+    /// Adds a message; answers with it as the transcript has it.
+    pub(crate) fn push(&mut self, epoch: u16, kind: HandshakeType, body: &[u8]) -> &[u8] {
+        let message_seq = self.next_message_seq;
+        self.next_message_seq += 1;
+        let mut bytes = Vec::with_capacity(fragment::HEADER_LEN + body.len());
+        put_header(&mut bytes, kind, body.len(), message_seq, 0, body.len());
+        bytes.extend_from_slice(body);
+        self.items.push(Item::Message {
+            epoch,
+            message_seq,
+            bytes,
+        });
+        match self.items.last() {
+            Some(Item::Message { bytes, .. }) => bytes,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn push_change_cipher_spec(&mut self) {
+        self.items.push(Item::ChangeCipherSpec);
+    }
+
+    /// Sends what was pushed. `answers`: the number of the peer's message that it answers, if any. `last`: the
+    /// peer has nothing to send that would stop a timer, so there is none.
+    pub(crate) fn start(&mut self, now: Instant, answers: Option<u16>, last: bool) {
+        self.cursor = Some(Cursor { item: 0, offset: 0 });
+        self.answers = answers;
+        self.started = now;
+        self.timer = if last {
+            Timer::Off
+        } else {
+            Timer::Armed {
+                at: now + self.initial,
+                interval: self.initial,
+            }
+        };
+    }
+
+    /// The peer's next flight is whole, or the handshake is over: nothing is sent again.
+    pub(crate) fn stop_timer(&mut self) {
+        self.timer = Timer::Off;
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        match self.timer {
+            Timer::Off => None,
+            Timer::Armed { at, .. } => Some(at),
+        }
+    }
+
+    pub(crate) fn is_sending(&self) -> bool {
+        self.cursor.is_some()
+    }
+
+    /// Sends all again if it is time to; true if so.
+    ///
+    /// > Implementations SHOULD use an initial timer value of 1 second [...] and double the value at each
+    /// > retransmission, up to no less than the RFC 6298 maximum of 60 seconds. (RFC 6347, section 4.2.4.1)
+    pub(crate) fn on_timeout(&mut self, now: Instant) -> bool {
+        let Timer::Armed { at, interval } = self.timer else {
+            return false;
+        };
+        if now < at {
+            return false;
+        }
+        let interval = (interval * 2).min(self.max);
+        self.timer = Timer::Armed {
+            at: now + interval,
+            interval,
+        };
+        self.restart(now);
+        true
+    }
+
+    /// > The implementation reads a retransmitted flight from the peer: the implementation transitions to the
+    /// > SENDING state, where it retransmits the flight, resets the retransmit timer (RFC 6347, section 4.2.4)
+    ///
+    /// The peer's flight counts as repeated when the end of its last message is. True if it is sent again.
+    pub(crate) fn on_repeated(&mut self, now: Instant, message_seq: u16) -> bool {
+        if self.answers != Some(message_seq)
+            || self.is_sending()
+            || now < self.started + MIN_ANSWER_INTERVAL
+            || self.items.is_empty()
+        {
+            return false;
+        }
+        if let Timer::Armed { interval, .. } = self.timer {
+            self.timer = Timer::Armed {
+                at: now + interval,
+                interval,
+            };
+        }
+        self.restart(now);
+        true
+    }
+
+    fn restart(&mut self, now: Instant) {
+        self.cursor = Some(Cursor { item: 0, offset: 0 });
+        self.started = now;
+    }
+
+    /// Appends one datagram of the flight; false if all of it was sent.
+    pub(crate) fn fill(&mut self, records: &mut Records, out: &mut Vec<u8>) -> bool {
+        let Some(mut cursor) = self.cursor else {
+            return false;
+        };
+        let start = out.len();
+        // The record that further messages go into: "multiple handshake messages may be placed in the same DTLS
+        // record, provided that there is room and that they are part of the same flight" (RFC 6347, 4.2.3).
+        let mut open: Option<(u16, usize)> = None;
+        while let Some(item) = self.items.get(cursor.item) {
+            let used = out.len() - start + open.map_or(0, |(epoch, _)| trailer(records, epoch));
+            let room = self.max_datagram.saturating_sub(used);
+            match item {
+                Item::ChangeCipherSpec => {
+                    if room < RECORD_HEADER_LEN + 1 {
+                        break;
+                    }
+                    close(records, out, open.take());
+                    let Some(record) = records.begin(0, ContentType::ChangeCipherSpec, out) else {
+                        break;
+                    };
+                    out.push(1);
+                    records.finish(0, ContentType::ChangeCipherSpec, out, record);
+                    cursor = Cursor {
+                        item: cursor.item + 1,
+                        offset: 0,
+                    };
+                }
+                Item::Message {
+                    epoch,
+                    message_seq,
+                    bytes,
+                } => {
+                    let (header, body) = bytes.split_at(fragment::HEADER_LEN);
+                    let rest = body.len() - cursor.offset;
+                    let same_record = open.is_some_and(|(open_epoch, _)| open_epoch == *epoch);
+                    let overhead =
+                        fragment::HEADER_LEN + if same_record { 0 } else { records.overhead(*epoch) };
+                    let len = rest.min(room.saturating_sub(overhead));
+                    let is_first = out.len() == start;
+                    if room < overhead || len < rest && (len == 0 || len < MIN_FRAGMENT && !is_first) {
+                        break;
+                    }
+                    if !same_record {
+                        close(records, out, open.take());
+                        match records.begin(*epoch, ContentType::Handshake, out) {
+                            Some(record) => open = Some((*epoch, record)),
+                            None => break,
+                        }
+                    }
+                    let kind = HandshakeType(header[0]);
+                    put_header(out, kind, body.len(), *message_seq, cursor.offset, len);
+                    out.extend_from_slice(&body[cursor.offset..cursor.offset + len]);
+                    cursor.offset += len;
+                    if cursor.offset == body.len() {
+                        cursor = Cursor {
+                            item: cursor.item + 1,
+                            offset: 0,
+                        };
+                    }
+                }
+            }
+        }
+        close(records, out, open);
+        let progressed = out.len() > start;
+        // Without progress there never will be any: no keys for what is to be sent, or no numbers left.
+        self.cursor = (cursor.item < self.items.len() && progressed).then_some(cursor);
+        progressed
+    }
+}
+
+fn close(records: &mut Records, out: &mut Vec<u8>, open: Option<(u16, usize)>) {
+    if let Some((epoch, record)) = open {
+        records.finish(epoch, ContentType::Handshake, out, record);
+    }
+}
+
+/// Bytes that closing a record appends.
+fn trailer(records: &Records, epoch: u16) -> usize {
+    // The tag; counting the header again, which is written by then, would only leave room unused.
+    if epoch == 0 {
+        0
+    } else {
+        records.overhead(epoch).min(dunlin_crypto::aead::TAG_LEN)
+    }
+}

@@ -1,0 +1,400 @@
+//! The server's side of the handshake, as states in protocol order.
+
+use dunlin_crypto::agreement::{EphemeralKey, Group};
+use dunlin_crypto::hash::HashAlgorithm;
+use dunlin_crypto::hmac::HmacKey;
+use dunlin_crypto::signature::{SignatureScheme, VerifyingKey};
+use rand::Rng;
+
+use super::keys::MasterSecret;
+use super::{Context, ExpectFinished, Handshake, Negotiated, Step};
+use crate::certificate::{VERIFIED_SCHEMES, is_rsa, offered_scheme, signing_scheme};
+use crate::close::HandshakeError;
+use crate::config::{Config, Role};
+use crate::extension::use_srtp::UseSrtp;
+use crate::extension::{ServerExtensions, ec_point_formats, supported_groups};
+use crate::fragment::HandshakeMessage;
+use crate::message::certificate::CertificateMessage;
+use crate::message::certificate_request::CertificateRequest;
+use crate::message::certificate_verify::CertificateVerify;
+use crate::message::client_hello::{ClientHello, EMPTY_RENEGOTIATION_INFO};
+use crate::message::hello_verify_request::HelloVerifyRequest;
+use crate::message::server_hello::ServerHello;
+use crate::message::server_key_exchange::{ServerKeyExchange, signed_bytes};
+use crate::message::{HandshakeType, client_key_exchange};
+use crate::record::header::DTLS_1_2;
+
+/// Record numbers beyond this are not continued from: nobody sends that many ClientHellos.
+const MAX_HELLO_SEQUENCE: u64 = 1 << 32;
+
+/// Where the server is: the message that it waits for.
+#[derive(Debug)]
+pub(crate) enum State {
+    ClientHello(ExpectClientHello),
+    Certificate(ExpectCertificate),
+    ClientKeyExchange(ExpectClientKeyExchange),
+    CertificateVerify(ExpectCertificateVerify),
+    Finished(ExpectFinished),
+}
+
+impl State {
+    pub(crate) fn handle(
+        self,
+        message: &HandshakeMessage,
+        cx: &mut Context<'_>,
+    ) -> Result<Step, HandshakeError> {
+        let next = match self {
+            State::ClientHello(state) => match state.handle(message, cx) {
+                Ok(next) => next,
+                // A ClientHello proves nothing about its sender: THREATS 3.
+                Err(error) => {
+                    return Ok(Step::Refused(Handshake::Server(State::ClientHello(state)), error));
+                }
+            },
+            State::Certificate(state) => state.handle(message, cx)?,
+            State::ClientKeyExchange(state) => state.handle(message, cx)?,
+            State::CertificateVerify(state) => state.handle(message)?,
+            State::Finished(state) => return finish(state, message, cx),
+        };
+        Ok(Step::Continue(Handshake::Server(next)))
+    }
+
+    pub(crate) fn waiting_for(&self) -> HandshakeType {
+        match self {
+            State::ClientHello(_) => HandshakeType::CLIENT_HELLO,
+            State::Certificate(_) => HandshakeType::CERTIFICATE,
+            State::ClientKeyExchange(_) => HandshakeType::CLIENT_KEY_EXCHANGE,
+            State::CertificateVerify(_) => HandshakeType::CERTIFICATE_VERIFY,
+            State::Finished(_) => HandshakeType::FINISHED,
+        }
+    }
+}
+
+/// Waits for a ClientHello.
+pub(crate) fn start(cx: &mut Context<'_>) -> State {
+    let mut secret = [0; 32];
+    cx.rng.fill_bytes(&mut secret);
+    let cookie_key = cx
+        .config
+        .cookie
+        .then(|| Box::new(HmacKey::new(HashAlgorithm::Sha256, &secret)));
+    State::ClientHello(ExpectClientHello { cookie_key })
+}
+
+/// Nothing came yet that could be answered.
+#[derive(Debug)]
+pub(crate) struct ExpectClientHello {
+    /// `None`: the configuration wants no cookie.
+    cookie_key: Option<Box<HmacKey>>,
+}
+
+impl ExpectClientHello {
+    fn handle(&self, message: &HandshakeMessage, cx: &mut Context<'_>) -> Result<State, HandshakeError> {
+        let body = message.expect(HandshakeType::CLIENT_HELLO)?;
+        let hello = ClientHello::parse(body).map_err(HandshakeError::malformed("ClientHello"))?;
+        let choice = Choice::make(&hello, cx.config)?;
+        if let Some(key) = &self.cookie_key {
+            cx.records
+                .continue_plain_from(cx.record_sequence.min(MAX_HELLO_SEQUENCE));
+            let cookie = key.sign(&[&hello.without_cookie()]);
+            // "If a server receives a ClientHello with an invalid cookie, it SHOULD treat it the same as a
+            // ClientHello with no cookie." (RFC 6347, section 4.2.1)
+            if !dunlin_crypto::hmac::constant_time_eq(&hello.cookie, &cookie) {
+                let mut body = Vec::new();
+                HelloVerifyRequest { cookie: &cookie }.write(&mut body);
+                cx.flight.clear();
+                cx.flight.push(0, HandshakeType::HELLO_VERIFY_REQUEST, &body);
+                // It is sent again when the ClientHello is, and only then: whoever sent that may not exist.
+                cx.send_flight(Some(message.message_seq), true);
+                return Ok(State::ClientHello(ExpectClientHello {
+                    cookie_key: self.cookie_key.clone(),
+                }));
+            }
+        }
+        choice.answer(message, &hello, cx)
+    }
+}
+
+/// What the server picks from a ClientHello.
+struct Choice {
+    suite: crate::suite::CipherSuite,
+    group: Group,
+    group_code: u16,
+    scheme: SignatureScheme,
+    srtp_profile: Option<u16>,
+}
+
+impl Choice {
+    fn make(hello: &ClientHello, config: &Config) -> Result<Self, HandshakeError> {
+        let extensions = &hello.extensions;
+        // Versions count down: 0xFEFF is 1.0, 0xFEFD is 1.2. A client that also speaks 1.3 says so in
+        // supported_versions and leaves 0xFEFD here (RFC 9147, section 5.3).
+        if hello.version >> 8 != DTLS_1_2 >> 8 || hello.version & 0xFF > DTLS_1_2 & 0xFF {
+            return Err(HandshakeError::Version(hello.version));
+        }
+        if let Some(versions) = &extensions.supported_versions
+            && !versions.contains(&DTLS_1_2)
+        {
+            return Err(HandshakeError::Version(
+                versions.first().copied().unwrap_or(hello.version),
+            ));
+        }
+        if !hello.compression_methods.contains(&0) {
+            return Err(HandshakeError::IllegalParameter(
+                "no way to leave records uncompressed",
+            ));
+        }
+        if extensions
+            .renegotiation_info
+            .as_ref()
+            .is_some_and(|verify_data| !verify_data.is_empty())
+        {
+            return Err(HandshakeError::Renegotiation);
+        }
+        // "If the client sends the extension and the extension does not contain the uncompressed point format
+        // [...] the server MUST abort the handshake and return an illegal_parameter alert." (RFC 8422, 5.1.2)
+        if extensions
+            .ec_point_formats
+            .as_ref()
+            .is_some_and(|formats| !formats.contains(&ec_point_formats::UNCOMPRESSED))
+        {
+            return Err(HandshakeError::IllegalParameter("no uncompressed points"));
+        }
+        // "If the server receives a ClientHello without the extension, it SHOULD abort the handshake if it does
+        // not wish to interoperate with legacy clients." (RFC 7627, section 5.2)
+        if config.require_extended_master_secret && !extensions.extended_master_secret {
+            return Err(HandshakeError::NoExtendedMasterSecret);
+        }
+        let schemes = extensions.signature_algorithms.as_deref().unwrap_or_default();
+        let scheme = signing_scheme(&config.certificate, schemes)
+            .ok_or_else(|| HandshakeError::NoCommonSignatureScheme(schemes.to_vec()))?;
+        let suite = config
+            .cipher_suites
+            .iter()
+            .copied()
+            .find(|suite| suite.is_rsa() == is_rsa(scheme) && hello.cipher_suites.contains(&suite.code()))
+            .ok_or_else(|| HandshakeError::NoCommonCipherSuite(hello.cipher_suites.clone()))?;
+        // Without the extension any group may be chosen (RFC 8422, section 4).
+        let groups = extensions.supported_groups.as_deref();
+        let (group, group_code) = config
+            .groups
+            .iter()
+            .filter_map(|group| Some((*group, supported_groups::code(*group)?)))
+            .find(|(_, code)| groups.is_none_or(|groups| groups.contains(code)))
+            .ok_or_else(|| HandshakeError::NoCommonGroup(groups.unwrap_or_default().to_vec()))?;
+        // "If there is no shared profile, the server SHOULD NOT return the use_srtp extension" (RFC 5764, 4.1.1)
+        let srtp_profile = extensions.use_srtp.as_ref().and_then(|offer| {
+            config
+                .srtp_profiles
+                .iter()
+                .copied()
+                .find(|profile| offer.profiles.contains(profile))
+        });
+        Ok(Self {
+            suite,
+            group,
+            group_code,
+            scheme,
+            srtp_profile,
+        })
+    }
+
+    /// Sends flight 4.
+    fn answer(
+        self,
+        message: &HandshakeMessage,
+        hello: &ClientHello,
+        cx: &mut Context<'_>,
+    ) -> Result<State, HandshakeError> {
+        let mut server_random = [0; 32];
+        cx.rng.fill_bytes(&mut server_random);
+        let extensions = &hello.extensions;
+        let server_hello = ServerHello {
+            version: DTLS_1_2,
+            random: server_random,
+            // "The server may return an empty session_id to indicate that the session will not be cached"
+            session_id: Vec::new(),
+            cipher_suite: self.suite.code(),
+            compression_method: 0,
+            extensions: ServerExtensions {
+                extended_master_secret: extensions.extended_master_secret,
+                renegotiation_info: (extensions.renegotiation_info.is_some()
+                    || hello.cipher_suites.contains(&EMPTY_RENEGOTIATION_INFO))
+                .then(Vec::new),
+                ec_point_formats: extensions
+                    .ec_point_formats
+                    .is_some()
+                    .then(|| vec![ec_point_formats::UNCOMPRESSED]),
+                // An empty MKI: "return an empty srtp_mki value to indicate that it cannot make use of the MKI"
+                use_srtp: self.srtp_profile.map(|profile| UseSrtp {
+                    profiles: vec![profile],
+                    mki: Vec::new(),
+                }),
+                unknown: None,
+            },
+        };
+        let certificate = &cx.config.certificate;
+        let key = EphemeralKey::generate(self.group)?;
+        let signed = signed_bytes(&hello.random, &server_random, self.group_code, key.share());
+        let signature = certificate.signing_key().sign(self.scheme, &signed)?;
+
+        let mut transcript = Vec::new();
+        message.append_to(&mut transcript);
+        cx.flight.clear();
+        let mut push = |kind, body: &[u8]| transcript.extend_from_slice(cx.flight.push(0, kind, body));
+        let mut body = Vec::new();
+        server_hello.write(&mut body);
+        push(HandshakeType::SERVER_HELLO, &body);
+        body.clear();
+        CertificateMessage {
+            chain: vec![certificate.der()],
+        }
+        .write(&mut body);
+        push(HandshakeType::CERTIFICATE, &body);
+        body.clear();
+        ServerKeyExchange {
+            group: self.group_code,
+            share: key.share(),
+            scheme: self.scheme.code(),
+            signature: &signature,
+        }
+        .write(&mut body);
+        push(HandshakeType::SERVER_KEY_EXCHANGE, &body);
+        body.clear();
+        CertificateRequest {
+            schemes: VERIFIED_SCHEMES.iter().map(|scheme| scheme.code()).collect(),
+        }
+        .write(&mut body);
+        push(HandshakeType::CERTIFICATE_REQUEST, &body);
+        push(HandshakeType::SERVER_HELLO_DONE, &[]);
+        cx.send_flight(Some(message.message_seq), false);
+
+        let negotiated = Negotiated {
+            client_random: hello.random,
+            server_random,
+            suite: self.suite,
+            extended_master_secret: extensions.extended_master_secret,
+            srtp_profile: self.srtp_profile,
+        };
+        Ok(State::Certificate(ExpectCertificate {
+            negotiated,
+            transcript,
+            key,
+        }))
+    }
+}
+
+/// Flight 4 is out.
+#[derive(Debug)]
+pub(crate) struct ExpectCertificate {
+    negotiated: Negotiated,
+    transcript: Vec<u8>,
+    key: EphemeralKey,
+}
+
+impl ExpectCertificate {
+    fn handle(mut self, message: &HandshakeMessage, cx: &mut Context<'_>) -> Result<State, HandshakeError> {
+        let body = message.expect(HandshakeType::CERTIFICATE)?;
+        let certificates =
+            CertificateMessage::parse(body).map_err(HandshakeError::malformed("Certificate"))?;
+        let peer_key = cx.config.peer.check(&certificates.chain)?;
+        let peer_certificate = certificates
+            .chain
+            .first()
+            .map_or_else(Vec::new, |der| der.to_vec());
+        message.append_to(&mut self.transcript);
+        let Self {
+            negotiated,
+            transcript,
+            key,
+        } = self;
+        Ok(State::ClientKeyExchange(ExpectClientKeyExchange {
+            negotiated,
+            transcript,
+            key,
+            peer_key,
+            peer_certificate,
+        }))
+    }
+}
+
+/// The client's certificate is in, and it is the expected one.
+#[derive(Debug)]
+pub(crate) struct ExpectClientKeyExchange {
+    negotiated: Negotiated,
+    transcript: Vec<u8>,
+    key: EphemeralKey,
+    peer_key: VerifyingKey,
+    peer_certificate: Vec<u8>,
+}
+
+impl ExpectClientKeyExchange {
+    fn handle(mut self, message: &HandshakeMessage, cx: &mut Context<'_>) -> Result<State, HandshakeError> {
+        let body = message.expect(HandshakeType::CLIENT_KEY_EXCHANGE)?;
+        let share =
+            client_key_exchange::parse(body).map_err(HandshakeError::malformed("ClientKeyExchange"))?;
+        message.append_to(&mut self.transcript);
+        let group = self.key.group();
+        let premaster = self.key.agree(share)?;
+        let master_secret = MasterSecret::derive(&self.negotiated, &premaster, &self.transcript);
+        master_secret.install(Role::Server, &self.negotiated, cx.records)?;
+        let Self {
+            negotiated,
+            transcript,
+            peer_certificate,
+            ..
+        } = self;
+        let finished = ExpectFinished {
+            negotiated,
+            group,
+            master_secret,
+            peer_certificate,
+            transcript,
+        };
+        Ok(State::CertificateVerify(ExpectCertificateVerify {
+            finished,
+            peer_key: self.peer_key,
+        }))
+    }
+}
+
+/// The keys are there; the client still has to prove that the certificate is its own.
+#[derive(Debug)]
+pub(crate) struct ExpectCertificateVerify {
+    finished: ExpectFinished,
+    peer_key: VerifyingKey,
+}
+
+impl ExpectCertificateVerify {
+    fn handle(mut self, message: &HandshakeMessage) -> Result<State, HandshakeError> {
+        let body = message.expect(HandshakeType::CERTIFICATE_VERIFY)?;
+        let verify =
+            CertificateVerify::parse(body).map_err(HandshakeError::malformed("CertificateVerify"))?;
+        let scheme = offered_scheme(verify.scheme)?;
+        self.peer_key
+            .verify(scheme, &self.finished.transcript, verify.signature)
+            .map_err(|_| HandshakeError::BadSignature("CertificateVerify"))?;
+        message.append_to(&mut self.finished.transcript);
+        Ok(State::Finished(self.finished))
+    }
+}
+
+/// Sends flight 6.
+fn finish(
+    mut state: ExpectFinished,
+    message: &HandshakeMessage,
+    cx: &mut Context<'_>,
+) -> Result<Step, HandshakeError> {
+    state.verify(Role::Client, message)?;
+    message.append_to(&mut state.transcript);
+    let verify_data =
+        state
+            .master_secret
+            .verify_data(state.negotiated.suite, Role::Server, &state.transcript);
+    cx.flight.clear();
+    cx.flight.push_change_cipher_spec();
+    cx.records.protecting = true;
+    cx.flight.push(1, HandshakeType::FINISHED, &verify_data);
+    cx.send_flight(Some(message.message_seq), true);
+    Ok(state.established(message))
+}

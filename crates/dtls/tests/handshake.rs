@@ -1,0 +1,141 @@
+//! Handshakes over a network that does no harm: what is agreed on, and what both ends then have in common.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Net, configs, pass};
+use dunlin_dtls::{CipherSuite, ExportError, Group, Role, Version};
+
+#[test]
+fn client_and_server_connect_talk_and_export_the_same_keys() {
+    let mut net = Net::connected();
+    net.assert_working();
+    for side in [&net.client, &net.server] {
+        assert_eq!(side.version(), Some(Version::Dtls12));
+        assert_eq!(side.cipher_suite(), Some(CipherSuite::EcdheEcdsaAes128GcmSha256));
+        assert_eq!(side.group(), Some(Group::X25519));
+        assert_eq!(side.srtp_profile(), Some(8), "the server's preference decides");
+        assert_eq!(side.stats().retransmissions, 0);
+        assert_eq!(side.stats().drops.total(), 0);
+        assert_eq!(side.poll_timeout(), None, "nothing to wait for when connected");
+    }
+}
+
+#[test]
+fn a_handshake_takes_four_datagrams_two_round_trips_and_few_bytes() {
+    let net = Net::connected();
+    assert_eq!(net.sent.len(), 4);
+    assert_eq!(net.now - net.start, 4 * common::DELAY);
+    let bytes: usize = net.sent.iter().map(|(_, datagram)| datagram.data.len()).sum();
+    assert!(
+        bytes <= 1418,
+        "{bytes} bytes: {:?}",
+        net.sent.iter().map(|s| s.1.data.len()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn every_suite_and_every_group_works() {
+    for suite in CipherSuite::ALL
+        .into_iter()
+        .filter(|suite| !suite.name().contains("_RSA_"))
+    {
+        for group in [Group::X25519, Group::P256, Group::P384] {
+            let (mut client, mut server) = configs();
+            client.cipher_suites = vec![suite];
+            server.groups = vec![group];
+            let mut net = Net::new(client, server);
+            net.run(pass);
+            net.assert_working();
+            assert_eq!(net.client.cipher_suite(), Some(suite));
+            assert_eq!(net.server.group(), Some(group));
+            let overhead = if suite.name().contains("CHACHA20") { 29 } else { 37 };
+            assert_eq!(net.client.overhead(), overhead);
+        }
+    }
+}
+
+#[test]
+fn a_cookie_costs_one_round_trip_and_two_datagrams() {
+    let (client, mut server) = configs();
+    server.cookie = true;
+    let mut net = Net::new(client, server);
+    net.run(pass);
+    net.assert_working();
+    assert_eq!(net.sent.len(), 6);
+    assert_eq!(net.now - net.start, 6 * common::DELAY);
+}
+
+#[test]
+fn messages_are_cut_to_the_datagram_size() {
+    for max in [1, 64, 65, 100, 200, 256, 500, 1200, 9000] {
+        let (mut client, mut server) = configs();
+        client.max_datagram = max;
+        server.max_datagram = max;
+        let mut net = Net::new(client, server);
+        net.run(pass);
+        net.assert_working();
+        let largest = net
+            .sent
+            .iter()
+            .map(|(_, datagram)| datagram.data.len())
+            .max()
+            .unwrap();
+        assert!(largest <= max.max(64), "{largest} bytes of at most {max}");
+    }
+}
+
+#[test]
+fn without_a_common_srtp_profile_there_is_none() {
+    let (client, mut server) = configs();
+    server.srtp_profiles = vec![2];
+    let mut net = Net::new(client, server);
+    net.run(pass);
+    net.assert_working();
+    assert_eq!(net.client.srtp_profile(), None);
+    assert_eq!(net.server.srtp_profile(), None);
+}
+
+#[test]
+fn an_exporter_context_matters_even_when_empty_and_reserved_labels_are_refused() {
+    let net = Net::connected();
+    let export = |context: Option<&[u8]>, side: Role| {
+        let mut out = [0; 32];
+        let side = if side == Role::Client {
+            &net.client
+        } else {
+            &net.server
+        };
+        side.export("EXPERIMENTAL dunlin", context, &mut out).unwrap();
+        out
+    };
+    assert_eq!(export(Some(b"x"), Role::Client), export(Some(b"x"), Role::Server));
+    assert_ne!(export(Some(b"x"), Role::Client), export(Some(b"y"), Role::Client));
+    assert_ne!(export(Some(b""), Role::Client), export(None, Role::Client));
+    let mut out = [0; 4];
+    assert_eq!(
+        net.client.export("key expansion", None, &mut out),
+        Err(ExportError::ReservedLabel)
+    );
+    let long = vec![0; 65_536];
+    assert_eq!(
+        net.client.export("label", Some(&long), &mut out),
+        Err(ExportError::ContextTooLong)
+    );
+}
+
+#[test]
+fn nothing_works_before_the_handshake_is_done() {
+    let (client, server) = configs();
+    let mut net = Net::new(client, server);
+    let mut out = Vec::new();
+    assert!(!net.client.seal(&mut out, |_| panic!("not asked")));
+    assert_eq!(
+        net.client.export("label", None, &mut [0; 4]),
+        Err(ExportError::NotConnected)
+    );
+    assert_eq!(net.client.peer_certificate(), None);
+    net.run_until(Duration::from_secs(1), pass, |_| false);
+    assert!(net.client.is_connected());
+}
