@@ -1,0 +1,348 @@
+//! The agent: its tables, and the five verbs over them. What happens to a request is in `requests`, to our own
+//! checks and their answers in `checks`, and what follows from both in `nomination` and `lifecycle`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_net::{Path, Transmit, Transport};
+use dunlin_stun::{Class, Message, Method, is_stun};
+use log::{debug, trace};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::candidate::Candidate;
+use crate::check_list::CheckList;
+use crate::config::Config;
+use crate::credentials::{Credentials, Generation};
+use crate::event::{Event, GatheringState, PairInfo, State};
+use crate::gather::Gatherer;
+use crate::lifecycle::Timers;
+use crate::output::Outgoing;
+use crate::pair::PairId;
+use crate::requests::EarlyCheck;
+use crate::role::Role;
+use crate::stats::{Drop, Stats};
+use crate::transactions::Transactions;
+
+/// One ICE session: one data stream, one component.
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) config: Config,
+    pub(crate) rng: StdRng,
+    /// The latest time seen: a `now` in the past counts as this.
+    pub(crate) now: Instant,
+    pub(crate) role: Role,
+    pub(crate) tie_breaker: u64,
+    pub(crate) remote_lite: bool,
+    pub(crate) state: State,
+    /// Pairs have been formed once.
+    pub(crate) started: bool,
+    /// The credentials since the last restart.
+    pub(crate) current: Generation,
+    /// Those before, while the pair that they check is still in use.
+    pub(crate) previous: Option<Generation>,
+    pub(crate) gatherer: Gatherer,
+    /// The peer's candidates from signalling.
+    pub(crate) remote: Vec<Candidate>,
+    pub(crate) peer_reflexive_seen: u32,
+    pub(crate) end_of_candidates: bool,
+    pub(crate) early: VecDeque<EarlyCheck>,
+    pub(crate) list: CheckList,
+    pub(crate) transactions: Transactions,
+    /// The pair of the current generation that both sides agreed on.
+    pub(crate) nominated: Option<PairId>,
+    /// The pair that datagrams go out on.
+    pub(crate) selected: Option<PairId>,
+    /// Its path: all that `send` looks at.
+    pub(crate) outgoing: Option<Path>,
+    pub(crate) sent_since_keepalive: bool,
+    pub(crate) timers: Timers,
+    pub(crate) queue: VecDeque<Outgoing>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Agent {
+    /// An agent with fresh credentials and no address yet.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let config = config.sane();
+        let mut rng = StdRng::from_seed(seed);
+        let role = if config.lite {
+            Role::Controlled
+        } else {
+            config.role
+        };
+        Self {
+            now,
+            role,
+            tie_breaker: rng.random(),
+            remote_lite: false,
+            state: State::New,
+            started: false,
+            current: Generation::new(0, &mut rng),
+            previous: None,
+            gatherer: Gatherer::new(&mut rng),
+            remote: Vec::new(),
+            peer_reflexive_seen: 0,
+            end_of_candidates: false,
+            early: VecDeque::new(),
+            list: CheckList::new(config.max_pairs),
+            transactions: Transactions::new(config.max_transactions),
+            nominated: None,
+            selected: None,
+            outgoing: None,
+            sent_since_keepalive: false,
+            timers: Timers::default(),
+            queue: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            rng,
+            config,
+        }
+    }
+
+    /// Takes a datagram that a socket received. STUN is consumed; anything else is handed back if the peer has
+    /// proved itself on this path, and dropped if not.
+    #[must_use]
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) -> Option<BytesMut> {
+        self.now = self.now.max(now);
+        if matches!(self.state, State::Closed | State::Failed) {
+            self.drop(Drop::NotRunning, path);
+            return None;
+        }
+        // RFC 7983, section 7: STUN begins with a byte of 0 to 3.
+        if data.first().is_some_and(|first| *first > 3) {
+            return self.accept_data(path, data);
+        }
+        if self.gatherer.base(path.local, path.transport).is_none() {
+            self.drop(Drop::UnknownLocalAddress, path);
+        } else if !is_stun(&data) {
+            self.drop(Drop::Malformed, path);
+        } else {
+            self.handle_stun(path, data);
+            self.pump();
+        }
+        None
+    }
+
+    /// Lets time pass: checks, retransmissions, consent, and everything else that is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if matches!(self.state, State::Closed | State::Failed) {
+            return;
+        }
+        self.run_timers();
+        self.pump();
+    }
+
+    /// Appends the next STUN message to `out`, if one is due.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.now = self.now.max(now);
+        while let Some(next) = self.queue.pop_front() {
+            if let Some(path) = self.write(&next, out) {
+                trace!("ice: {next:?} on {path}");
+                return Some(Transmit::new(path));
+            }
+        }
+        if matches!(self.state, State::Closed | State::Failed) {
+            return None;
+        }
+        self.gatherer.poll_transmit(self.now, out)
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.queue.is_empty() {
+            return Some(self.now);
+        }
+        if matches!(self.state, State::Closed | State::Failed) {
+            return None;
+        }
+        self.next_timer()
+    }
+
+    /// Appends one datagram of the application, which `write` writes, and says where it goes. `None` when no path
+    /// may be used, or `write` says `false`; nothing is appended then.
+    #[must_use]
+    pub fn send(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<Transmit> {
+        // RFC 7675, section 5.1: "An agent MUST NOT send any application data [...] on a path without consent."
+        let path = self.outgoing?;
+        let start = out.len();
+        if !write(out) {
+            out.truncate(start);
+            return None;
+        }
+        self.sent_since_keepalive = true;
+        self.stats.datagrams_sent += 1;
+        self.stats.bytes_sent += (out.len() - start) as u64;
+        Some(Transmit::new(path))
+    }
+
+    /// Ends the session. Nothing is sent any more, and nothing is taken.
+    pub fn close(&mut self) {
+        if self.state != State::Closed {
+            self.forget_session();
+            self.set_state(State::Closed);
+        }
+    }
+
+    /// Our username fragment and password for the description.
+    #[must_use]
+    pub fn local_credentials(&self) -> &Credentials {
+        &self.current.local.credentials
+    }
+
+    /// The peer's, once they are known.
+    #[must_use]
+    pub fn remote_credentials(&self) -> Option<&Credentials> {
+        self.current.remote.as_ref().map(|side| &side.credentials)
+    }
+
+    /// Who nominates.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether more local candidates are to be expected.
+    #[must_use]
+    pub fn gathering_state(&self) -> GatheringState {
+        self.gatherer.state()
+    }
+
+    /// The candidates that the peer should know.
+    pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.gatherer.candidates()
+    }
+
+    /// The peer's candidates that came through signalling and were not left out.
+    pub fn remote_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.remote.iter()
+    }
+
+    /// The path that [`send`](Self::send) uses.
+    #[must_use]
+    pub fn selected_path(&self) -> Option<Path> {
+        self.outgoing
+    }
+
+    /// The pair that [`send`](Self::send) uses.
+    #[must_use]
+    pub fn selected_pair(&self) -> Option<PairInfo<'_>> {
+        let pair = self.list.get(self.selected?)?;
+        let nominated = self.nominated == self.selected;
+        Some(PairInfo {
+            local: &pair.local,
+            remote: &pair.remote,
+            rtt: pair.rtt,
+            nominated,
+        })
+    }
+
+    /// The smoothed round-trip time of the selected pair.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.selected_pair()?.rtt
+    }
+
+    /// Bytes that [`send`](Self::send) adds to a datagram: none, as long as no pair is relayed.
+    #[must_use]
+    pub fn path_mtu_overhead(&self) -> usize {
+        0
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            pairs: self.list.len(),
+            pending_transactions: self.transactions.len(),
+            ..self.stats
+        }
+    }
+
+    /// Whether `address` was added.
+    #[must_use]
+    pub fn has_local_address(&self, address: SocketAddr, transport: Transport) -> bool {
+        self.gatherer.base(address, transport).is_some()
+    }
+
+    fn accept_data(&mut self, path: Path, data: BytesMut) -> Option<BytesMut> {
+        let now = self.now;
+        let Some(pair) = self.list.accepting(path) else {
+            self.drop(Drop::DataWithoutConsent, path);
+            return None;
+        };
+        pair.last_heard = now;
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += data.len() as u64;
+        if self.state == State::Disconnected {
+            self.update_state();
+        }
+        Some(data)
+    }
+
+    fn handle_stun(&mut self, path: Path, data: BytesMut) {
+        let Ok(message) = Message::parse(&data) else {
+            return self.drop(Drop::Malformed, path);
+        };
+        if message.method() != Method::BINDING {
+            return self.drop(Drop::UnknownMethod, path);
+        }
+        match message.class() {
+            Class::Request => self.handle_request(path, &message),
+            // RFC 8445, section 11: a keepalive; "the agent does not respond".
+            Class::Indication => trace!("ice: keepalive on {path}"),
+            Class::Success | Class::Error => {
+                if self.transactions.get(message.transaction_id()).is_some() {
+                    self.handle_response(path, &message);
+                } else if self.gatherer.is_server(path) {
+                    self.gatherer.handle_datagram(self.now, path, data, &self.config);
+                } else {
+                    self.drop(Drop::UnknownTransaction, path);
+                }
+            }
+        }
+    }
+
+    /// What follows from whatever has just changed.
+    pub(crate) fn pump(&mut self) {
+        while let Some(candidate) = self.gatherer.poll_candidate() {
+            self.push_event(Event::LocalCandidate(candidate));
+        }
+        self.consider_nomination();
+        self.select();
+        self.run_triggered();
+        self.update_state();
+    }
+
+    pub(crate) fn push_event(&mut self, event: Event) {
+        if self.events.len() >= self.config.max_events {
+            self.events.pop_front();
+            self.stats.drops.count(Drop::EventsFull);
+        }
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn drop(&mut self, reason: Drop, path: Path) {
+        self.stats.drops.count(reason);
+        debug!("ice: dropped {reason:?} on {path}");
+    }
+}

@@ -1,0 +1,311 @@
+//! Our checks (RFC 8445, section 7.2): when they are sent, and what their answers and their silence mean.
+
+use std::net::SocketAddr;
+
+use dunlin_net::Path;
+use dunlin_stun::attribute::{ERROR_CODE, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS};
+use dunlin_stun::{Class, Message, Retransmission, TransactionId, code};
+use log::{debug, info};
+use rand::RngExt;
+
+use crate::agent::Agent;
+use crate::consent::Consent;
+use crate::event::FailureReason;
+use crate::output::Outgoing;
+use crate::pair::{Outcome, PairId, PairState};
+use crate::role::Role;
+use crate::stats::Drop;
+use crate::transactions::{Due, Purpose, Transaction};
+
+/// RFC 7675, section 5.2 and RFC 8489, section 18.5: Forbidden.
+const FORBIDDEN: u16 = 403;
+
+impl Agent {
+    /// Sends the triggered checks that are due (RFC 8445, section 6.1.4.2: they go before the ordinary ones).
+    pub(crate) fn run_triggered(&mut self) {
+        while self.list.has_triggered() && self.check_due().is_some_and(|at| at <= self.now) {
+            let Some(trigger) = self.list.next_triggered() else {
+                return;
+            };
+            let Some(pair) = self.list.get(trigger.pair) else {
+                continue;
+            };
+            // One whose pair has succeeded since is not needed any more.
+            if pair.state != PairState::Succeeded || trigger.nominate {
+                self.launch(trigger.pair, trigger.nominate);
+            }
+        }
+    }
+
+    /// Sends the ordinary check that is due. Only when time passes, not within the command that made it possible:
+    /// candidates that come one after the other are one batch then, and the best of them is checked first.
+    pub(crate) fn run_ordinary(&mut self) {
+        self.run_triggered();
+        while self.check_due().is_some_and(|at| at <= self.now) {
+            let Some(id) = self.list.next_ordinary(self.current.number) else {
+                return;
+            };
+            self.launch(id, false);
+        }
+    }
+
+    /// When the next check may go out, if one waits.
+    pub(crate) fn check_due(&self) -> Option<std::time::Instant> {
+        if self.config.lite || self.current.remote.is_none() {
+            return None;
+        }
+        let gap = if self.list.has_triggered() {
+            self.config.min_pacing
+        } else if self.nominated.is_none() && self.list.has_ordinary(self.current.number) {
+            self.config.pacing
+        } else {
+            return None;
+        };
+        Some(self.timers.last_check.map_or(self.now, |last| last + gap))
+    }
+
+    fn launch(&mut self, id: PairId, nominate: bool) {
+        self.timers.last_check = Some(self.now);
+        self.list.cancel_trigger(id);
+        self.transactions.cancel_checks(id);
+        // RFC 8445, section 14.3: "RTO = MAX (500ms, Ta * N * (Num-Waiting + Num-In-Progress))".
+        let busy = |state: PairState| matches!(state, PairState::Waiting | PairState::InProgress);
+        let busy = self.list.iter().filter(|pair| busy(pair.state)).count() as u32;
+        let rto = self
+            .config
+            .initial_rto
+            .max(self.config.pacing.saturating_mul(busy));
+        let max = self.config.max_check_requests;
+        let schedule = Retransmission::with_limits(self.now, rto, max, Retransmission::FINAL_WAIT_FACTOR);
+        let sent = self.begin(id, Purpose::Check { nominate }, schedule);
+        let Some(pair) = self.list.get_mut(id) else { return };
+        if pair.state != PairState::Succeeded {
+            pair.state = if sent {
+                PairState::InProgress
+            } else {
+                PairState::Waiting
+            };
+        }
+        if sent && pair.outcome == Outcome::Untried {
+            pair.outcome = Outcome::Unanswered;
+        }
+        debug!(
+            "ice: check{} {}",
+            if nominate { " and nominate" } else { "" },
+            pair.path
+        );
+    }
+
+    /// RFC 7675, section 5.1: a consent check is a Binding request of its own, with a new transaction id, that is
+    /// not retransmitted.
+    pub(crate) fn check_consent(&mut self, id: PairId) {
+        let schedule = Retransmission::with_limits(self.now, self.config.consent_timeout, 1, 1);
+        let _sent = self.begin(id, Purpose::Consent, schedule);
+    }
+
+    fn begin(&mut self, id: PairId, purpose: Purpose, schedule: Retransmission) -> bool {
+        let Some(pair) = self.list.get(id) else {
+            return false;
+        };
+        let transaction = Transaction {
+            id: TransactionId::random(&mut self.rng),
+            pair: id,
+            generation: pair.generation,
+            path: pair.path,
+            purpose,
+            role: self.role,
+            tie_breaker: self.tie_breaker,
+            priority: pair.reflexive_priority,
+            schedule,
+            cancelled: false,
+        };
+        let (request, path) = (transaction.id, transaction.path);
+        if !self.transactions.insert(transaction) {
+            self.drop(Drop::TooManyTransactions, path);
+            return false;
+        }
+        self.enqueue(Outgoing::Request(request));
+        true
+    }
+
+    /// Retransmissions and requests that were never answered.
+    pub(crate) fn run_transactions(&mut self) {
+        while let Some(due) = self.transactions.next_due(self.now) {
+            match due {
+                Due::Nothing => {}
+                Due::Send(id) => self.enqueue(Outgoing::Request(id)),
+                // Silence after a consent check is the consent timer's business.
+                Due::Ended(transaction)
+                    if transaction.cancelled || transaction.purpose == Purpose::Consent => {}
+                Due::Ended(transaction) => self.fail_pair(transaction.pair, Outcome::TimedOut),
+            }
+        }
+    }
+
+    pub(crate) fn handle_response(&mut self, path: Path, response: &Message<'_>) {
+        let id = response.transaction_id();
+        let Some(transaction) = self.transactions.get(id).cloned() else {
+            return self.drop(Drop::UnknownTransaction, path);
+        };
+        if response.verify_fingerprint() != Some(true) {
+            return self.drop(Drop::Fingerprint, path);
+        }
+        let generation = self.generation(transaction.generation);
+        let key = generation
+            .and_then(|generation| generation.remote.as_ref())
+            .map(|side| &side.key);
+        // RFC 8489, section 9.1.4: over UDP, a response that is not authentic "MUST be discarded, as if it had never
+        // been received". What it says is kept for the failure report only.
+        if key.is_none_or(|key| response.verify_integrity(key).is_err()) {
+            let refused = response.error_code().map(|error| Outcome::Refused(error.code));
+            if let Some(pair) = self
+                .list
+                .get_mut(transaction.pair)
+                .filter(|pair| !pair.is_valid())
+            {
+                pair.outcome = refused.unwrap_or(Outcome::Unauthentic);
+            }
+            return self.drop(Drop::ForgedResponse, path);
+        }
+        let _ended = self.transactions.take(id);
+        self.stats.responses_received += 1;
+        if let Some(pair) = self.list.get_mut(transaction.pair) {
+            pair.responses_received = pair.responses_received.saturating_add(1);
+        }
+        // RFC 8445, section 7.2.5.2.1: "The source and destination transport addresses in the Binding request and
+        // Binding response must be symmetric", else the agent "MUST set the candidate pair state to Failed".
+        if !same_ends(path, transaction.path) {
+            return self.fail_pair(transaction.pair, Outcome::NotSymmetric);
+        }
+        if response.class() == Class::Error {
+            return self.on_error(&transaction, response.error_code().map_or(0, |error| error.code));
+        }
+        // RFC 8489, section 6.3.3: unknown attributes that must be understood end the transaction as failed.
+        const KNOWN: [u16; 3] = [XOR_MAPPED_ADDRESS, ERROR_CODE, UNKNOWN_ATTRIBUTES];
+        match response.xor_mapped_address() {
+            Some(mapped) if response.unknown_required(&KNOWN).next().is_none() => {
+                self.on_success(&transaction, mapped);
+            }
+            _ => {
+                self.drop(Drop::NoMappedAddress, path);
+                if transaction.purpose != Purpose::Consent && !transaction.cancelled {
+                    self.fail_pair(transaction.pair, Outcome::Refused(0));
+                }
+            }
+        }
+    }
+
+    /// RFC 8445, section 7.2.5.3: the pair is valid.
+    fn on_success(&mut self, transaction: &Transaction, mapped: SocketAddr) {
+        let (now, id) = (self.now, transaction.pair);
+        let local = self.local_seen_as(transaction, mapped);
+        let Some(pair) = self.list.get_mut(id) else { return };
+        pair.last_heard = now;
+        if let Some(sample) = transaction.schedule.round_trip(now) {
+            pair.sample_rtt(sample);
+        }
+        match &mut pair.consent {
+            // RFC 7675, section 5.1: after consent has expired, only new credentials bring it back.
+            None if transaction.purpose == Purpose::Consent || pair.outcome == Outcome::ConsentExpired => {
+                return;
+            }
+            Some(consent) => consent.renew(now, &self.config),
+            // RFC 7675, section 5.1: "Initial consent to send traffic is obtained using ICE", by this response.
+            consent @ None => *consent = Some(Consent::granted(now, &self.config, &mut self.rng)),
+        }
+        if transaction.purpose == Purpose::Consent {
+            return;
+        }
+        let is_news = pair.state != PairState::Succeeded;
+        pair.state = PairState::Succeeded;
+        pair.outcome = Outcome::Valid;
+        pair.local = local.unwrap_or_else(|| pair.local.clone());
+        let (path, generation, wanted) = (pair.path, pair.generation, pair.use_candidate_at.is_some());
+        self.transactions.cancel_ordinary(id);
+        if is_news {
+            info!("ice: {path} works");
+            self.list.thaw_like(id);
+            self.timers.first_valid.get_or_insert(now);
+        }
+        if generation != self.current.number {
+            return;
+        }
+        match self.role {
+            // RFC 8445, section 7.2.5.3.4: "if the agent was a controlling agent, and the check had included a
+            // USE-CANDIDATE attribute, the valid pair [...] has its nominated flag set to true".
+            Role::Controlling if transaction.purpose == (Purpose::Check { nominate: true }) => {
+                self.settle(id)
+            }
+            // RFC 8445, section 7.3.1.5: the pair was waiting for this check to be nominated.
+            Role::Controlled if wanted => self.accept_nomination(id),
+            _ => {}
+        }
+    }
+
+    /// RFC 8445, section 7.2.5.3.1: the mapped address tells which local candidate the pair is valid for.
+    fn local_seen_as(
+        &self,
+        transaction: &Transaction,
+        mapped: SocketAddr,
+    ) -> Option<crate::candidate::Candidate> {
+        let base = self
+            .gatherer
+            .base(transaction.path.local, transaction.path.transport)?;
+        let known = self.gatherer.by_mapped_address(base.address, mapped);
+        if base.candidate.address.socket() == Some(mapped) {
+            return Some(base.candidate.clone());
+        }
+        let learned = || {
+            self.gatherer
+                .peer_reflexive(&base.candidate, mapped, transaction.priority)
+        };
+        Some(known.cloned().unwrap_or_else(learned))
+    }
+
+    fn on_error(&mut self, transaction: &Transaction, error: u16) {
+        let id = transaction.pair;
+        match error {
+            code::ROLE_CONFLICT => {
+                // RFC 8445, section 7.2.5.1: "If the Binding request included [the role that it still has], the agent
+                // MUST switch" and "MUST change the tie-breaker value"; "The agent MUST then enqueue the candidate
+                // pair whose check generated the 487".
+                if transaction.role == self.role && !self.remote_lite {
+                    self.stats.role_conflicts += 1;
+                    self.tie_breaker = self.rng.random();
+                    self.switch_role();
+                }
+                if let Some(pair) = self.list.get_mut(id).filter(|pair| !pair.is_valid()) {
+                    pair.state = PairState::Waiting;
+                    self.list.trigger(id, false);
+                }
+            }
+            FORBIDDEN if self.list.get(id).is_some_and(crate::pair::Pair::is_valid) => {
+                self.lose_pair(id, Outcome::ConsentRevoked, FailureReason::ConsentRevoked);
+            }
+            _ if transaction.purpose == Purpose::Consent || transaction.cancelled => {
+                debug!("ice: {} answered a check with {error}", transaction.path);
+            }
+            _ => self.fail_pair(id, Outcome::Refused(error)),
+        }
+    }
+
+    /// A check failed. RFC 8445, section 7.2.5.2: the pair's state is Failed.
+    fn fail_pair(&mut self, id: PairId, outcome: Outcome) {
+        let Some(pair) = self.list.get_mut(id) else { return };
+        // The second check of a valid pair, to nominate it, may fail too. What it proved before still holds for
+        // consent; another nomination is tried with the next best pair, or this one again.
+        if pair.is_valid() {
+            return;
+        }
+        debug!("ice: {} failed: {outcome}", pair.path);
+        pair.state = PairState::Failed;
+        if matches!(pair.outcome, Outcome::Untried | Outcome::Unanswered) || outcome != Outcome::TimedOut {
+            pair.outcome = outcome;
+        }
+    }
+}
+
+fn same_ends(a: Path, b: Path) -> bool {
+    let same = crate::candidate::same_address;
+    a.transport == b.transport && same(a.local, b.local) && same(a.remote, b.remote)
+}

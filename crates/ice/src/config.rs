@@ -1,0 +1,133 @@
+//! What an agent may be told, with the defaults of the RFCs, and a bound for every table.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::filter::RemoteFilter;
+use crate::role::Role;
+
+/// The settings of an [`Agent`](crate::Agent).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The role to start with: the offerer controls (RFC 8445, section 6.1.1). Conflicts repair themselves.
+    /// Default: controlling.
+    pub role: Role,
+    /// Only answer checks and send none (RFC 8445, section 2.5): for servers on public addresses. Default: false.
+    pub lite: bool,
+    /// STUN servers that tell server-reflexive addresses. Default: none.
+    pub stun_servers: Vec<SocketAddr>,
+    /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
+    /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
+    pub external_ips: Vec<IpAddr>,
+    /// Which remote addresses may be checked. Default: all that can be a peer.
+    pub remote_filter: RemoteFilter,
+
+    /// Ta, the time between two checks (RFC 8445, section 14.2). Default: 50 ms.
+    pub pacing: Duration,
+    /// The time between a triggered or nominating check and the check before it: RFC 8445, section 14.2 lets no
+    /// agent go below the default of 5 ms.
+    pub min_pacing: Duration,
+    /// The least time before a check is sent again (RFC 8445, section 14.3). Default: 500 ms.
+    pub initial_rto: Duration,
+    /// How often a check is sent before its pair fails (RFC 8489, section 6.2.1: Rc). Default: 7, which with
+    /// `initial_rto` is 39.5 s.
+    pub max_check_requests: u32,
+    /// How long a controlling agent that has a valid pair waits for better ones whose checks are under way, when
+    /// both ends of the valid pair are host candidates. Default: 100 ms. Nothing better pending: no wait at all.
+    pub nomination_wait_host: Duration,
+    /// The same when one end is reflexive. Default: 500 ms.
+    pub nomination_wait: Duration,
+    /// How long an agent waits for a path at least, whatever happened to its candidates (RFC 8863, section 4).
+    /// Default: 39.5 s.
+    pub pac_timeout: Duration,
+    /// Consent checks come at 0.8 to 1.2 times this interval (RFC 7675, section 5.1). Default: 5 s.
+    pub consent_interval: Duration,
+    /// Consent ends this long after the last response (RFC 7675, section 5.1). Default: 30 s.
+    pub consent_timeout: Duration,
+    /// Nothing heard for this long (the peer's consent checks and data count): state `Disconnected`, which heals
+    /// with the next sign of life. Default: 7 s, more than one consent interval at its longest.
+    pub disconnected_timeout: Duration,
+    /// A lite agent, which sends no checks, keeps NAT bindings alive with an indication after this long without
+    /// other datagrams (RFC 8445, section 11: Tr). STUN servers are asked again as often. Default: 15 s.
+    pub keepalive_interval: Duration,
+    /// How long after nomination the other pairs (after a restart: the old pair) still live (RFC 8445, section
+    /// 8.3.1). Default: 3 s.
+    pub release_delay: Duration,
+
+    /// Local addresses. Default: 32.
+    pub max_local_addresses: usize,
+    /// Local candidates, with the reflexive ones. Default: 96.
+    pub max_local_candidates: usize,
+    /// Remote candidates from signalling. Default: 64.
+    pub max_remote_candidates: usize,
+    /// Remote candidates learned from checks. Default: 16.
+    pub max_peer_reflexive: usize,
+    /// Candidate pairs (RFC 8445, section 6.1.2.5). Default: 100.
+    pub max_pairs: usize,
+    /// Checks that came before the peer's credentials were known. Default: 16.
+    pub max_early_checks: usize,
+    /// Requests without an answer so far. Default: 256.
+    pub max_transactions: usize,
+    /// Datagrams that wait for `poll_transmit`. Default: 256.
+    pub max_queued: usize,
+    /// Events that wait for `poll_event`; the oldest go first. Default: 512.
+    pub max_events: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            role: Role::Controlling,
+            lite: false,
+            stun_servers: Vec::new(),
+            external_ips: Vec::new(),
+            remote_filter: RemoteFilter::default(),
+            pacing: Duration::from_millis(50),
+            min_pacing: Duration::from_millis(5),
+            initial_rto: Duration::from_millis(500),
+            max_check_requests: 7,
+            nomination_wait_host: Duration::from_millis(100),
+            nomination_wait: Duration::from_millis(500),
+            pac_timeout: Duration::from_millis(39_500),
+            consent_interval: Duration::from_secs(5),
+            consent_timeout: Duration::from_secs(30),
+            disconnected_timeout: Duration::from_secs(7),
+            keepalive_interval: Duration::from_secs(15),
+            release_delay: Duration::from_secs(3),
+            max_local_addresses: 32,
+            max_local_candidates: 96,
+            max_remote_candidates: 64,
+            max_peer_reflexive: 16,
+            max_pairs: 100,
+            max_early_checks: 16,
+            max_transactions: 256,
+            max_queued: 256,
+            max_events: 512,
+        }
+    }
+}
+
+impl Config {
+    /// The same with every timer long enough that time goes on between two steps (RFC 8445, section 14.2 lets no
+    /// agent send checks less than 5 ms apart).
+    pub(crate) fn sane(mut self) -> Self {
+        const LEAST: Duration = Duration::from_millis(1);
+        for timer in [
+            &mut self.pacing,
+            &mut self.min_pacing,
+            &mut self.initial_rto,
+            &mut self.consent_interval,
+            &mut self.consent_timeout,
+            &mut self.disconnected_timeout,
+            &mut self.keepalive_interval,
+        ] {
+            *timer = (*timer).max(LEAST);
+        }
+        self.max_pairs = self.max_pairs.max(1);
+        self.max_transactions = self.max_transactions.max(8);
+        self.max_queued = self.max_queued.max(8);
+        self.max_events = self.max_events.max(8);
+        self
+    }
+}

@@ -1,0 +1,82 @@
+//! Consent freshness (RFC 7675): a path may be used while the peer keeps answering on it.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::config::Config;
+
+/// RFC 7675, section 5.1: the consent checks of one valid pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Consent {
+    /// When the next check is due; `None` for a lite agent, which sends none.
+    next_check: Option<Instant>,
+    /// When consent ends unless something renews it.
+    expires: Instant,
+}
+
+impl Consent {
+    /// Consent that a success response has just given. "Consent expires after 30 seconds."
+    pub(crate) fn granted(now: Instant, config: &Config, rng: &mut StdRng) -> Self {
+        Self {
+            next_check: next_check(now, config, rng),
+            expires: now + config.consent_timeout,
+        }
+    }
+
+    /// A response (for a lite agent: an authenticated request) renews it. "Each STUN Binding response received
+    /// [...] the consent timer is restarted": the schedule of the checks stays.
+    pub(crate) fn renew(&mut self, now: Instant, config: &Config) {
+        self.expires = now + config.consent_timeout;
+    }
+
+    /// Whether a check is due; plans the next one.
+    pub(crate) fn take_due(&mut self, now: Instant, config: &Config, rng: &mut StdRng) -> bool {
+        let due = self.next_check.is_some_and(|at| at <= now);
+        if due {
+            self.next_check = next_check(now, config, rng);
+        }
+        due
+    }
+
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        self.expires <= now
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.next_check.map_or(self.expires, |at| at.min(self.expires))
+    }
+}
+
+/// RFC 7675, section 5.1: "each consent check is sent at an interval randomized in the range of 0.8 to 1.2 times
+/// the base period", "the default period being 5 seconds".
+fn next_check(now: Instant, config: &Config, rng: &mut StdRng) -> Option<Instant> {
+    let interval: Duration = config.consent_interval.mul_f64(rng.random_range(0.8..1.2));
+    (!config.lite).then(|| now + interval.max(Duration::from_millis(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn checks_come_every_four_to_six_seconds_and_consent_ends_after_thirty() {
+        let (config, mut rng, start) = (Config::default(), StdRng::from_seed([3; 32]), Instant::now());
+        let mut consent = Consent::granted(start, &config, &mut rng);
+        let mut last = start;
+        for _ in 0..5 {
+            let at = consent.poll_timeout();
+            assert!(!consent.take_due(at - Duration::from_millis(1), &config, &mut rng));
+            assert!(consent.take_due(at, &config, &mut rng));
+            assert!((4.0..=6.0).contains(&(at - last).as_secs_f64()));
+            last = at;
+        }
+        assert!(!consent.has_expired(start + Duration::from_millis(29_999)));
+        assert!(consent.has_expired(start + Duration::from_secs(30)));
+        consent.renew(start + Duration::from_secs(10), &config);
+        assert!(!consent.has_expired(start + Duration::from_millis(39_999)));
+    }
+}

@@ -1,0 +1,364 @@
+//! Local candidates (RFC 8445, section 5.1.1): host candidates at once, server-reflexive ones through each STUN
+//! server from each base.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_net::{Path, Transmit, Transport};
+use dunlin_stun::Client;
+use log::{debug, info};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+use crate::candidate::{Address, Candidate, Kind, foundation, is_link_local, priority};
+use crate::config::Config;
+use crate::event::GatheringState;
+
+/// A local address that datagrams are sent from and received on.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    pub(crate) address: SocketAddr,
+    pub(crate) transport: Transport,
+    /// The host candidate that pairs are formed with.
+    pub(crate) candidate: Candidate,
+    preference: u16,
+}
+
+impl Base {
+    /// RFC 8445, section 7.1.1: the PRIORITY of a check is "the same priority that the agent would assign to a
+    /// peer-reflexive candidate learned from this check".
+    pub(crate) fn reflexive_priority(&self) -> u32 {
+        priority(Kind::PeerReflexive, self.preference, 1)
+    }
+}
+
+/// A candidate for the peer and the base behind it.
+#[derive(Debug)]
+struct Advertised {
+    candidate: Candidate,
+    base: SocketAddr,
+}
+
+/// One STUN server asked from one base.
+#[derive(Debug)]
+struct Query {
+    base: SocketAddr,
+    server: SocketAddr,
+    server_index: u16,
+    /// Requests to different servers are paced like checks (RFC 8445, section 14.1).
+    starts: Instant,
+    client: Option<Client>,
+    done: bool,
+}
+
+/// All local addresses and what is known about them.
+#[derive(Debug)]
+pub(crate) struct Gatherer {
+    bases: Vec<Base>,
+    advertised: Vec<Advertised>,
+    queries: Vec<Query>,
+    news: VecDeque<Candidate>,
+    state: GatheringState,
+    /// Hides addresses in foundations.
+    salt: u64,
+    /// How many addresses of each family were added: the first ones are preferred.
+    v4_seen: u16,
+    v6_seen: u16,
+}
+
+impl Gatherer {
+    pub(crate) fn new(rng: &mut StdRng) -> Self {
+        Self {
+            bases: Vec::new(),
+            advertised: Vec::new(),
+            queries: Vec::new(),
+            news: VecDeque::new(),
+            state: GatheringState::New,
+            salt: rng.random(),
+            v4_seen: 0,
+            v6_seen: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> GatheringState {
+        self.state
+    }
+
+    pub(crate) fn bases(&self) -> &[Base] {
+        &self.bases
+    }
+
+    pub(crate) fn base(&self, address: SocketAddr, transport: Transport) -> Option<&Base> {
+        self.bases
+            .iter()
+            .find(|base| base.address == address && base.transport == transport)
+    }
+
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.advertised.iter().map(|advertised| &advertised.candidate)
+    }
+
+    /// Adds an address; the caller has checked the bounds and that it is new.
+    pub(crate) fn add(&mut self, now: Instant, address: SocketAddr, config: &Config, rng: &mut StdRng) {
+        let preference = self.next_preference(address.ip());
+        let host = |address: SocketAddr, salt: u64| {
+            let foundation = foundation(Kind::Host, address.ip(), None, salt);
+            Candidate::udp(
+                Kind::Host,
+                address,
+                priority(Kind::Host, preference, 1),
+                foundation,
+            )
+        };
+        let candidate = host(address, self.salt);
+        info!("ice: local address {address}");
+        self.bases.push(Base {
+            address,
+            transport: Transport::Udp,
+            candidate: candidate.clone(),
+            preference,
+        });
+        let external: Vec<IpAddr> = match has_external_form(address.ip()) {
+            true => config
+                .external_ips
+                .iter()
+                .copied()
+                .filter(|ip| ip.is_ipv4() == address.is_ipv4())
+                .collect(),
+            false => Vec::new(),
+        };
+        if external.is_empty() {
+            self.advertise(candidate, address, config);
+        }
+        for ip in external {
+            self.advertise(
+                host(SocketAddr::new(ip, address.port()), self.salt),
+                address,
+                config,
+            );
+        }
+        self.ask_servers(now, address, config);
+        self.start_due(now, config, rng);
+        self.state = GatheringState::Gathering;
+    }
+
+    pub(crate) fn remove(&mut self, address: SocketAddr) {
+        self.bases.retain(|base| base.address != address);
+        self.advertised.retain(|advertised| advertised.base != address);
+        self.queries.retain(|query| query.base != address);
+    }
+
+    /// For an ICE restart: the same addresses again, the servers asked again (RFC 8445, section 9).
+    pub(crate) fn restart(&mut self, now: Instant, config: &Config, rng: &mut StdRng) {
+        self.news.clear();
+        self.queries.clear();
+        self.advertised
+            .retain(|advertised| advertised.candidate.kind == Kind::Host);
+        self.news.extend(
+            self.advertised
+                .iter()
+                .map(|advertised| advertised.candidate.clone()),
+        );
+        for address in self.bases.iter().map(|base| base.address).collect::<Vec<_>>() {
+            self.ask_servers(now, address, config);
+        }
+        self.start_due(now, config, rng);
+        if self.state != GatheringState::New {
+            self.state = GatheringState::Gathering;
+        }
+    }
+
+    /// No more questions: the path is chosen, and its consent checks keep the NAT's binding.
+    pub(crate) fn stop_asking(&mut self) {
+        for query in &mut self.queries {
+            query.done = true;
+            query.client = None;
+        }
+    }
+
+    /// The candidate that the peer sees when a check from `base` arrives from `mapped`, if it is one of ours.
+    pub(crate) fn by_mapped_address(&self, base: SocketAddr, mapped: SocketAddr) -> Option<&Candidate> {
+        let fits = |advertised: &&Advertised| {
+            advertised.base == base && advertised.candidate.address == Address::Socket(mapped)
+        };
+        self.advertised
+            .iter()
+            .find(fits)
+            .map(|advertised| &advertised.candidate)
+    }
+
+    /// RFC 8445, section 7.2.5.3.1: a local peer-reflexive candidate: "its base is set equal to the local candidate
+    /// of the candidate pair from which the Binding request was sent".
+    pub(crate) fn peer_reflexive(&self, base: &Candidate, mapped: SocketAddr, priority: u32) -> Candidate {
+        let ip = base.address.socket().map_or(mapped.ip(), |base| base.ip());
+        let foundation = foundation(Kind::PeerReflexive, ip, None, self.salt);
+        let mut candidate = Candidate::udp(Kind::PeerReflexive, mapped, priority, foundation);
+        candidate.related = Some(base.address.clone());
+        candidate
+    }
+
+    /// Whether a response on this path may be an answer of a STUN server.
+    pub(crate) fn is_server(&self, path: Path) -> bool {
+        self.queries
+            .iter()
+            .any(|query| query.base == path.local && query.server == path.remote)
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut, config: &Config) {
+        let asked = |query: &&mut Query| query.base == path.local && query.server == path.remote;
+        if let Some(client) = self
+            .queries
+            .iter_mut()
+            .find(asked)
+            .and_then(|query| query.client.as_mut())
+        {
+            client.handle_datagram(now, path, data);
+        }
+        self.collect(config);
+    }
+
+    /// Lets time pass; `true` once when gathering is complete.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, config: &Config, rng: &mut StdRng) -> bool {
+        self.start_due(now, config, rng);
+        for client in self.queries.iter_mut().filter_map(|query| query.client.as_mut()) {
+            client.handle_timeout(now);
+        }
+        self.collect(config);
+        // Decided here and not in `add`, so that addresses that are added one after the other count as one batch.
+        let complete = self.state == GatheringState::Gathering && self.queries.iter().all(|query| query.done);
+        if complete {
+            self.state = GatheringState::Complete;
+        }
+        complete
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let mut clients = self.queries.iter_mut().filter_map(|query| query.client.as_mut());
+        clients.find_map(|client| client.poll_transmit(now, out))
+    }
+
+    pub(crate) fn poll_candidate(&mut self) -> Option<Candidate> {
+        self.news.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let all_done = self.queries.iter().all(|query| query.done);
+        let complete = (self.state == GatheringState::Gathering && all_done).then_some(now);
+        let next = self.queries.iter().filter_map(|query| match &query.client {
+            Some(client) => client.poll_timeout(),
+            None => (!query.done).then_some(query.starts),
+        });
+        next.chain(complete).min()
+    }
+
+    /// RFC 8421, section 4: IPv6 and IPv4 take turns, IPv6 first. Addresses that lead nowhere else come last.
+    /// RFC 8445, section 5.1.2.1: the local preference "MUST be unique for each" address.
+    fn next_preference(&mut self, ip: IpAddr) -> u16 {
+        let (seen, first) = match ip {
+            IpAddr::V6(_) => (&mut self.v6_seen, 65_535u16),
+            IpAddr::V4(_) => (&mut self.v4_seen, 65_534),
+        };
+        let index = *seen;
+        *seen = seen.saturating_add(1);
+        let remote = if ip.is_loopback() || is_link_local(ip) {
+            32_768
+        } else {
+            0
+        };
+        (first - remote).saturating_sub(index.saturating_mul(2))
+    }
+
+    fn advertise(&mut self, candidate: Candidate, base: SocketAddr, config: &Config) {
+        // RFC 8445, section 5.1.3: "a candidate is redundant if and only if its transport address and base equal
+        // those of another candidate"; the peer cares for the address only.
+        let known = self.candidates().any(|other| other.address == candidate.address);
+        if known || self.advertised.len() >= config.max_local_candidates {
+            debug!("ice: {candidate} is not new, or one too many");
+            return;
+        }
+        debug!("ice: local {candidate}");
+        self.news.push_back(candidate.clone());
+        self.advertised.push(Advertised { candidate, base });
+    }
+
+    fn ask_servers(&mut self, now: Instant, base: SocketAddr, config: &Config) {
+        // A loopback or link-local address has no NAT in front of it.
+        if !has_external_form(base.ip()) {
+            return;
+        }
+        let mut starts = self
+            .queries
+            .iter()
+            .map(|query| query.starts + config.pacing)
+            .max()
+            .unwrap_or(now)
+            .max(now);
+        for (index, server) in config.stun_servers.iter().enumerate() {
+            if server.is_ipv4() == base.is_ipv4() && self.queries.len() < config.max_local_candidates {
+                let server_index = u16::try_from(index).unwrap_or(u16::MAX);
+                self.queries.push(Query {
+                    base,
+                    server: *server,
+                    server_index,
+                    starts,
+                    client: None,
+                    done: false,
+                });
+                starts += config.pacing;
+            }
+        }
+    }
+
+    fn start_due(&mut self, now: Instant, config: &Config, rng: &mut StdRng) {
+        // RFC 8445, section 14.3: "RTO = MAX (500ms, Ta * (Num-Of-Cands))".
+        let rto = config
+            .initial_rto
+            .max(config.pacing.saturating_mul(self.queries.len() as u32));
+        for query in &mut self.queries {
+            if query.client.is_none() && !query.done && query.starts <= now {
+                let mut client = dunlin_stun::Config::new(Path::udp(query.base, query.server));
+                client.initial_rto = rto;
+                client.refresh = Some(config.keepalive_interval.max(Duration::from_secs(1)));
+                let mut seed = [0; 32];
+                rng.fill_bytes(&mut seed);
+                query.client = Some(Client::new(client, seed, now));
+            }
+        }
+    }
+
+    /// Turns the servers' answers into candidates.
+    fn collect(&mut self, config: &Config) {
+        let mut found = Vec::new();
+        for query in &mut self.queries {
+            while let Some(event) = query.client.as_mut().and_then(Client::poll_event) {
+                query.done = true;
+                if let dunlin_stun::Event::MappedAddress(address) = event {
+                    found.push((query.base, query.server, query.server_index, address));
+                }
+            }
+        }
+        for (base_address, server, index, mapped) in found {
+            let Some(base) = self.base(base_address, Transport::Udp) else {
+                continue;
+            };
+            let preference = base.preference.saturating_sub(index);
+            let foundation = foundation(
+                Kind::ServerReflexive,
+                base_address.ip(),
+                Some(server.ip()),
+                self.salt,
+            );
+            let priority = priority(Kind::ServerReflexive, preference, 1);
+            let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
+            candidate.related = Some(Address::Socket(base_address));
+            self.advertise(candidate, base_address, config);
+        }
+    }
+}
+
+/// Whether an address may look different from outside.
+fn has_external_form(ip: IpAddr) -> bool {
+    !ip.is_loopback() && !is_link_local(ip)
+}

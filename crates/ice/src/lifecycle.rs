@@ -1,0 +1,231 @@
+//! What time does to a session: consent (RFC 7675), silence, the PAC timer (RFC 8863), and the state that follows.
+
+use std::time::Instant;
+
+use log::{info, warn};
+
+use crate::agent::Agent;
+use crate::event::{Event, FailureReason, FailureReport, PairReport, State};
+use crate::output::Outgoing;
+use crate::pair::{Outcome, Pair, PairId, PairState};
+use crate::stats::Drop;
+
+/// The times that belong to no table.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    /// When the last check was sent: the next one keeps its distance.
+    pub(crate) last_check: Option<Instant>,
+    /// When the patience of RFC 8863 ends.
+    pub(crate) pac_at: Option<Instant>,
+    /// When the first pair of this generation became valid.
+    pub(crate) first_valid: Option<Instant>,
+    /// When to nominate although better pairs are still being checked.
+    pub(crate) nominate_at: Option<Instant>,
+    /// When the pairs that were not chosen go.
+    pub(crate) release_at: Option<Instant>,
+    /// When a lite agent's path needs a datagram.
+    pub(crate) keepalive_at: Option<Instant>,
+    /// There was a path once.
+    pub(crate) had_path: bool,
+}
+
+impl Agent {
+    pub(crate) fn run_timers(&mut self) {
+        if self
+            .gatherer
+            .handle_timeout(self.now, &self.config, &mut self.rng)
+        {
+            while let Some(candidate) = self.gatherer.poll_candidate() {
+                self.push_event(Event::LocalCandidate(candidate));
+            }
+            info!("ice: gathering is complete");
+            self.push_event(Event::GatheringComplete);
+        }
+        self.run_transactions();
+        self.run_consent();
+        self.run_keepalive();
+        self.release_others();
+        self.run_patience();
+        self.run_ordinary();
+    }
+
+    /// The earliest of all timers.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        let timers = &self.timers;
+        let consent = self
+            .list
+            .iter()
+            .filter_map(|pair| pair.consent.as_ref().map(|c| c.poll_timeout()));
+        let alive = matches!(self.state, State::Connected | State::Completed);
+        let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
+        [
+            self.gatherer.poll_timeout(self.now),
+            self.transactions.poll_timeout(),
+            self.check_due(),
+            consent.min(),
+            silence.map(|pair| self.silent_at(pair)),
+            self.patience_ends(),
+            timers.nominate_at,
+            timers.release_at,
+            timers.keepalive_at.filter(|_| self.config.lite),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn run_consent(&mut self) {
+        let ids: Vec<PairId> = self
+            .list
+            .iter()
+            .filter(|pair| pair.consent.is_some())
+            .map(|pair| pair.id)
+            .collect();
+        for id in ids {
+            let Some(pair) = self.list.get_mut(id) else {
+                continue;
+            };
+            let Some(consent) = &mut pair.consent else {
+                continue;
+            };
+            if consent.has_expired(self.now) {
+                self.lose_pair(id, Outcome::ConsentExpired, FailureReason::ConsentExpired);
+            } else if consent.take_due(self.now, &self.config, &mut self.rng) {
+                self.check_consent(id);
+            }
+        }
+    }
+
+    /// RFC 7675, section 5.1: "the ICE agent MUST NOT send any application data" on the pair any more. If it was the
+    /// last one that worked and none is on its way, the session has failed.
+    pub(crate) fn lose_pair(&mut self, id: PairId, outcome: Outcome, reason: FailureReason) {
+        let Some(pair) = self.list.get_mut(id) else { return };
+        info!("ice: {} {outcome}", pair.path);
+        pair.state = PairState::Failed;
+        pair.consent = None;
+        pair.outcome = outcome;
+        // It takes a new generation, or a check of the peer, for its data to be taken again.
+        pair.requests_received = 0;
+        self.transactions.retain(|transaction| transaction.pair != id);
+        self.list.cancel_trigger(id);
+        if self.nominated == Some(id) {
+            self.nominated = None;
+        }
+        let was_selected = self.selected == Some(id);
+        self.select();
+        let restarting = self.current.remote.is_none() || self.list.iter().any(Pair::is_pending);
+        if was_selected && self.selected.is_none() && !(restarting && self.previous.is_some()) {
+            self.fail(reason);
+        }
+    }
+
+    /// RFC 8445, section 11: "If there has been no packet sent on the candidate pair [...] for Tr seconds", an
+    /// indication. Consent checks do this for everyone but a lite agent.
+    fn run_keepalive(&mut self) {
+        let due = self.timers.keepalive_at.is_some_and(|at| at <= self.now);
+        let (true, true, Some(path)) = (self.config.lite, due, self.outgoing) else {
+            return;
+        };
+        if !std::mem::take(&mut self.sent_since_keepalive) {
+            self.enqueue(Outgoing::Indication(path));
+        }
+        self.timers.keepalive_at = Some(self.now + self.config.keepalive_interval);
+    }
+
+    /// RFC 8863, section 4: the agent "MUST NOT consider the checklist as failed before the PAC timer has expired,
+    /// even if all candidate pairs have failed or there are none".
+    fn run_patience(&mut self) {
+        if self.patience_ends().is_some_and(|at| at <= self.now) {
+            self.fail(FailureReason::NoPath);
+        }
+    }
+
+    /// When a session without a path is given up: at the PAC timer's end if nothing is under way, else when the
+    /// pairs have failed, or as long again.
+    fn patience_ends(&self) -> Option<Instant> {
+        let pac = self.timers.pac_at?;
+        if self.selected.is_some() {
+            return None;
+        }
+        let pending = self.list.iter().any(Pair::is_pending) && pac <= self.now;
+        Some(if pending {
+            pac + self.config.pac_timeout
+        } else {
+            pac.max(self.now)
+        })
+    }
+
+    fn silent_at(&self, pair: &Pair) -> Instant {
+        pair.last_heard + self.config.disconnected_timeout
+    }
+
+    pub(crate) fn update_state(&mut self) {
+        if matches!(self.state, State::Failed | State::Closed) {
+            return;
+        }
+        let state = match self.selected.and_then(|id| self.list.get(id)) {
+            Some(pair) if self.silent_at(pair) <= self.now => State::Disconnected,
+            Some(pair) if self.nominated == Some(pair.id) => State::Completed,
+            Some(_) => State::Connected,
+            None if self.started => State::Checking,
+            None => State::New,
+        };
+        self.set_state(state);
+    }
+
+    pub(crate) fn set_state(&mut self, state: State) {
+        if state != self.state {
+            info!("ice: {} -> {state}", self.state);
+            self.state = state;
+            self.push_event(Event::State(state));
+        }
+    }
+
+    /// There is no path (any more). RFC 8445, section 8.1.2: only a restart helps.
+    fn fail(&mut self, reason: FailureReason) {
+        let report = self.report(reason);
+        warn!("ice: {report}");
+        self.forget_session();
+        self.push_event(Event::Failed(report));
+        self.set_state(State::Failed);
+    }
+
+    fn report(&self, reason: FailureReason) -> FailureReport {
+        let of_pair = |pair: &Pair| PairReport {
+            local: pair.path.local,
+            remote: pair.path.remote,
+            requests_sent: pair.requests_sent,
+            responses_received: pair.responses_received,
+            requests_received: pair.requests_received,
+            outcome: pair.outcome,
+        };
+        let count = |reasons: &[Drop]| reasons.iter().map(|reason| self.stats.drops.get(*reason)).sum();
+        FailureReport {
+            reason,
+            local: self.gatherer.candidates().cloned().collect(),
+            remote: self.remote.clone(),
+            pairs: self.list.iter().map(of_pair).collect(),
+            ignored_remote: count(&[
+                Drop::CandidateName,
+                Drop::CandidateProtocol,
+                Drop::CandidateDenied,
+            ]),
+            refused_requests: count(&[Drop::UnknownUfrag, Drop::WrongPassword]),
+        }
+    }
+
+    /// Forgets pairs, requests and what waits to be sent.
+    pub(crate) fn forget_session(&mut self) {
+        self.list.retain(|_| false);
+        self.transactions.retain(|_| false);
+        self.queue.clear();
+        self.early.clear();
+        self.gatherer.stop_asking();
+        self.previous = None;
+        (self.nominated, self.selected, self.outgoing) = (None, None, None);
+        self.timers = Timers {
+            had_path: self.timers.had_path,
+            ..Timers::default()
+        };
+    }
+}

@@ -1,0 +1,161 @@
+//! Which pair is used (RFC 8445, section 8.1): the controlling side chooses once, the controlled side follows, and
+//! until then the best valid pair carries the data.
+
+use std::time::Duration;
+
+use log::info;
+
+use crate::agent::Agent;
+use crate::candidate::Kind;
+use crate::event::Event;
+use crate::pair::{Pair, PairId, PairState};
+use crate::role::Role;
+
+/// A peer that nominates pair after pair ("aggressively", as libwebrtc does) and lets go of one says so by not
+/// repeating USE-CANDIDATE on it for this long. libwebrtc repeats it every 2.5 s.
+const NOMINATION_IS_STALE: Duration = Duration::from_secs(5);
+
+impl Agent {
+    /// Controlling: nominates the best valid pair, at once when nothing better is under way, else after a wait.
+    ///
+    /// RFC 8445, section 8.1.1: "the criteria for stopping the connectivity checks [...] and for selecting a pair for
+    /// nomination, are outside the scope of this specification"; each component "MUST" be nominated once only.
+    pub(crate) fn consider_nomination(&mut self) {
+        self.timers.nominate_at = None;
+        if self.role != Role::Controlling || self.config.lite || self.nominated.is_some() {
+            return;
+        }
+        if self.transactions.is_nominating() {
+            return;
+        }
+        let Some(best) = self.best_valid(self.current.number) else {
+            return;
+        };
+        let better = |pair: &Pair| pair.generation == best.generation && pair.priority > best.priority;
+        if self.list.iter().any(|pair| pair.is_pending() && better(pair)) {
+            let host = best.local.kind == Kind::Host && best.remote.kind == Kind::Host;
+            let wait = if host {
+                self.config.nomination_wait_host
+            } else {
+                self.config.nomination_wait
+            };
+            let at = self.timers.first_valid.map_or(self.now, |first| first + wait);
+            if at > self.now {
+                self.timers.nominate_at = Some(at);
+                return;
+            }
+        }
+        let id = best.id;
+        self.list.trigger(id, true);
+    }
+
+    /// Controlled: the peer has put USE-CANDIDATE on a pair that is valid.
+    pub(crate) fn accept_nomination(&mut self, id: PairId) {
+        let (Some(new), current) = (self.list.get(id), self.nominated.and_then(|id| self.list.get(id)))
+        else {
+            return;
+        };
+        // RFC 8445, section 8.1.1 lets the peer nominate one pair only. RFC 5245, section 8.1.1.2 let it nominate all
+        // of them, and the one with the highest priority was meant.
+        let follow = match current.filter(|pair| pair.is_valid()) {
+            None => true,
+            Some(current) if current.id == id => false,
+            Some(current) => {
+                let stale = current
+                    .use_candidate_at
+                    .is_none_or(|at| at + NOMINATION_IS_STALE < self.now);
+                new.priority > current.priority || stale
+            }
+        };
+        if follow {
+            self.settle(id);
+        }
+    }
+
+    /// Both sides have agreed on a pair.
+    ///
+    /// RFC 8445, section 8.1.2: "the agent MUST remove all candidate pairs for the same component from the checklist
+    /// and from the triggered-check queue". Those that worked stay for a while, for datagrams that are on their way.
+    pub(crate) fn settle(&mut self, id: PairId) {
+        let Some(pair) = self.list.get_mut(id) else { return };
+        pair.nominated = true;
+        info!(
+            "ice: {} is nominated, {} to {}",
+            pair.path, pair.local, pair.remote
+        );
+        let generation = pair.generation;
+        self.nominated = Some(id);
+        self.timers.nominate_at = None;
+        self.list.clear_triggers();
+        self.list.retain(|pair| {
+            pair.id == id || pair.generation != generation || !pair.is_pending() || pair.requests_received > 0
+        });
+        for pair in self
+            .list
+            .iter_mut()
+            .filter(|pair| pair.id != id && pair.generation == generation)
+        {
+            if pair.is_pending() {
+                pair.state = PairState::Failed;
+            }
+        }
+        self.transactions
+            .retain(|t| t.pair == id || t.generation != generation);
+        self.gatherer.stop_asking();
+        self.early.clear();
+        self.timers.release_at = Some(self.now + self.config.release_delay);
+    }
+
+    /// RFC 8445, section 8.3: after the choice, "the agent SHOULD wait an additional three seconds, and then it can
+    /// cease responding to checks or generating triggered checks on all candidates other than the ones in use".
+    pub(crate) fn release_others(&mut self) {
+        if self.timers.release_at.is_none_or(|at| self.now < at) {
+            return;
+        }
+        self.timers.release_at = None;
+        if let Some(keep) = self.nominated {
+            self.list.retain(|pair| pair.id == keep);
+            self.transactions.retain(|transaction| transaction.pair == keep);
+            self.previous = None;
+        }
+    }
+
+    /// Chooses the pair that datagrams go out on: the nominated one; after a restart the old one until there is a
+    /// new one (RFC 8445, section 9); before nomination the best that works (section 12.1: an agent may send "on any
+    /// candidate pair in the valid list").
+    pub(crate) fn select(&mut self) {
+        let works = |id: PairId| self.list.get(id).filter(|pair| pair.is_valid());
+        let old = |pair: &&Pair| pair.generation != self.current.number;
+        let chosen = self
+            .nominated
+            .and_then(works)
+            .or_else(|| self.selected.and_then(works).filter(old))
+            .or_else(|| self.best_valid(self.current.number))
+            .or_else(|| {
+                self.previous
+                    .as_ref()
+                    .and_then(|previous| self.best_valid(previous.number))
+            });
+        let (id, path) = (chosen.map(|pair| pair.id), chosen.map(|pair| pair.path));
+        self.selected = id;
+        if path == self.outgoing {
+            return;
+        }
+        if let Some(path) = path {
+            info!("ice: selected {path}");
+            self.stats.path_changes += u64::from(self.timers.had_path);
+            self.timers.had_path = true;
+            self.push_event(Event::SelectedPath(path));
+        }
+        self.outgoing = path;
+        self.timers.keepalive_at = path.map(|_| self.now + self.config.keepalive_interval);
+    }
+
+    fn best_valid(&self, generation: u32) -> Option<&Pair> {
+        let valid = self
+            .list
+            .iter()
+            .filter(|pair| pair.generation == generation && pair.is_valid());
+        valid.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
+    }
+}

@@ -1,0 +1,143 @@
+//! Writes the agent's STUN messages (RFC 8445, sections 7.1 and 7.3). Nothing is written before `poll_transmit` asks:
+//! what waits are small values.
+
+use dunlin_net::Path;
+use dunlin_stun::attribute::USERNAME;
+use dunlin_stun::{Class, Method, TransactionId, Writer, code};
+
+use crate::agent::Agent;
+use crate::credentials::Generation;
+use crate::role::Role;
+use crate::stats::Drop;
+use crate::transactions::Purpose;
+
+/// A message that waits to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    /// The request of a transaction.
+    Request(TransactionId),
+    /// A success response.
+    Success {
+        path: Path,
+        id: TransactionId,
+        generation: u32,
+    },
+    /// An error response; with integrity if the request was authentic.
+    Error {
+        path: Path,
+        id: TransactionId,
+        code: u16,
+        generation: Option<u32>,
+        unknown: Option<u16>,
+    },
+    /// A keepalive.
+    Indication(Path),
+}
+
+impl Agent {
+    pub(crate) fn enqueue(&mut self, outgoing: Outgoing) {
+        if self.queue.len() >= self.config.max_queued {
+            self.stats.drops.count(Drop::QueueFull);
+            return;
+        }
+        self.queue.push_back(outgoing);
+    }
+
+    pub(crate) fn generation(&self, number: u32) -> Option<&Generation> {
+        let generations = std::iter::once(&self.current).chain(&self.previous);
+        generations
+            .into_iter()
+            .find(|generation| generation.number == number)
+    }
+
+    /// Appends the message, unless what it is about is gone by now.
+    pub(crate) fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<Path> {
+        match *outgoing {
+            Outgoing::Request(id) => self.write_request(id, out),
+            Outgoing::Success { path, id, generation } => {
+                let key = &self.generation(generation)?.local.key;
+                // RFC 8445, section 7.3: the response carries XOR-MAPPED-ADDRESS; RFC 8489, section 9.1.4 wants
+                // the integrity of the request's key and no USERNAME.
+                Writer::new(out, Class::Success, Method::BINDING, id)
+                    .xor_mapped_address(path.remote)
+                    .integrity(key)
+                    .fingerprint();
+                self.stats.responses_sent += 1;
+                Some(path)
+            }
+            Outgoing::Error {
+                path,
+                id,
+                code,
+                generation,
+                unknown,
+            } => {
+                let key = match generation {
+                    Some(number) => Some(&self.generation(number)?.local.key),
+                    None => None,
+                };
+                let mut writer = Writer::new(out, Class::Error, Method::BINDING, id);
+                writer.error_code(code, reason(code));
+                if let Some(unknown) = unknown {
+                    writer.unknown_attributes(&[unknown]);
+                }
+                if let Some(key) = key {
+                    writer.integrity(key);
+                }
+                writer.fingerprint();
+                self.stats.errors_sent += 1;
+                Some(path)
+            }
+            Outgoing::Indication(path) => {
+                // RFC 8445, section 11: the keepalive is "a STUN Binding Indication" that "SHOULD contain the
+                // FINGERPRINT attribute" and no integrity.
+                let id = TransactionId::random(&mut self.rng);
+                Writer::new(out, Class::Indication, Method::BINDING, id).fingerprint();
+                Some(path)
+            }
+        }
+    }
+
+    fn write_request(&mut self, id: TransactionId, out: &mut Vec<u8>) -> Option<Path> {
+        let transaction = self.transactions.get(id)?;
+        let generation = self.generation(transaction.generation)?;
+        let remote = generation.remote.as_ref()?;
+        let (path, purpose) = (transaction.path, transaction.purpose);
+        let mut writer = Writer::new(out, Class::Request, Method::BINDING, id);
+        // RFC 8445, section 7.2.2: "The username for the credential is formed by concatenating the username fragment
+        // provided by the peer with the username fragment of the ICE agent sending the request, separated by a
+        // colon", and "The password is equal to the password provided by the peer."
+        let (theirs, ours) = (remote.ufrag().as_bytes(), generation.local.ufrag().as_bytes());
+        writer.attribute_parts(USERNAME, &[theirs, b":", ours]);
+        writer.priority(transaction.priority);
+        match transaction.role {
+            Role::Controlling => writer.ice_controlling(transaction.tie_breaker),
+            Role::Controlled => writer.ice_controlled(transaction.tie_breaker),
+        };
+        if purpose == (Purpose::Check { nominate: true }) {
+            writer.use_candidate();
+        }
+        writer.integrity(&remote.key).fingerprint();
+        match purpose {
+            Purpose::Check { .. } => self.stats.checks_sent += 1,
+            Purpose::Consent => self.stats.consent_checks_sent += 1,
+        }
+        if let Some(pair) = self.transactions.get(id).map(|t| t.pair)
+            && let Some(pair) = self.list.get_mut(pair)
+        {
+            pair.requests_sent = pair.requests_sent.saturating_add(1);
+        }
+        Some(path)
+    }
+}
+
+/// The reason phrase of RFC 8489, section 14.8.
+fn reason(error: u16) -> &'static str {
+    match error {
+        code::BAD_REQUEST => "Bad Request",
+        code::UNAUTHENTICATED => "Unauthenticated",
+        code::UNKNOWN_ATTRIBUTE => "Unknown Attribute",
+        code::ROLE_CONFLICT => "Role Conflict",
+        _ => "",
+    }
+}

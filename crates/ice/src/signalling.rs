@@ -1,0 +1,391 @@
+//! What comes in through signalling, and what the application decides: credentials, candidates, addresses, restarts
+//! (RFC 8445, sections 5, 6.1.2 and 9; RFC 8838).
+
+use std::net::SocketAddr;
+
+use dunlin_net::{Path, Transport};
+use log::{debug, info};
+
+use crate::agent::Agent;
+use crate::candidate::{Address, Candidate, Protocol, is_link_local, same_address};
+use crate::credentials::{Credentials, Generation, Side};
+use crate::event::State;
+use crate::gather::Base;
+use crate::pair::{Outcome, Pair, PairId, PairState};
+use crate::role::Role;
+use crate::stats::Drop;
+
+/// Why an address cannot be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddAddressError {
+    /// An unspecified or multicast address, or port 0.
+    #[error("{0} is not the address of a socket: a candidate needs a concrete address and port")]
+    NotConcrete(SocketAddr),
+    /// ICE over this transport is not there yet.
+    #[error("candidates over {0} are not supported")]
+    Transport(Transport),
+    /// The bound of the configuration.
+    #[error("there are {0} local addresses already, which is the configured limit")]
+    TooMany(usize),
+    /// The agent is closed.
+    #[error("the agent is closed")]
+    Closed,
+}
+
+/// Why a remote candidate is refused. Candidates that a peer may well send and that cannot be used (names, TCP,
+/// component 2) are not errors: they are counted and left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddCandidateError {
+    /// The filter of the configuration, or no peer can have such an address.
+    #[error("no checks may be sent to the address of this candidate")]
+    Denied,
+    /// Its `ufrag` is not the one of the peer's description.
+    #[error(
+        "the candidate belongs to another ICE generation: its ufrag is not the one of the remote description"
+    )]
+    Generation,
+    /// The bound of the configuration.
+    #[error("there are {0} remote candidates already, which is the configured limit")]
+    TooMany(usize),
+    /// The agent is closed.
+    #[error("the agent is closed")]
+    Closed,
+}
+
+impl Agent {
+    /// Adds the address of a socket: its host candidate is known at once, and STUN servers are asked.
+    ///
+    /// # Errors
+    /// When the address is not one of a UDP socket, or one too many. An address that was added before is fine.
+    pub fn add_local_address(
+        &mut self,
+        now: std::time::Instant,
+        address: SocketAddr,
+        transport: Transport,
+    ) -> Result<(), AddAddressError> {
+        self.now = self.now.max(now);
+        if self.state == State::Closed {
+            return Err(AddAddressError::Closed);
+        }
+        if transport != Transport::Udp {
+            return Err(AddAddressError::Transport(transport));
+        }
+        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+            return Err(AddAddressError::NotConcrete(address));
+        }
+        if self.gatherer.base(address, transport).is_some() {
+            return Ok(());
+        }
+        if self.gatherer.bases().len() >= self.config.max_local_addresses {
+            return Err(AddAddressError::TooMany(self.config.max_local_addresses));
+        }
+        self.gatherer.add(self.now, address, &self.config, &mut self.rng);
+        self.form_pairs();
+        self.pump();
+        Ok(())
+    }
+
+    /// The socket is gone: so are its candidates and pairs.
+    pub fn remove_local_address(
+        &mut self,
+        now: std::time::Instant,
+        address: SocketAddr,
+        transport: Transport,
+    ) {
+        self.now = self.now.max(now);
+        if self.gatherer.base(address, transport).is_none() {
+            return;
+        }
+        info!("ice: local address {address} is gone");
+        self.gatherer.remove(address);
+        self.list.retain(|pair| pair.path.local != address);
+        self.transactions
+            .retain(|transaction| transaction.path.local != address);
+        if self.nominated.is_some_and(|id| self.list.get(id).is_none()) {
+            self.nominated = None;
+        }
+        self.pump();
+    }
+
+    /// The peer's username fragment and password, and whether it is a lite agent.
+    ///
+    /// Other credentials than before are a new generation of the peer: its old candidates are forgotten, the pair in
+    /// use stays until a new one works. (For an ICE restart, call [`restart`](Self::restart) first.)
+    pub fn set_remote_credentials(&mut self, credentials: Credentials, lite: bool) {
+        if self.state == State::Closed {
+            return;
+        }
+        match &self.current.remote {
+            Some(known) if known.credentials == credentials => return,
+            Some(_) => {
+                let local = self.current.local.clone();
+                self.begin_generation(local);
+            }
+            None => {}
+        }
+        info!(
+            "ice: the peer is {}{}",
+            credentials.ufrag(),
+            if lite { " (lite)" } else { "" }
+        );
+        let ufrag = credentials.ufrag().to_owned();
+        self.current.remote = Some(Side::new(credentials));
+        self.remote_lite = lite;
+        // RFC 8445, section 6.1.1: "If one agent is full and the other is lite, the full agent MUST take the
+        // controlling role".
+        if lite && !self.config.lite {
+            self.take_role(Role::Controlling);
+        }
+        // RFC 8840, section 4.1: candidates of another generation are told by their ufrag.
+        let strange =
+            |candidate: &Candidate| candidate.extension("ufrag").is_some_and(|other| other != ufrag);
+        let before = self.remote.len();
+        self.remote.retain(|candidate| !strange(candidate));
+        for _ in self.remote.len()..before {
+            self.stats.drops.count(Drop::CandidateGeneration);
+        }
+        if self.state != State::Failed {
+            // RFC 8863, section 4: the timer starts when the checks may.
+            self.timers.pac_at = Some(self.now + self.config.pac_timeout);
+        }
+        self.form_pairs();
+        self.replay_early();
+        self.pump();
+    }
+
+    /// Sets who nominates: the side whose offer started the session does (RFC 8445, section 6.1.1). A lite agent, and
+    /// the peer of one, keep the role that this gives them.
+    pub fn set_role(&mut self, role: Role) {
+        if role != self.role && !self.config.lite && !self.remote_lite && self.state != State::Closed {
+            self.take_role(role);
+            self.pump();
+        }
+    }
+
+    /// A candidate of the peer, before or after its credentials.
+    ///
+    /// # Errors
+    /// When it must not be checked, belongs to another generation, or is one too many.
+    pub fn add_remote_candidate(
+        &mut self,
+        now: std::time::Instant,
+        candidate: Candidate,
+    ) -> Result<(), AddCandidateError> {
+        self.now = self.now.max(now);
+        if self.state == State::Closed {
+            return Err(AddCandidateError::Closed);
+        }
+        let drops = &mut self.stats.drops;
+        if let Some(reason) = unusable(&candidate) {
+            drops.count(reason);
+            debug!("ice: left out {candidate}: {reason:?}");
+            return Ok(());
+        }
+        if !self.config.remote_filter.allows_candidate(&candidate) {
+            drops.count(Drop::CandidateDenied);
+            return Err(AddCandidateError::Denied);
+        }
+        let current = self.current.remote.as_ref().map(Side::ufrag);
+        if let (Some(current), Some(theirs)) = (current, candidate.extension("ufrag"))
+            && current != theirs
+        {
+            drops.count(Drop::CandidateGeneration);
+            return Err(AddCandidateError::Generation);
+        }
+        if self.remote.iter().any(|known| known.address == candidate.address) {
+            drops.count(Drop::CandidateDuplicate);
+            return Ok(());
+        }
+        if self.remote.len() >= self.config.max_remote_candidates {
+            drops.count(Drop::TooManyCandidates);
+            return Err(AddCandidateError::TooMany(self.config.max_remote_candidates));
+        }
+        debug!("ice: remote {candidate}");
+        self.replace_peer_reflexive(&candidate);
+        self.remote.push(candidate);
+        self.form_pairs();
+        self.pump();
+        Ok(())
+    }
+
+    /// The peer has no more candidates in this generation (RFC 8838, section 14).
+    pub fn end_of_remote_candidates(&mut self, now: std::time::Instant) {
+        self.now = self.now.max(now);
+        self.end_of_candidates = true;
+        self.pump();
+    }
+
+    /// Whether the peer has said that it has no more candidates.
+    #[must_use]
+    pub fn has_all_remote_candidates(&self) -> bool {
+        self.end_of_candidates
+    }
+
+    /// Restarts ICE (RFC 8445, section 9): new credentials, the local candidates again, the peer's forgotten. The
+    /// pair in use stays in use until a new one is nominated.
+    pub fn restart(&mut self, now: std::time::Instant) {
+        self.now = self.now.max(now);
+        if self.state == State::Closed {
+            return;
+        }
+        let fresh = Side::new(Credentials::random(&mut self.rng));
+        self.begin_generation(fresh);
+        self.gatherer.restart(self.now, &self.config, &mut self.rng);
+        self.pump();
+    }
+
+    fn begin_generation(&mut self, local: Side) {
+        let number = self.current.number + 1;
+        let old = std::mem::replace(
+            &mut self.current,
+            Generation {
+                number,
+                local,
+                remote: None,
+            },
+        );
+        info!(
+            "ice: restart, generation {number}, {}",
+            self.current.local.ufrag()
+        );
+        let in_use = self
+            .selected
+            .and_then(|id| self.list.get(id))
+            .map(|pair| (pair.id, pair.generation));
+        let keep = in_use.map(|(id, _)| id);
+        // Of two restarts in a row, the first leaves nothing that is worth keeping.
+        self.previous = match (in_use, self.previous.take()) {
+            (Some((_, generation)), _) if generation == old.number => Some(old),
+            (Some((_, generation)), Some(previous)) if generation == previous.number => Some(previous),
+            _ => None,
+        };
+        self.list.retain(|pair| Some(pair.id) == keep);
+        self.list.clear_triggers();
+        self.transactions
+            .retain(|transaction| Some(transaction.pair) == keep);
+        self.transactions.cancel_nominations();
+        self.remote.clear();
+        self.early.clear();
+        self.end_of_candidates = false;
+        self.nominated = None;
+        self.timers.first_valid = None;
+        self.timers.nominate_at = None;
+        self.timers.release_at = None;
+        self.timers.pac_at = None;
+        if self.state == State::Failed {
+            // RTCIceTransportState: "(disconnected or failed, ICE restart occurs): checking".
+            self.set_state(State::Checking);
+        }
+    }
+
+    /// Pairs every base with every remote candidate that it can reach (RFC 8445, section 6.1.2.2).
+    fn form_pairs(&mut self) {
+        // RFC 8445, section 6.2: a lite agent forms no check list.
+        if self.current.remote.is_none() || self.config.lite || self.nominated.is_some() {
+            return;
+        }
+        for base in self.gatherer.bases().to_vec() {
+            for remote in self.remote.clone() {
+                if self.list.len() < self.config.max_pairs || !self.is_paired(&base, &remote) {
+                    let _pair = self.add_pair(&base, &remote);
+                }
+            }
+        }
+    }
+
+    fn is_paired(&self, base: &Base, remote: &Candidate) -> bool {
+        let path = path_between(base, remote);
+        path.is_none_or(|path| self.list.find(path, self.current.number).is_some())
+    }
+
+    /// The pair of a base and a remote candidate, made if it is new. `None` when there can be no such pair, or the
+    /// list is full of better ones.
+    ///
+    /// RFC 8445, section 6.1.2.4: reflexive local candidates are replaced by their bases, and redundant pairs pruned:
+    /// pairs are made of bases to begin with, one for each path.
+    pub(crate) fn add_pair(&mut self, base: &Base, remote: &Candidate) -> Option<PairId> {
+        if self.state == State::Failed {
+            return None;
+        }
+        let path = path_between(base, remote)?;
+        let generation = self.current.number;
+        if let Some(known) = self.list.find(path, generation) {
+            return Some(known.id);
+        }
+        let mut pair = Pair {
+            id: PairId(0),
+            generation,
+            path,
+            local: base.candidate.clone(),
+            remote: remote.clone(),
+            reflexive_priority: base.reflexive_priority(),
+            base_priority: base.candidate.priority,
+            base_foundation: base.candidate.foundation.clone(),
+            priority: 0,
+            state: PairState::Frozen,
+            consent: None,
+            nominated: false,
+            use_candidate_at: None,
+            last_heard: self.now,
+            rtt: None,
+            outcome: Outcome::Untried,
+            requests_sent: 0,
+            responses_received: 0,
+            requests_received: 0,
+        };
+        pair.set_role(self.role);
+        let added = self.list.insert(pair);
+        match added {
+            Some(_) => self.started = true,
+            None => self.drop(Drop::TooManyPairs, path),
+        }
+        added
+    }
+}
+
+/// Where datagrams from a base to a remote candidate travel, if they can.
+///
+/// RFC 8445, section 6.1.2.2: a pair has "the same IP address family", and "if the address of the local candidate is
+/// a link-local address, the address of the remote candidate MUST also be".
+fn path_between(base: &Base, remote: &Candidate) -> Option<Path> {
+    let mut address = remote.address.socket()?;
+    let same_family = address.is_ipv4() == base.address.is_ipv4();
+    if !same_family || is_link_local(base.address.ip()) != is_link_local(address.ip()) {
+        return None;
+    }
+    if same_address(address, base.address) {
+        return None;
+    }
+    if let (SocketAddr::V6(remote), SocketAddr::V6(local)) = (&mut address, base.address) {
+        // The link is the base's: the peer cannot know its number.
+        remote.set_scope_id(if is_link_local((*remote.ip()).into()) {
+            local.scope_id()
+        } else {
+            0
+        });
+        remote.set_flowinfo(0);
+    }
+    Some(Path {
+        local: base.address,
+        remote: address,
+        transport: base.transport,
+    })
+}
+
+/// Why a candidate is left out: something that a peer may rightly send and that cannot be checked (yet).
+fn unusable(candidate: &Candidate) -> Option<Drop> {
+    if candidate.component != 1 {
+        // Everything is multiplexed on component 1 (RFC 8839 with RFC 5761).
+        return Some(Drop::CandidateComponent);
+    }
+    if candidate.protocol != Protocol::Udp {
+        return Some(Drop::CandidateProtocol);
+    }
+    match candidate.address {
+        // RFC 8839, section 5.1: an agent "MUST ignore" candidates with FQDNs that it does not resolve.
+        Address::Name { .. } => Some(Drop::CandidateName),
+        Address::Socket(_) => None,
+    }
+}

@@ -1,0 +1,385 @@
+//! A tiny network in virtual time: agents on addresses, links with delay and loss, address-translating NATs and a
+//! STUN server.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, State};
+use dunlin_net::{Path, Transmit, Transport};
+use dunlin_stun::{Class, Message, Writer};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub const A: usize = 0;
+pub const B: usize = 1;
+
+pub fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[allow(clippy::disallowed_methods)]
+pub fn base_instant() -> Instant {
+    Instant::now()
+}
+
+pub struct Node {
+    pub agent: Agent,
+    pub events: Vec<Event>,
+    pub states: Vec<State>,
+    pub received: Vec<Vec<u8>>,
+    pub failure: Option<FailureReport>,
+    /// Candidates that were not signalled yet.
+    pub fresh: Vec<Candidate>,
+}
+
+/// A NAT with endpoint-independent mapping; filtering by address or none.
+pub struct Nat {
+    inside: IpAddr,
+    outside: IpAddr,
+    filters: bool,
+    mappings: BTreeMap<u16, u16>,
+    contacted: BTreeSet<IpAddr>,
+}
+
+struct Flight {
+    at: Instant,
+    order: u64,
+    path: Path,
+    data: Vec<u8>,
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Flight {}
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Flight {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+pub struct World {
+    pub start: Instant,
+    pub now: Instant,
+    pub nodes: Vec<Node>,
+    pub nats: Vec<Nat>,
+    pub stun_server: Option<SocketAddr>,
+    pub delay: Duration,
+    pub jitter: Duration,
+    pub loss: f64,
+    /// Addresses whose datagrams vanish, as source or destination.
+    pub dead: BTreeSet<IpAddr>,
+    /// What went over the wire: time, source, destination, bytes.
+    pub log: Vec<(Duration, SocketAddr, SocketAddr, Vec<u8>)>,
+    pub keep_log: bool,
+    rng: StdRng,
+    wire: BinaryHeap<Flight>,
+    sent: u64,
+    out: Vec<u8>,
+}
+
+impl World {
+    pub fn new(seed: u64, configs: [Config; 2]) -> Self {
+        let start = base_instant();
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let mut node_seed = bytes;
+        let nodes = configs.into_iter().map(|config| {
+            node_seed[31] += 1;
+            Node {
+                agent: Agent::new(config, node_seed, start),
+                events: Vec::new(),
+                states: Vec::new(),
+                received: Vec::new(),
+                failure: None,
+                fresh: Vec::new(),
+            }
+        });
+        World {
+            start,
+            now: start,
+            nodes: nodes.collect(),
+            nats: Vec::new(),
+            stun_server: None,
+            delay: ms(10),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            dead: BTreeSet::new(),
+            log: Vec::new(),
+            keep_log: true,
+            rng: StdRng::from_seed(bytes),
+            wire: BinaryHeap::new(),
+            sent: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// A controls, B is controlled, each with one address on the same network.
+    pub fn simple(seed: u64) -> Self {
+        let mut world = World::new(seed, [config(Role::Controlling), config(Role::Controlled)]);
+        world.add(A, "10.0.0.1:1000");
+        world.add(B, "10.0.0.2:2000");
+        world
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    pub fn add(&mut self, node: usize, address: &str) {
+        self.nodes[node]
+            .agent
+            .add_local_address(self.now, addr(address), Transport::Udp)
+            .unwrap();
+        self.drain();
+    }
+
+    pub fn nat(&mut self, inside: &str, outside: &str, filters: bool) {
+        self.nats.push(Nat {
+            inside: inside.parse().unwrap(),
+            outside: outside.parse().unwrap(),
+            filters,
+            mappings: BTreeMap::new(),
+            contacted: BTreeSet::new(),
+        });
+    }
+
+    /// `to` learns the credentials of `from`.
+    pub fn tell_credentials(&mut self, from: usize, to: usize) {
+        self.tell_credentials_lite(from, to, false);
+    }
+
+    pub fn tell_credentials_lite(&mut self, from: usize, to: usize, lite: bool) {
+        let credentials = self.nodes[from].agent.local_credentials().clone();
+        self.nodes[to].agent.set_remote_credentials(credentials, lite);
+        self.drain();
+    }
+
+    /// `to` learns the candidates of `from` that were not told yet.
+    pub fn tell_candidates(&mut self, from: usize, to: usize) {
+        self.drain();
+        for candidate in std::mem::take(&mut self.nodes[from].fresh) {
+            let line = candidate.to_string();
+            self.nodes[to]
+                .agent
+                .add_remote_candidate(self.now, line.parse().unwrap())
+                .unwrap();
+        }
+        self.drain();
+    }
+
+    /// Both descriptions with all candidates so far.
+    pub fn signal(&mut self) {
+        self.tell_credentials(A, B);
+        self.tell_candidates(A, B);
+        self.tell_credentials(B, A);
+        self.tell_candidates(B, A);
+    }
+
+    /// Sends application data.
+    pub fn say(&mut self, node: usize, data: &[u8]) -> bool {
+        let mut out = Vec::new();
+        let sent = self.nodes[node].agent.send(&mut out, |out| {
+            out.extend_from_slice(data);
+            true
+        });
+        match sent {
+            Some(transmit) => {
+                self.transmit(transmit, out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn is_done(&self, node: usize) -> bool {
+        self.nodes[node].agent.state() == State::Completed
+    }
+
+    pub fn both_completed(&self) -> bool {
+        self.is_done(A) && self.is_done(B)
+    }
+
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        self.run_until(end, |_| false);
+        self.now = end;
+    }
+
+    /// Runs until `done` or `limit` has passed; whether `done` was reached.
+    pub fn run(&mut self, limit: Duration, done: impl Fn(&World) -> bool) -> bool {
+        self.run_until(self.now + limit, done)
+    }
+
+    fn run_until(&mut self, end: Instant, done: impl Fn(&World) -> bool) -> bool {
+        self.drain();
+        loop {
+            if done(self) {
+                return true;
+            }
+            let timers = self.nodes.iter().filter_map(|node| node.agent.poll_timeout());
+            let arrival = self.wire.peek().map(|flight| flight.at);
+            let Some(next) = timers
+                .chain(arrival)
+                .min()
+                .map(|at| at.max(self.now))
+                .filter(|at| *at <= end)
+            else {
+                return false;
+            };
+            self.now = next;
+            if arrival.is_some_and(|at| at <= next) {
+                let flight = self.wire.pop().unwrap();
+                self.deliver(flight.path, flight.data);
+            } else {
+                for index in 0..self.nodes.len() {
+                    let agent = &mut self.nodes[index].agent;
+                    if agent.poll_timeout().is_some_and(|at| at <= next) {
+                        agent.handle_timeout(next);
+                        self.drain();
+                        // Law 3: no busy loop.
+                        let after = self.nodes[index].agent.poll_timeout();
+                        assert!(
+                            after.is_none_or(|at| at > next),
+                            "busy loop at {:?}",
+                            next - self.start
+                        );
+                    }
+                }
+            }
+            self.drain();
+        }
+    }
+
+    /// Hands everything that the agents want to say to the network.
+    pub fn drain(&mut self) {
+        for index in 0..self.nodes.len() {
+            loop {
+                let mut out = std::mem::take(&mut self.out);
+                out.clear();
+                let Some(transmit) = self.nodes[index].agent.poll_transmit(self.now, &mut out) else {
+                    assert!(out.is_empty(), "nothing to send, yet bytes were appended");
+                    self.out = out;
+                    break;
+                };
+                assert!(!out.is_empty() && out.len() < 600, "{} bytes", out.len());
+                self.transmit(transmit, out);
+            }
+            let node = &mut self.nodes[index];
+            while let Some(event) = node.agent.poll_event() {
+                match &event {
+                    Event::LocalCandidate(candidate) => node.fresh.push(candidate.clone()),
+                    Event::State(state) => node.states.push(*state),
+                    Event::Failed(report) => node.failure = Some(report.clone()),
+                    _ => {}
+                }
+                node.events.push(event);
+            }
+        }
+    }
+
+    /// Puts a datagram on the wire, through the sender's NAT if it has one.
+    pub fn transmit(&mut self, transmit: Transmit, data: Vec<u8>) {
+        let Path {
+            local: mut source,
+            remote: target,
+            ..
+        } = transmit.path;
+        if self.dead.contains(&source.ip()) || self.dead.contains(&target.ip()) {
+            return;
+        }
+        // Private networks behind NATs are separate.
+        let private = |ip: IpAddr| self.nats.iter().any(|nat| nat.inside == ip);
+        if private(target.ip()) {
+            return;
+        }
+        if let Some(nat) = self.nats.iter_mut().find(|nat| nat.inside == source.ip()) {
+            let next = 40_000 + nat.mappings.len() as u16;
+            let port = *nat.mappings.entry(source.port()).or_insert(next);
+            nat.contacted.insert(target.ip());
+            source = SocketAddr::new(nat.outside, port);
+        }
+        if self.keep_log {
+            self.log
+                .push((self.now - self.start, source, target, data.clone()));
+        }
+        if self.loss > 0.0 && self.rng.random_bool(self.loss) {
+            return;
+        }
+        let jitter = self.jitter.mul_f64(self.rng.random_range(0.0..=1.0));
+        self.inject_at(self.now + self.delay + jitter, source, target, data);
+    }
+
+    /// A datagram from nowhere.
+    pub fn inject(&mut self, source: SocketAddr, target: SocketAddr, data: Vec<u8>) {
+        self.inject_at(self.now, source, target, data);
+    }
+
+    fn inject_at(&mut self, at: Instant, source: SocketAddr, target: SocketAddr, data: Vec<u8>) {
+        self.sent += 1;
+        self.wire.push(Flight {
+            at,
+            order: self.sent,
+            path: Path::udp(target, source),
+            data,
+        });
+    }
+
+    fn deliver(&mut self, mut path: Path, data: Vec<u8>) {
+        if Some(path.local) == self.stun_server {
+            return self.answer_as_stun_server(path, &data);
+        }
+        if let Some(nat) = self.nats.iter().find(|nat| nat.outside == path.local.ip()) {
+            let inside = nat
+                .mappings
+                .iter()
+                .find(|(_, outside)| **outside == path.local.port());
+            let Some((port, _)) = inside else { return };
+            if nat.filters && !nat.contacted.contains(&path.remote.ip()) {
+                return;
+            }
+            path.local = SocketAddr::new(nat.inside, *port);
+        }
+        let owner = |node: &&mut Node| node.agent.has_local_address(path.local, Transport::Udp);
+        let Some(node) = self.nodes.iter_mut().find(owner) else {
+            return;
+        };
+        if let Some(data) = node
+            .agent
+            .handle_datagram(self.now, path, BytesMut::from(&data[..]))
+        {
+            node.received.push(data.to_vec());
+        }
+    }
+
+    fn answer_as_stun_server(&mut self, path: Path, data: &[u8]) {
+        let Ok(request) = Message::parse(data) else { return };
+        if request.class() == Class::Request {
+            let mut out = Vec::new();
+            Writer::success(&mut out, &request)
+                .xor_mapped_address(path.remote)
+                .fingerprint();
+            self.transmit(Transmit::new(path), out);
+        }
+    }
+}
+
+pub fn config(role: Role) -> Config {
+    let mut config = Config::default();
+    config.role = role;
+    config
+}
