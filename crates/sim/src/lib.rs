@@ -1,1 +1,16 @@
-//! The virtual network in which dunlin is tested.
+#![doc = include_str!("../README.md")]
+
+mod datagram;
+pub mod laws;
+mod link;
+mod node;
+mod stun_server;
+mod trace;
+mod world;
+
+pub use datagram::{Protocol, nominal_size};
+pub use link::{Fate, Link, Loss, Rate};
+pub use node::{Node, NodeId};
+pub use stun_server::StunServer;
+pub use trace::{Entry, Trace, TraceHash};
+pub use world::{Manners, World, epoch};
