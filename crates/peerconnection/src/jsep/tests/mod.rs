@@ -1,0 +1,1 @@
+//! Offers and answers, told as tests.
