@@ -66,7 +66,7 @@ def judge(samples):
 
 async def listen(track, seconds):
     """Listens for a while and judges every tenth of a second."""
-    reader = webrtc.MediaStreamTrackProcessor(track).readable.get_reader()
+    reader = webrtc.MediaStreamTrackProcessor(webrtc.MediaStreamTrackProcessorInit(track=track)).readable.get_reader()
     heard, samples = [], []
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -254,15 +254,15 @@ class Peer:
 
 async def serve(peer, request):
     name = request.pop("do")
-    number = request.pop("id")
+    number = request.pop("request")
     work = getattr(peer, name.replace("-", "_"), None)
     try:
         if work is None:
             raise RuntimeError(f'this peer knows no command "{name}"')
         reply = await work(**{key: value for key, value in request.items() if value is not None})
-        report(id=number, ok=reply or {})
+        report(reply=number, ok=reply or {})
     except Exception as error:  # whatever libwebrtc says is the reply
-        report(id=number, error=f"{type(error).__name__}: {error}")
+        report(reply=number, error=f"{type(error).__name__}: {error}")
 
 
 async def main():

@@ -58,7 +58,7 @@ async fn serve(mut input: ChildStdin, waiting: Waiting, mut requests: mpsc::Unbo
     let mut next = 0;
     while let Some(Request { mut command, reply }) = requests.recv().await {
         next += 1;
-        command["id"] = json!(next);
+        command["request"] = json!(next);
         waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -76,7 +76,7 @@ async fn read(output: ChildStdout, waiting: Waiting, log: Log) {
         let Ok(message) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
-        let Some(id) = message["id"].as_u64() else {
+        let Some(id) = message["reply"].as_u64() else {
             log.push(message);
             continue;
         };
