@@ -94,6 +94,13 @@ impl Origin {
     }
 }
 
+impl Default for Origin {
+    /// Session id and version zero.
+    fn default() -> Self {
+        Self::new(0, 0)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -296,7 +296,7 @@ fn take_transport(
         }
     }
     state.remote_transport = Some(transport.clone());
-    applied.remote = Some(transport);
+    applied.transport = Some(transport);
     Ok(())
 }
 
@@ -410,6 +410,7 @@ pub(crate) fn set_receiving(
 fn store(state: &mut State, side: Side, kind: SdpType, sdp: &SessionDescription) {
     let description = Some((kind, sdp.clone()));
     if side == Side::Local {
+        state.restart_wanted = false;
         state.last_local = Some(sdp.clone());
     }
     match side {

@@ -10,8 +10,7 @@ use super::state::LocalTransport;
 /// The description with what was gathered so far: candidates and the default address in the tagged section, and
 /// `a=end-of-candidates` when there will be no more.
 #[must_use]
-pub fn with_candidates(sdp: &SessionDescription, local: &LocalTransport) -> SessionDescription {
-    let mut sdp = sdp.clone();
+pub fn with_candidates(mut sdp: SessionDescription, local: &LocalTransport) -> SessionDescription {
     let Some(tagged) = Bundle::of(&sdp).members.first().copied() else {
         return sdp;
     };

@@ -13,6 +13,9 @@ pub fn negotiation_needed(state: &State) -> bool {
     if state.signaling != SignalingState::Stable {
         return false;
     }
+    if state.restart_wanted {
+        return true;
+    }
     if state.data_wanted && !state.sections.iter().any(|section| section.owner == Owner::Data) {
         return true;
     }

@@ -132,7 +132,7 @@ pub struct TrackAdded {
 #[non_exhaustive]
 pub struct Applied {
     /// The peer's side of the transport; there after each remote description with a usable section.
-    pub remote: Option<RemoteTransport>,
+    pub transport: Option<RemoteTransport>,
     /// The remote description restarts ICE: the credentials are not those of before (RFC 8839 section 4.4.3.1). When it
     /// is an offer, the answer needs new local credentials.
     pub ice_restart: bool,

@@ -14,6 +14,7 @@ pub(crate) struct Saved {
     numbers: Numbers,
     pub(crate) remote_transport: Option<RemoteTransport>,
     dtls_role: Option<DtlsRole>,
+    restart_wanted: bool,
     transceivers: Vec<(TransceiverId, Association)>,
 }
 
@@ -25,6 +26,7 @@ impl Saved {
             numbers: state.numbers.clone(),
             remote_transport: state.remote_transport.clone(),
             dtls_role: state.dtls_role,
+            restart_wanted: state.restart_wanted,
             transceivers: transceivers
                 .map(|known| (known.id, known.association.clone()))
                 .collect(),
@@ -39,6 +41,7 @@ pub(crate) fn to_stable(state: &mut State, applied: &mut Applied) {
     state.numbers = saved.numbers;
     state.remote_transport = saved.remote_transport;
     state.dtls_role = saved.dtls_role;
+    state.restart_wanted |= saved.restart_wanted;
     state.pending_local = None;
     state.pending_remote = None;
     state.signaling = SignalingState::Stable;

@@ -4,6 +4,7 @@ use dunlin_sdp::SessionDescription;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::bundle::Bundle;
 use super::codec::Codecs;
 use super::extension::HeaderExtensions;
 use super::negotiated::{DtlsRole, RemoteTransport};
@@ -98,6 +99,7 @@ pub struct State {
     pub(crate) sections: Vec<Section>,
     pub(crate) numbers: Numbers,
     pub(crate) data_wanted: bool,
+    pub(crate) restart_wanted: bool,
     pub(crate) current_local: Option<Description>,
     pub(crate) pending_local: Option<Description>,
     pub(crate) current_remote: Option<Description>,
@@ -113,7 +115,7 @@ pub struct State {
 }
 
 impl State {
-    /// A session without m-lines.
+    /// A session without m-lines. SSRCs and track ids are drawn from the seed.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         Self {
@@ -123,6 +125,7 @@ impl State {
             sections: Vec::new(),
             numbers: Numbers::default(),
             data_wanted: false,
+            restart_wanted: false,
             current_local: None,
             pending_local: None,
             current_remote: None,
@@ -210,6 +213,19 @@ impl State {
     /// A data channel exists: offers carry a data section from now on.
     pub fn set_data_wanted(&mut self) {
         self.data_wanted = true;
+    }
+
+    /// The local ICE credentials are new: an offer with them is needed (webrtc-pc `restartIce`).
+    pub fn set_restart_wanted(&mut self) {
+        self.restart_wanted = true;
+    }
+
+    /// Mid and position of the section that candidates are signalled for: the tagged one of our description.
+    #[must_use]
+    pub fn bundle_tag(&self) -> Option<(String, usize)> {
+        let (_, sdp) = self.local_description()?;
+        let index = Bundle::of(sdp).members.first().copied()?;
+        Some((sdp.media[index].mid().unwrap_or_default().to_owned(), index))
     }
 
     /// Whether data channels were negotiated.
