@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use dunlin_crypto::aead::TAG_LEN;
+
 use crate::fragment::{self, put_header};
 use crate::message::HandshakeType;
 use crate::record::Records;
@@ -35,6 +37,12 @@ enum Item {
 struct Cursor {
     item: usize,
     offset: usize,
+}
+
+impl Cursor {
+    fn at(item: usize) -> Self {
+        Self { item, offset: 0 }
+    }
 }
 
 /// What happens when the peer stays silent.
@@ -203,64 +211,37 @@ impl Flight {
             return false;
         };
         let start = out.len();
-        // The record that further messages go into: "multiple handshake messages may be placed in the same DTLS
-        // record, provided that there is room and that they are part of the same flight" (RFC 6347, 4.2.3).
-        let mut open: Option<(u16, usize)> = None;
+        let mut packer = Packer {
+            records,
+            start,
+            max: self.max_datagram,
+            out,
+            open: None,
+        };
         while let Some(item) = self.items.get(cursor.item) {
-            let used = out.len() - start + open.map_or(0, |(epoch, _)| trailer(records, epoch));
-            let room = self.max_datagram.saturating_sub(used);
-            match item {
-                Item::ChangeCipherSpec => {
-                    if room < RECORD_HEADER_LEN + 1 {
-                        break;
-                    }
-                    close(records, out, open.take());
-                    let Some(record) = records.begin(0, ContentType::ChangeCipherSpec, out) else {
-                        break;
-                    };
-                    out.push(1);
-                    records.finish(0, ContentType::ChangeCipherSpec, out, record);
-                    cursor = Cursor {
-                        item: cursor.item + 1,
-                        offset: 0,
-                    };
-                }
+            let next = match item {
+                Item::ChangeCipherSpec => packer.change_cipher_spec().then_some(Cursor::at(cursor.item + 1)),
                 Item::Message {
                     epoch,
                     message_seq,
                     bytes,
-                } => {
-                    let (header, body) = bytes.split_at(fragment::HEADER_LEN);
-                    let rest = body.len() - cursor.offset;
-                    let same_record = open.is_some_and(|(open_epoch, _)| open_epoch == *epoch);
-                    let overhead =
-                        fragment::HEADER_LEN + if same_record { 0 } else { records.overhead(*epoch) };
-                    let len = rest.min(room.saturating_sub(overhead));
-                    let is_first = out.len() == start;
-                    if room < overhead || len < rest && (len == 0 || len < MIN_FRAGMENT && !is_first) {
-                        break;
-                    }
-                    if !same_record {
-                        close(records, out, open.take());
-                        match records.begin(*epoch, ContentType::Handshake, out) {
-                            Some(record) => open = Some((*epoch, record)),
-                            None => break,
+                } => packer
+                    .message(*epoch, *message_seq, bytes, cursor.offset)
+                    .map(|offset| {
+                        let whole = offset + fragment::HEADER_LEN == bytes.len();
+                        if whole {
+                            Cursor::at(cursor.item + 1)
+                        } else {
+                            Cursor { offset, ..cursor }
                         }
-                    }
-                    let kind = HandshakeType(header[0]);
-                    put_header(out, kind, body.len(), *message_seq, cursor.offset, len);
-                    out.extend_from_slice(&body[cursor.offset..cursor.offset + len]);
-                    cursor.offset += len;
-                    if cursor.offset == body.len() {
-                        cursor = Cursor {
-                            item: cursor.item + 1,
-                            offset: 0,
-                        };
-                    }
-                }
+                    }),
+            };
+            match next {
+                Some(next) => cursor = next,
+                None => break,
             }
         }
-        close(records, out, open);
+        packer.close();
         let progressed = out.len() > start;
         // Without progress there never will be any: no keys for what is to be sent, or no numbers left.
         self.cursor = (cursor.item < self.items.len() && progressed).then_some(cursor);
@@ -268,18 +249,86 @@ impl Flight {
     }
 }
 
-fn close(records: &mut Records, out: &mut Vec<u8>, open: Option<(u16, usize)>) {
-    if let Some((epoch, record)) = open {
-        records.finish(epoch, ContentType::Handshake, out, record);
-    }
+/// Puts records into one datagram.
+struct Packer<'a> {
+    records: &'a mut Records,
+    out: &'a mut Vec<u8>,
+    start: usize,
+    max: usize,
+    /// Epoch and begin of the record that further whole messages may go into:
+    ///
+    /// > multiple handshake messages may be placed in the same DTLS record, provided that there is room and that
+    /// > they are part of the same flight (RFC 6347, section 4.2.3)
+    open: Option<(u16, usize)>,
 }
 
-/// Bytes that closing a record appends.
-fn trailer(records: &Records, epoch: u16) -> usize {
-    // The tag; counting the header again, which is written by then, would only leave room unused.
-    if epoch == 0 {
-        0
-    } else {
-        records.overhead(epoch).min(dunlin_crypto::aead::TAG_LEN)
+impl Packer<'_> {
+    fn room(&self) -> usize {
+        // Closing a protected record appends its tag.
+        let tag = if self.open.is_some_and(|(epoch, _)| epoch > 0) {
+            TAG_LEN
+        } else {
+            0
+        };
+        (self.start + self.max).saturating_sub(self.out.len() + tag)
+    }
+
+    fn close(&mut self) {
+        if let Some((epoch, record)) = self.open.take() {
+            self.records
+                .finish(epoch, ContentType::Handshake, self.out, record);
+        }
+    }
+
+    fn change_cipher_spec(&mut self) -> bool {
+        let kind = ContentType::ChangeCipherSpec;
+        self.close();
+        if self.room() < RECORD_HEADER_LEN + 1 {
+            return false;
+        }
+        let Some(record) = self.records.begin(0, kind, self.out) else {
+            return false;
+        };
+        self.out.push(1);
+        self.records.finish(0, kind, self.out, record);
+        true
+    }
+
+    /// As much as there is room for of a message from `offset` on; answers with the new offset.
+    fn message(&mut self, epoch: u16, message_seq: u16, bytes: &[u8], offset: usize) -> Option<usize> {
+        let (header, body) = bytes.split_at(fragment::HEADER_LEN);
+        let rest = body.len() - offset;
+        let whole = offset == 0 && bytes.len() <= self.room();
+        // Only whole messages share a record: some peers look for the end of a fragment where its message ends.
+        let shares = whole && self.open.is_some_and(|(other, _)| other == epoch);
+        let mut len = rest;
+        if !shares {
+            self.close();
+            let room = self
+                .room()
+                .checked_sub(self.records.overhead(epoch) + fragment::HEADER_LEN)?;
+            len = rest.min(room);
+            let is_first = self.out.len() == self.start;
+            if len < rest && (len == 0 || len < MIN_FRAGMENT && !is_first) {
+                return None;
+            }
+            self.open = Some((
+                epoch,
+                self.records.begin(epoch, ContentType::Handshake, self.out)?,
+            ));
+        }
+        put_header(
+            self.out,
+            HandshakeType(header[0]),
+            body.len(),
+            message_seq,
+            offset,
+            len,
+        );
+        self.out.extend_from_slice(&body[offset..offset + len]);
+        if len < body.len() {
+            self.close();
+        }
+        Some(offset + len)
     }
 }
