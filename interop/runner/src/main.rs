@@ -11,6 +11,7 @@
 mod cases;
 mod judge;
 mod negotiate;
+mod page_test;
 mod pair;
 mod pattern;
 mod peers;
@@ -50,6 +51,9 @@ struct Arguments {
     /// Lists the cases.
     #[arg(long)]
     list: bool,
+    /// Tests the page of `dunlin serve` in Chromium instead; the program must be built.
+    #[arg(long)]
+    page: bool,
 }
 
 #[tokio::main]
@@ -61,6 +65,15 @@ async fn main() -> ExitCode {
             println!("{:<24} {}", case.name, case.what);
         }
         return ExitCode::SUCCESS;
+    }
+    if arguments.page {
+        return match page_test::run().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                eprintln!("FAIL   page: {reason}");
+                ExitCode::FAILURE
+            }
+        };
     }
     let chosen: Vec<_> = cases::ALL
         .iter()

@@ -5,7 +5,8 @@ mod page;
 mod program;
 
 use crate::session::Session;
-use browser::Browser;
+pub use browser::Browser;
+pub use page::Tab;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot};

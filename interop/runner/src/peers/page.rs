@@ -4,7 +4,9 @@ use super::browser::Browser;
 use super::folder;
 use crate::session::{Log, Request, Session};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What closes the page again.
@@ -72,6 +74,91 @@ async fn navigate(
     Err("the browser is gone".to_owned())
 }
 
+/// A tab with any page in it.
+#[derive(Debug)]
+pub struct Tab<'a> {
+    browser: &'a Browser,
+    page: Page,
+}
+
+impl<'a> Tab<'a> {
+    /// Opens an address.
+    pub async fn open(browser: &'a Browser, url: &str) -> Result<Tab<'a>, String> {
+        let page = blank(browser).await?;
+        let events = browser.listen(&page.session);
+        for method in ["Runtime.enable", "Page.enable"] {
+            browser.call(Some(&page.session), method, json!({})).await?;
+        }
+        navigate(browser, &page, url, events).await?;
+        browser.forget(&page.session);
+        Ok(Tab { browser, page })
+    }
+
+    /// Evaluates an expression.
+    pub async fn evaluate(&self, expression: &str) -> Result<Value, String> {
+        evaluate(self.browser, &self.page.session, expression).await
+    }
+
+    /// Waits until an expression is true.
+    pub async fn until(&self, expression: &str, seconds: u64) -> Result<(), String> {
+        let wait = async {
+            while self.evaluate(expression).await? != true {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        };
+        let done = tokio::time::timeout(Duration::from_secs(seconds), wait).await;
+        done.unwrap_or_else(|_| Err(format!("not within {seconds} s: {expression}")))
+    }
+
+    /// The text of an element.
+    pub async fn text(&self, id: &str) -> Result<String, String> {
+        let text = self
+            .evaluate(&format!("document.getElementById('{id}').textContent"))
+            .await?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Writes a picture of the page.
+    pub async fn screenshot(&self, path: &Path) -> Result<PathBuf, String> {
+        let parameters = json!({"format": "png", "captureBeyondViewport": true});
+        let shot = self
+            .browser
+            .call(Some(&self.page.session), "Page.captureScreenshot", parameters)
+            .await?;
+        let data = shot["data"].as_str().unwrap_or_default();
+        let png = base64(data).ok_or("the screenshot is not base64")?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        }
+        std::fs::write(path, png).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path.to_path_buf())
+    }
+}
+
+/// Decodes base64 (RFC 4648, section 4).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    Some(out)
+}
+
 /// Turns what the page reports into events of the session.
 async fn listen(mut events: mpsc::UnboundedReceiver<Value>, log: Log) {
     while let Some(event) = events.recv().await {
@@ -122,4 +209,15 @@ pub async fn evaluate(browser: &Browser, session: &str, expression: &str) -> Res
         .next()
         .unwrap_or_default()
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_rfc_4648() {
+        assert_eq!(base64("Zm9vYmE=").as_deref(), Some(&b"fooba"[..]));
+        assert_eq!(base64("Zm9v\n"), None);
+    }
 }
