@@ -128,7 +128,13 @@ impl LinkState {
     pub(crate) fn new(link: Link, now: Instant) -> Self {
         // Long rested: the first burst is free.
         let paid_until = now.checked_sub(Duration::from_secs(3600)).unwrap_or(now);
-        Self { link, in_bad_state: false, count: 0, paid_until, last_arrival: now }
+        Self {
+            link,
+            in_bad_state: false,
+            count: 0,
+            paid_until,
+            last_arrival: now,
+        }
     }
 
     /// Carries a datagram of `size` nominal and `len` true bytes. The same number of random draws whatever happens,
