@@ -160,11 +160,22 @@ impl CheckList {
     }
 
     /// Puts a check into the triggered queue, once.
-    pub(crate) fn trigger(&mut self, pair: PairId, nominate: bool) {
-        match self.triggered.iter_mut().find(|trigger| trigger.pair == pair) {
-            Some(trigger) => trigger.nominate |= nominate,
-            None => self.triggered.push_back(Trigger { pair, nominate }),
+    pub(crate) fn trigger(&mut self, pair: PairId) {
+        if !self.triggered.iter().any(|trigger| trigger.pair == pair) {
+            self.triggered.push_back(Trigger {
+                pair,
+                nominate: false,
+            });
         }
+    }
+
+    /// Puts the check that nominates this pair, and no other, at the head of the queue.
+    pub(crate) fn trigger_nomination(&mut self, pair: PairId) {
+        self.cancel_trigger(pair);
+        for trigger in &mut self.triggered {
+            trigger.nominate = false;
+        }
+        self.triggered.push_front(Trigger { pair, nominate: true });
     }
 
     pub(crate) fn cancel_trigger(&mut self, pair: PairId) {
@@ -332,20 +343,30 @@ mod tests {
     }
 
     #[test]
-    fn a_triggered_check_is_queued_once_and_remembers_to_nominate() {
-        let mut list = CheckList::new(2);
+    fn a_triggered_check_is_queued_once_and_a_nomination_goes_first() {
+        let mut list = CheckList::new(3);
         let a = list.insert(pair(1, 1, "A", 5)).unwrap();
-        list.trigger(a, false);
-        list.trigger(a, true);
+        let b = list.insert(pair(1, 2, "B", 5)).unwrap();
+        list.trigger(a);
+        list.trigger(a);
+        list.trigger_nomination(a);
+        list.trigger_nomination(b);
+        assert_eq!(
+            list.next_triggered(),
+            Some(Trigger {
+                pair: b,
+                nominate: true
+            })
+        );
         assert_eq!(
             list.next_triggered(),
             Some(Trigger {
                 pair: a,
-                nominate: true
+                nominate: false
             })
         );
         assert!(!list.has_triggered());
-        list.trigger(a, false);
+        list.trigger(a);
         list.remove(a);
         assert!(!list.has_triggered());
     }

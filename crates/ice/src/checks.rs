@@ -31,8 +31,9 @@ impl Agent {
                 continue;
             };
             // One whose pair has succeeded since is not needed any more.
-            if pair.state != PairState::Succeeded || trigger.nominate {
-                self.launch(trigger.pair, trigger.nominate);
+            let nominate = trigger.nominate && self.role == Role::Controlling;
+            if pair.state != PairState::Succeeded || nominate {
+                self.launch(trigger.pair, nominate);
             }
         }
     }
@@ -133,6 +134,7 @@ impl Agent {
         while let Some(due) = self.transactions.next_due(self.now) {
             match due {
                 Due::Nothing => {}
+                Due::Send(id) if self.transactions.is_stale_nomination(id) => self.renew_nomination(id),
                 Due::Send(id) => self.enqueue(Outgoing::Request(id)),
                 // Silence after a consent check is the consent timer's business.
                 Due::Ended(transaction)
@@ -140,6 +142,15 @@ impl Agent {
                 Due::Ended(transaction) => self.fail_pair(transaction.pair, Outcome::TimedOut),
             }
         }
+    }
+
+    /// The path works, so that a nomination which is not answered was lost: instead of doubling the wait again, it is
+    /// made anew. An answer to the old one still counts.
+    fn renew_nomination(&mut self, id: TransactionId) {
+        if let Some(pair) = self.transactions.get(id).map(|transaction| transaction.pair) {
+            self.transactions.cancel_checks(pair);
+        }
+        self.consider_nomination();
     }
 
     pub(crate) fn handle_response(&mut self, path: Path, response: &Message<'_>) {
@@ -204,11 +215,10 @@ impl Agent {
         if let Some(sample) = transaction.schedule.round_trip(now) {
             pair.sample_rtt(sample);
         }
+        let dead = pair.is_dead();
         match &mut pair.consent {
             // RFC 7675, section 5.1: after consent has expired, only new credentials bring it back.
-            None if transaction.purpose == Purpose::Consent || pair.outcome == Outcome::ConsentExpired => {
-                return;
-            }
+            None if transaction.purpose == Purpose::Consent || dead => return,
             Some(consent) => consent.renew(now, &self.config),
             // RFC 7675, section 5.1: "Initial consent to send traffic is obtained using ICE", by this response.
             consent @ None => *consent = Some(Consent::granted(now, &self.config, &mut self.rng)),
@@ -276,7 +286,7 @@ impl Agent {
                 }
                 if let Some(pair) = self.list.get_mut(id).filter(|pair| !pair.is_valid()) {
                     pair.state = PairState::Waiting;
-                    self.list.trigger(id, false);
+                    self.list.trigger(id);
                 }
             }
             FORBIDDEN if self.list.get(id).is_some_and(crate::pair::Pair::is_valid) => {
@@ -294,7 +304,7 @@ impl Agent {
         let Some(pair) = self.list.get_mut(id) else { return };
         // The second check of a valid pair, to nominate it, may fail too. What it proved before still holds for
         // consent; another nomination is tried with the next best pair, or this one again.
-        if pair.is_valid() {
+        if pair.is_valid() || pair.is_dead() {
             return;
         }
         debug!("ice: {} failed: {outcome}", pair.path);

@@ -220,6 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn every_line_that_peers_sent_is_read_and_written_back() {
+        let lines = include_str!("../tests/data/candidates.txt")
+            .lines()
+            .filter(|line| !line.starts_with('#'));
+        let mut read = 0;
+        for line in lines {
+            let candidate: Candidate = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+            // Firefox and aiortc write the protocol in capitals.
+            assert_eq!(
+                candidate.to_string(),
+                line.replace(" UDP ", " udp ").replace(" TCP ", " tcp ")
+            );
+            read += 1;
+        }
+        assert!(read > 10);
+    }
+
+    #[test]
     fn fields_have_their_meaning() {
         let candidate: Candidate =
             "0 1 UDP 1686052607 203.0.113.7 51464 typ srflx raddr 10.0.0.7 rport 4000 ufrag abcd"

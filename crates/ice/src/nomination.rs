@@ -46,7 +46,7 @@ impl Agent {
             }
         }
         let id = best.id;
-        self.list.trigger(id, true);
+        self.list.trigger_nomination(id);
     }
 
     /// Controlled: the peer has put USE-CANDIDATE on a pair that is valid.

@@ -113,6 +113,12 @@ impl Pair {
         )
     }
 
+    /// RFC 7675, section 5.1: when consent has ended, "an agent that wishes to send [...] on the same path MUST
+    /// restart ICE": these credentials are dead for this path.
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self.outcome, Outcome::ConsentExpired | Outcome::ConsentRevoked)
+    }
+
     /// Datagrams of this path belong to the session: the peer has proved itself on it (THREATS 3).
     pub(crate) fn accepts_data(&self) -> bool {
         self.is_valid() || self.requests_received > 0

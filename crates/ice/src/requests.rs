@@ -156,7 +156,9 @@ impl Agent {
                 None => return,
             },
         };
-        let Some(pair) = self.list.get_mut(id) else { return };
+        let Some(pair) = self.list.get_mut(id).filter(|pair| !pair.is_dead()) else {
+            return;
+        };
         pair.requests_received = pair.requests_received.saturating_add(1);
         pair.last_heard = now;
         if nominates {
@@ -184,7 +186,7 @@ impl Agent {
             self.transactions.cancel_checks(id);
         }
         pair.state = PairState::Waiting;
-        self.list.trigger(id, false);
+        self.list.trigger(id);
     }
 
     /// A lite agent sends no checks: the peer's are its proof, and renew what stands for consent.

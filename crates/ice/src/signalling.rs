@@ -82,7 +82,11 @@ impl Agent {
             return Err(AddAddressError::TooMany(self.config.max_local_addresses));
         }
         self.gatherer.add(self.now, address, &self.config, &mut self.rng);
-        self.form_pairs();
+        let (base, remotes) = (
+            self.gatherer.base(address, transport).cloned(),
+            self.remote.clone(),
+        );
+        self.form_pairs(base.as_slice(), &remotes);
         self.pump();
         Ok(())
     }
@@ -104,7 +108,10 @@ impl Agent {
         self.transactions
             .retain(|transaction| transaction.path.local != address);
         if self.nominated.is_some_and(|id| self.list.get(id).is_none()) {
+            // The credentials still hold: another address may find another path before anyone restarts.
             self.nominated = None;
+            self.timers.pac_at = Some(self.now + self.config.pac_timeout);
+            self.form_all_pairs();
         }
         self.pump();
     }
@@ -150,7 +157,7 @@ impl Agent {
             // RFC 8863, section 4: the timer starts when the checks may.
             self.timers.pac_at = Some(self.now + self.config.pac_timeout);
         }
-        self.form_pairs();
+        self.form_all_pairs();
         self.replay_early();
         self.pump();
     }
@@ -204,8 +211,9 @@ impl Agent {
         }
         debug!("ice: remote {candidate}");
         self.replace_peer_reflexive(&candidate);
+        let bases = self.gatherer.bases().to_vec();
+        self.form_pairs(&bases, std::slice::from_ref(&candidate));
         self.remote.push(candidate);
-        self.form_pairs();
         self.pump();
         Ok(())
     }
@@ -280,24 +288,22 @@ impl Agent {
         }
     }
 
-    /// Pairs every base with every remote candidate that it can reach (RFC 8445, section 6.1.2.2).
-    fn form_pairs(&mut self) {
+    /// Pairs these bases with these remote candidates where one can reach the other (RFC 8445, section 6.1.2.2).
+    fn form_pairs(&mut self, bases: &[Base], remotes: &[Candidate]) {
         // RFC 8445, section 6.2: a lite agent forms no check list.
         if self.current.remote.is_none() || self.config.lite || self.nominated.is_some() {
             return;
         }
-        for base in self.gatherer.bases().to_vec() {
-            for remote in self.remote.clone() {
-                if self.list.len() < self.config.max_pairs || !self.is_paired(&base, &remote) {
-                    let _pair = self.add_pair(&base, &remote);
-                }
+        for base in bases {
+            for remote in remotes {
+                let _pair = self.add_pair(base, remote);
             }
         }
     }
 
-    fn is_paired(&self, base: &Base, remote: &Candidate) -> bool {
-        let path = path_between(base, remote);
-        path.is_none_or(|path| self.list.find(path, self.current.number).is_some())
+    fn form_all_pairs(&mut self) {
+        let (bases, remotes) = (self.gatherer.bases().to_vec(), self.remote.clone());
+        self.form_pairs(&bases, &remotes);
     }
 
     /// The pair of a base and a remote candidate, made if it is new. `None` when there can be no such pair, or the

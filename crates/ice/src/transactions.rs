@@ -116,6 +116,12 @@ impl Transactions {
             .any(|t| !t.cancelled && t.purpose == Purpose::Check { nominate: true })
     }
 
+    /// Whether it is a nomination that was sent twice already.
+    pub(crate) fn is_stale_nomination(&self, id: TransactionId) -> bool {
+        let stale = |t: &Transaction| t.purpose == Purpose::Check { nominate: true } && t.schedule.sent() > 2;
+        self.get(id).is_some_and(stale)
+    }
+
     /// The next transaction whose timer is due: what to do and, when it has ended, the transaction itself.
     pub(crate) fn next_due(&mut self, now: Instant) -> Option<Due> {
         let due = |t: &Transaction| t.schedule.poll_timeout().is_none_or(|at| at <= now);

@@ -222,7 +222,12 @@ impl World {
 
     /// Runs until `done` or `limit` has passed; whether `done` was reached.
     pub fn run(&mut self, limit: Duration, done: impl Fn(&World) -> bool) -> bool {
-        self.run_until(self.now + limit, done)
+        let end = self.now + limit;
+        let reached = self.run_until(end, done);
+        if !reached {
+            self.now = end;
+        }
+        reached
     }
 
     fn run_until(&mut self, end: Instant, done: impl Fn(&World) -> bool) -> bool {
