@@ -94,6 +94,8 @@ impl Net {
         for (from, to) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
             let mut data = Vec::new();
             let now = self.now;
+            // A datagram may arrive at the very time that a timer fires.
+            self.side(from).handle_timeout(now);
             while self.side(from).poll_transmit(now, &mut data) {
                 let datagram = Datagram {
                     to,
