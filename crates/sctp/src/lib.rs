@@ -1,1 +1,27 @@
-//! SCTP (RFC 9260) for data channels, sans-IO.
+//! SCTP for data channels, sans-IO (RFC 9260, 3758, 6525, 8261, 9653).
+#![doc = include_str!("../README.md")]
+
+mod association;
+mod config;
+mod connect;
+mod cookie;
+mod event;
+mod heartbeat;
+mod packet;
+mod receive;
+mod send;
+mod shutdown;
+mod state;
+mod stats;
+mod stream_reset;
+mod tcb;
+mod timer;
+mod transfer;
+mod types;
+
+pub use association::Association;
+pub use config::Config;
+pub use event::{CloseReason, Event, SendError};
+pub use send::{Reliability, SendOptions};
+pub use stats::{Drops, Stats};
+pub use types::{Ppid, Ssn, StreamId, Tsn};

@@ -1,0 +1,107 @@
+//! The engine alone: two associations in memory, both on one core, zero checksum, 1,200-byte packets.
+//!
+//! `cargo run --release -p dunlin-sctp --example engine [message bytes] [queue bytes] [seconds]` prints MB/s.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dunlin_sctp::{Association, Config, Event, Ppid, SendOptions, StreamId};
+
+/// Packets of one turn share a buffer, as a batch from the socket does.
+const BATCH: usize = 64 << 10;
+
+fn carry(from: &mut Association, to: &mut Association, now: Instant) -> bool {
+    let mut any = false;
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut ends = [0; 64];
+        let mut count = 0;
+        while count < ends.len() && batch.len() + 1200 <= BATCH && from.poll_transmit(now, &mut batch) {
+            ends[count] = batch.len();
+            count += 1;
+        }
+        if count == 0 {
+            return any;
+        }
+        any = true;
+        let batch = Bytes::from(batch);
+        let mut start = 0;
+        for &end in &ends[..count] {
+            to.handle_datagram(now, batch.slice(start..end));
+            start = end;
+        }
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse::<usize>().ok());
+    let size = arguments.next().unwrap_or(65_536);
+    let queue = arguments.next().unwrap_or(2 << 20);
+    let seconds = arguments.next().unwrap_or(3) as u64;
+    let mut config = Config::default();
+    config.max_datagram = 1200;
+    config.max_message_size = size.max(65_536);
+    config.max_receive_message_size = size.max(65_536);
+    config.max_send_buffer = queue.max(size);
+    let base = Instant::now();
+    let mut now = base;
+    let mut a = Association::new(config.clone(), [1; 32], now);
+    let mut b = Association::new(config, [2; 32], now);
+    a.connect(now);
+    let message = Bytes::from(vec![7u8; size]);
+    let (mut received, mut messages) = (0u64, 0u64);
+    let mut measured: Option<(Instant, u64, u64)> = None;
+    let wall = Instant::now();
+    loop {
+        while a
+            .send(
+                now,
+                StreamId(1),
+                Ppid(53),
+                message.clone(),
+                SendOptions::default(),
+            )
+            .is_ok()
+        {}
+        let mut any = carry(&mut a, &mut b, now);
+        while let Some(event) = b.poll_event() {
+            if let Event::Message { data, .. } = event {
+                received += data.len() as u64;
+                messages += 1;
+            }
+        }
+        any |= carry(&mut b, &mut a, now);
+        while a.poll_event().is_some() {}
+        if !any {
+            let next = a
+                .poll_timeout()
+                .into_iter()
+                .chain(b.poll_timeout())
+                .min()
+                .expect("a timer runs");
+            now = now.max(next);
+            a.handle_timeout(now);
+            b.handle_timeout(now);
+        }
+        match measured {
+            None if wall.elapsed() > Duration::from_millis(300) => {
+                measured = Some((Instant::now(), received, messages));
+            }
+            Some((since, bytes, count)) if since.elapsed() > Duration::from_secs(seconds) => {
+                let elapsed = since.elapsed().as_secs_f64();
+                let (bytes, count) = ((received - bytes) as f64, (messages - count) as f64);
+                println!(
+                    "{size} B messages, {queue} B queued: {:.0} MB/s, {:.2} M messages/s, virtual time {:?}",
+                    bytes / elapsed / 1e6,
+                    count / elapsed / 1e6,
+                    now - base
+                );
+                return;
+            }
+            _ => {}
+        }
+    }
+}

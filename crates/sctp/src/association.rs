@@ -1,0 +1,458 @@
+//! The association: its five verbs, its commands, and the way of a packet to the chunk's own file.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::config::{Config, usable_datagram};
+use crate::cookie::CookieJar;
+use crate::event::{CloseReason, Event, SendError};
+use crate::packet::cause::Cause;
+use crate::packet::parameter::Unknown;
+use crate::packet::{
+    Checksum, Chunks, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, checksum, crc_is_zero, kind,
+};
+use crate::receive::inbox::Inbox;
+use crate::send::queue::SendQueue;
+use crate::send::{Limit, SendOptions};
+use crate::state::{Phase, State};
+use crate::stats::Stats;
+use crate::timer::{Timer, Timers};
+use crate::types::{Ppid, StreamId};
+
+/// One end of an SCTP association.
+///
+/// It does no I/O and has no clock: packets and time come in through `handle_datagram` and `handle_timeout`,
+/// packets, events and the next deadline go out through `poll_transmit`, `poll_event` and `poll_timeout`.
+/// Any order of calls is legal, and `poll_transmit` may cause events.
+#[derive(Debug)]
+pub struct Association {
+    pub(crate) config: Config,
+    pub(crate) rng: StdRng,
+    /// The latest time seen.
+    pub(crate) now: Instant,
+    pub(crate) jar: CookieJar,
+    pub(crate) state: State,
+    pub(crate) queue: SendQueue,
+    pub(crate) inbox: Inbox,
+    pub(crate) timers: Timers,
+    /// Packets that are complete: INIT, ABORT, answers to what came out of the blue.
+    pub(crate) outbox: VecDeque<Vec<u8>>,
+    pub(crate) stats: Stats,
+    /// `poll_transmit` found nothing to send, and nothing has happened since.
+    pub(crate) idle: bool,
+    /// Kept for its capacity.
+    pub(crate) skipped: Vec<(StreamId, crate::types::Ssn)>,
+}
+
+/// What to do with a packet, after a look at its header and its first chunk.
+enum Verdict {
+    /// Its chunks are for us.
+    Process,
+    Drop,
+}
+
+impl Association {
+    /// An association that waits for [`Association::connect`] or for the peer. The same seed and the same calls give
+    /// the same packets.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let secret: [u8; 32] = rng.random();
+        let config = config.sanitized();
+        Self {
+            stats: Stats {
+                rto: config.rto_initial,
+                ..Stats::default()
+            },
+            config,
+            rng,
+            now,
+            jar: CookieJar::new(&secret, now),
+            state: State::Closed,
+            queue: SendQueue::default(),
+            inbox: Inbox::default(),
+            timers: Timers::default(),
+            outbox: VecDeque::new(),
+            idle: true,
+            skipped: Vec::new(),
+        }
+    }
+
+    pub(crate) fn advance_clock(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.idle = false;
+    }
+
+    /// Takes in one packet of the peer.
+    pub fn handle_datagram(&mut self, now: Instant, data: Bytes) {
+        self.advance_clock(now);
+        if matches!(self.state, State::Ended) {
+            return;
+        }
+        let Some((header, _)) = Header::parse(&data) else {
+            self.stats.drops.truncated += 1;
+            return;
+        };
+        if header.source_port != self.config.remote_port || header.destination_port != self.config.local_port
+        {
+            self.stats.drops.wrong_port += 1;
+            return;
+        }
+        let mut chunks = Chunks::new(&data);
+        let Some(Ok(first)) = chunks.next() else {
+            self.stats.drops.truncated += 1;
+            return;
+        };
+        if !self.is_checksum_good(&data, first.kind) {
+            self.stats.drops.bad_checksum += 1;
+            return;
+        }
+        match self.judge(header, &first, chunks.clone()) {
+            Verdict::Process => {
+                self.stats.packets_received += 1;
+                self.process(header, first, chunks, &data);
+            }
+            Verdict::Drop => {}
+        }
+    }
+
+    /// RFC 9653, section 5.3: who announced it "MUST accept" packets with a zero checksum besides correct ones. An
+    /// INIT comes before anything was announced.
+    fn is_checksum_good(&self, packet: &[u8], first: u8) -> bool {
+        match checksum(packet) {
+            Checksum::Correct => true,
+            Checksum::Wrong => false,
+            Checksum::Zero => self.config.zero_checksum && first != kind::INIT || crc_is_zero(packet),
+        }
+    }
+
+    /// The rules of the verification tag (RFC 9260, section 8.5) and of packets out of the blue (section 8.4).
+    fn judge(&mut self, header: Header, first: &RawChunk<'_>, mut rest: Chunks<'_>) -> Verdict {
+        let tag = header.verification_tag;
+        let ours = self.state.local_tag();
+        let reflected = first.flags & FLAG_REFLECTED != 0;
+        let theirs = self.state.tcb().map(|tcb| tcb.peer.tag);
+        let fits = match first.kind {
+            // "When an endpoint receives an SCTP packet with the Verification Tag set to 0, it SHOULD verify that the
+            // packet contains only an INIT chunk. Otherwise, the receiver MUST silently discard the packet."
+            kind::INIT => tag == 0 && rest.next().is_none(),
+            // The cookie itself says which tag is right.
+            kind::COOKIE_ECHO => tag != 0,
+            // "If the Verification Tag field of the packet matches its own tag and the T bit is not set OR if it is set
+            // to its Peer's Tag and the T bit is set in the Chunk Flags."
+            kind::ABORT | kind::SHUTDOWN_COMPLETE if reflected => theirs == Some(tag),
+            kind::SHUTDOWN_ACK if matches!(self.state, State::CookieWait(_) | State::CookieEchoed(..)) => {
+                self.answer_stray_shutdown_ack(tag);
+                return Verdict::Drop;
+            }
+            _ if ours.is_none() => {
+                self.answer_out_of_the_blue(tag, first);
+                return Verdict::Drop;
+            }
+            _ => ours == Some(tag),
+        };
+        if fits {
+            return Verdict::Process;
+        }
+        self.stats.drops.wrong_tag += 1;
+        log::debug!(
+            "sctp: dropped a packet with the tag {tag:#010x}, first chunk {}",
+            first.kind
+        );
+        Verdict::Drop
+    }
+
+    /// A header with any tag, for answers outside an association.
+    pub(crate) fn header(&self, verification_tag: u32) -> Header {
+        Header {
+            source_port: self.config.local_port,
+            destination_port: self.config.remote_port,
+            verification_tag,
+        }
+    }
+
+    /// Section 8.4.
+    fn answer_out_of_the_blue(&mut self, tag: u32, first: &RawChunk<'_>) {
+        self.stats.drops.out_of_the_blue += 1;
+        match first.kind {
+            kind::ABORT | kind::SHUTDOWN_COMPLETE | kind::COOKIE_ACK | kind::ERROR | kind::INIT_ACK => {}
+            kind::SHUTDOWN_ACK => self.answer_stray_shutdown_ack(tag),
+            _ => {
+                let header = self.header(tag);
+                let cause = Cause::ProtocolViolation("no association here");
+                self.send_packet(header, |out| cause.write_chunk(out, kind::ABORT, FLAG_REFLECTED));
+            }
+        }
+    }
+
+    fn process(&mut self, header: Header, first: RawChunk<'_>, rest: Chunks<'_>, datagram: &Bytes) {
+        for chunk in std::iter::once(Ok(first)).chain(rest) {
+            let Ok(chunk) = chunk else {
+                self.stats.drops.truncated += 1;
+                break;
+            };
+            if !self.handle_chunk(header, &chunk, datagram) || matches!(self.state, State::Ended) {
+                break;
+            }
+        }
+        self.end_of_packet();
+    }
+
+    /// Handles one chunk; `false` says that the rest of the packet must not be looked at.
+    fn handle_chunk(&mut self, header: Header, chunk: &RawChunk<'_>, datagram: &Bytes) -> bool {
+        log::trace!("sctp: chunk {} of {} bytes", chunk.kind, chunk.len());
+        match chunk.kind {
+            kind::DATA => self.on_data(chunk, datagram),
+            kind::SACK => self.on_sack(chunk),
+            kind::INIT => self.on_init(chunk),
+            kind::INIT_ACK => self.on_init_ack(chunk),
+            kind::COOKIE_ECHO => return self.on_cookie_echo(header, chunk),
+            kind::COOKIE_ACK => self.on_cookie_ack(),
+            kind::HEARTBEAT => self.on_heartbeat(chunk),
+            kind::HEARTBEAT_ACK => self.on_heartbeat_ack(chunk),
+            kind::ABORT => self.on_abort(chunk),
+            kind::SHUTDOWN => self.on_shutdown(chunk),
+            kind::SHUTDOWN_ACK => self.on_shutdown_ack(),
+            kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(),
+            kind::ERROR => self.on_error(chunk),
+            kind::RE_CONFIG => self.on_reconfig(chunk),
+            kind::FORWARD_TSN => return self.on_forward_tsn(chunk),
+            kind::PAD => {}
+            _ => return self.on_unknown_chunk(chunk),
+        }
+        true
+    }
+
+    /// Section 3.2, Table 2: the two highest bits of an unknown type say what to do.
+    pub(crate) fn on_unknown_chunk(&mut self, chunk: &RawChunk<'_>) -> bool {
+        self.stats.drops.unknown_chunk += 1;
+        let unknown = Unknown::chunk(chunk.kind);
+        if unknown.report
+            && let Some(tcb) = self.state.tcb_mut()
+        {
+            let quoted = [&[chunk.kind, chunk.flags][..], &length(chunk), chunk.value].concat();
+            let mut reply = Vec::with_capacity(quoted.len() + 8);
+            Cause::UnrecognizedChunk(&quoted).write_chunk(&mut reply, kind::ERROR, 0);
+            if !tcb.reply(&self.config, reply) {
+                self.stats.drops.reply_overflow += 1;
+            }
+        }
+        !unknown.stop
+    }
+
+    /// Runs the timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance_clock(now);
+        while let Some(timer) = self.timers.expire(self.now) {
+            log::trace!("sctp: timer {timer:?}");
+            match timer {
+                Timer::Handshake => self.on_handshake_timer(),
+                Timer::Shutdown => self.on_shutdown_timer(),
+                Timer::ShutdownGuard => self.on_shutdown_guard(),
+                Timer::Retransmission => self.on_retransmission_timer(),
+                Timer::Probe => self.on_probe_timer(),
+                Timer::Sack => {
+                    if let Some(tcb) = self.state.tcb_mut() {
+                        tcb.receiver.acknowledge_now();
+                    }
+                }
+                Timer::Heartbeat => self.on_heartbeat_timer(),
+                Timer::Reconfig => self.on_reconfig_timer(),
+            }
+        }
+    }
+
+    /// Appends one packet to `out`, or nothing: `false`.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        self.now = self.now.max(now);
+        let sent = match self.outbox.pop_front() {
+            Some(packet) => {
+                out.extend_from_slice(&packet);
+                true
+            }
+            None => self.build_packet(out),
+        };
+        self.stats.packets_sent += u64::from(sent);
+        self.idle = !sent;
+        sent
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.inbox.pop()?;
+        if matches!(event, Event::Message { .. })
+            && let Some(tcb) = self.state.tcb_mut()
+        {
+            tcb.receiver.on_consumed(&self.inbox);
+            if tcb.receiver.ack() == crate::receive::Ack::Now {
+                self.idle = false;
+            }
+        }
+        Some(event)
+    }
+
+    /// When to call [`Association::handle_timeout`]; a time already past when packets wait.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Ended => None,
+            _ if !self.idle => Some(self.now),
+            _ => self.timers.next(),
+        }
+    }
+
+    /// Sets the largest packet to send, in bytes. What was already cut into larger fragments keeps its size.
+    pub fn set_max_datagram(&mut self, bytes: usize) {
+        self.config.max_datagram = usable_datagram(bytes);
+        if let Some(tcb) = self.state.tcb_mut() {
+            tcb.congestion
+                .set_packet_size(self.config.max_datagram - HEADER_LEN);
+        }
+    }
+
+    /// Sets the largest message that may be sent: what the peer's description says.
+    pub fn set_max_message_size(&mut self, bytes: usize) {
+        self.config.max_message_size = bytes;
+    }
+
+    /// Queues a message. Before the handshake is done it waits.
+    ///
+    /// # Errors
+    /// [`SendError`] says why the message was refused, and hands it back.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        ppid: Ppid,
+        data: Bytes,
+        options: SendOptions,
+    ) -> Result<(), SendError> {
+        self.advance_clock(now);
+        let closed = match &self.state {
+            State::Open(_, phase) => *phase != Phase::Established,
+            state => matches!(state, State::Ended),
+        };
+        let streams = self
+            .state
+            .tcb()
+            .map_or(self.config.streams, |tcb| tcb.outbound_streams());
+        let (size, limit) = (data.len(), self.config.max_message_size);
+        if closed {
+            Err(SendError::Closed { data })
+        } else if data.is_empty() {
+            Err(SendError::Empty)
+        } else if size > limit {
+            Err(SendError::MessageTooLarge { size, limit, data })
+        } else if stream.0 >= streams {
+            Err(SendError::NoSuchStream { data })
+        } else if self.queue.is_closing(stream) {
+            Err(SendError::StreamClosing { data })
+        } else if self.queue.buffered() + size > self.config.max_send_buffer && self.queue.buffered() > 0 {
+            Err(SendError::BufferFull {
+                buffered: self.queue.buffered(),
+                data,
+            })
+        } else {
+            let limit = Limit::new(options.reliability, self.now);
+            self.queue.push(stream, ppid, data, options.unordered, limit);
+            Ok(())
+        }
+    }
+
+    /// Bytes that wait on a stream to be sent for the first time.
+    #[must_use]
+    pub fn buffered_amount(&self, stream: StreamId) -> usize {
+        self.queue.buffered_in(stream)
+    }
+
+    /// Bytes that wait on all streams.
+    #[must_use]
+    pub fn total_buffered(&self) -> usize {
+        self.queue.buffered()
+    }
+
+    /// Sets the level at which [`Event::BufferedAmountLow`] is reported for a stream. Zero at first.
+    pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, bytes: usize) {
+        self.queue.set_low_threshold(stream, bytes);
+    }
+
+    /// Whether messages flow.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Open(..))
+    }
+
+    /// Streams that the peer accepts; `None` before it said so.
+    #[must_use]
+    pub fn outbound_streams(&self) -> Option<u16> {
+        self.state.tcb().map(|tcb| tcb.outbound_streams())
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        (stats.messages_received, stats.bytes_received) = self.inbox.totals();
+        if let Some(tcb) = self.state.tcb() {
+            stats.smoothed_rtt = tcb.rto.smoothed();
+            stats.rto = tcb.rto.current();
+            stats.congestion_window = tcb.congestion.window();
+            stats.bytes_in_flight = tcb.outstanding.flight();
+            stats.peer_window = tcb.peer_window;
+        }
+        stats
+    }
+
+    /// Keeps the gauges of an association that is about to end.
+    pub(crate) fn gather_stats(&mut self) {
+        self.stats = Stats {
+            bytes_in_flight: 0,
+            ..self.stats()
+        };
+    }
+
+    /// The association now carries data.
+    pub(crate) fn on_established(&mut self, first_time: bool) {
+        self.timers.stop(Timer::Handshake);
+        log::info!("sctp: established");
+        self.inbox.push(if first_time {
+            Event::Connected
+        } else {
+            Event::Restarted
+        });
+        self.collect_drained();
+        self.schedule_heartbeat();
+    }
+
+    /// Too many timeouts in a row?
+    pub(crate) fn count_error(&mut self) -> bool {
+        let Some(tcb) = self.state.tcb_mut() else {
+            return false;
+        };
+        tcb.errors += 1;
+        let errors = tcb.errors;
+        let unreachable = self.config.max_retransmits.is_some_and(|max| errors > max);
+        if unreachable {
+            self.close(CloseReason::Unreachable);
+        }
+        unreachable
+    }
+
+    /// The smoothed round trip, or the initial timeout before there is one.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.state
+            .tcb()
+            .and_then(|tcb| tcb.rto.smoothed())
+            .unwrap_or(self.config.rto_initial)
+    }
+}
+
+fn length(chunk: &RawChunk<'_>) -> [u8; 2] {
+    u16::try_from(chunk.len()).unwrap_or(u16::MAX).to_be_bytes()
+}

@@ -1,0 +1,127 @@
+//! What can be set about an association, and the bound of every queue and table in it.
+
+use std::time::Duration;
+
+use crate::types::Tsn;
+
+/// The settings of an [`Association`](crate::Association).
+///
+/// ```
+/// let mut config = dunlin_sctp::Config::default();
+/// config.max_message_size = 65_536;
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our port. Default 5000 (RFC 8841, section 5: what `a=sctp-port` usually says).
+    pub local_port: u16,
+    /// The peer's port. Default 5000.
+    pub remote_port: u16,
+    /// The largest packet to send, in bytes, with the SCTP header and without what carries it. Default 1191: fits
+    /// with DTLS, UDP and IPv6 headers in the 1,280 bytes every IPv6 path carries (RFC 8261, section 5: at most
+    /// 1,200 bytes when the path MTU is unknown).
+    pub max_datagram: usize,
+    /// The largest message that may be sent, in bytes: what the peer said with `a=max-message-size`. Default
+    /// 262,144 (Chromium's).
+    pub max_message_size: usize,
+    /// The largest message taken from the peer, in bytes; a larger one ends the association. Default 262,144.
+    pub max_receive_message_size: usize,
+    /// Bytes that received messages and fragments may occupy until they are polled, bookkeeping included. Default
+    /// 5 MiB (dcsctp's). Never less than twice [`Config::max_receive_message_size`] is used.
+    pub receive_window: usize,
+    /// Bytes that may wait to be sent for the first time; more are refused. Default 16 MiB.
+    pub max_send_buffer: usize,
+    /// Bytes that may be under way, sent and not yet acknowledged, whatever window the peer offers. Default 16 MiB.
+    pub max_outstanding: usize,
+    /// Streams each way, the peer's number permitting. Unused ones cost nothing. Default 65,535 (RFC 8831,
+    /// section 6.2).
+    pub streams: u16,
+    /// Whether to accept, and where the peer does too, to send packets with a zero checksum (RFC 9653). Only for
+    /// use over DTLS, which is what the peer is told. Default `true`.
+    pub zero_checksum: bool,
+    /// The retransmission timeout before the first measurement. Default 500 ms (dcsctp's; RFC 9260 says 1 s).
+    pub rto_initial: Duration,
+    /// The least retransmission timeout. Default 400 ms (dcsctp's; RFC 9260 says 1 s). Keep it above the peer's
+    /// delay of acknowledgements, 200 ms.
+    pub rto_min: Duration,
+    /// The greatest retransmission timeout. Default 10 s (RFC 9260 says 60 s: too long for someone who waits).
+    pub rto_max: Duration,
+    /// How long an acknowledgement may wait for a second packet; at most 500 ms. Default 50 ms (RFC 9260: 200 ms).
+    pub sack_delay: Duration,
+    /// Time between HEARTBEATs on an idle path; `None` switches them off. Default 30 s (RFC 9260).
+    pub heartbeat_interval: Option<Duration>,
+    /// Retransmissions of INIT or COOKIE ECHO before giving up; `None` never gives up. Default 8 (RFC 9260).
+    pub max_init_retransmits: Option<u32>,
+    /// Timeouts in a row before the peer counts as unreachable; `None` leaves that to others, such as ICE consent.
+    /// Default 10 (RFC 9260: Association.Max.Retrans).
+    pub max_retransmits: Option<u32>,
+    /// How long a state cookie may be echoed. Default 60 s (RFC 9260).
+    pub cookie_lifetime: Duration,
+    /// The first congestion window, in packets of [`Config::max_datagram`]. Default 10 (RFC 6928; dcsctp's).
+    pub initial_window: u32,
+    /// Answers to control chunks that may wait to be sent; more are dropped. Default 16.
+    pub max_pending_replies: usize,
+    /// Separate ranges of TSNs that may have arrived beyond a gap; what would open another is dropped. Default
+    /// 1,024.
+    pub max_gaps: usize,
+    /// The first TSN to send. Default `None`: random. Only for tests of the wrap.
+    pub initial_tsn: Option<Tsn>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            local_port: 5000,
+            remote_port: 5000,
+            max_datagram: 1191,
+            max_message_size: 256 << 10,
+            max_receive_message_size: 256 << 10,
+            receive_window: 5 << 20,
+            max_send_buffer: 16 << 20,
+            max_outstanding: 16 << 20,
+            streams: u16::MAX,
+            zero_checksum: true,
+            rto_initial: Duration::from_millis(500),
+            rto_min: Duration::from_millis(400),
+            rto_max: Duration::from_secs(10),
+            sack_delay: Duration::from_millis(50),
+            heartbeat_interval: Some(Duration::from_secs(30)),
+            max_init_retransmits: Some(8),
+            max_retransmits: Some(10),
+            cookie_lifetime: Duration::from_secs(60),
+            initial_window: 10,
+            max_pending_replies: 16,
+            max_gaps: 1024,
+            initial_tsn: None,
+        }
+    }
+}
+
+/// The least room for a packet: a header, a SACK with a few blocks, and a little data.
+pub(crate) const MIN_DATAGRAM: usize = 128;
+/// The most: chunk lengths are 16 bits.
+pub(crate) const MAX_DATAGRAM: usize = 65_532;
+
+impl Config {
+    /// The settings with impossible values replaced by the nearest possible ones.
+    pub(crate) fn sanitized(mut self) -> Self {
+        self.max_datagram = usable_datagram(self.max_datagram);
+        self.receive_window = self
+            .receive_window
+            .max(self.max_receive_message_size.saturating_mul(2))
+            .max(1500);
+        self.streams = self.streams.max(1);
+        // RFC 9260, section 6.2: "MUST NOT allow the maximum delay … to be configured to be more than 500 ms".
+        self.sack_delay = self.sack_delay.min(Duration::from_millis(500));
+        self.rto_min = self.rto_min.max(Duration::from_millis(1));
+        self.rto_max = self.rto_max.max(self.rto_min);
+        self.rto_initial = self.rto_initial.clamp(self.rto_min, self.rto_max);
+        self.initial_window = self.initial_window.max(2);
+        self
+    }
+}
+
+/// `bytes` brought into range and rounded down to whole four-byte words, since chunks are padded.
+pub(crate) fn usable_datagram(bytes: usize) -> usize {
+    bytes.clamp(MIN_DATAGRAM, MAX_DATAGRAM) / 4 * 4
+}

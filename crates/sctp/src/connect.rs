@@ -1,0 +1,475 @@
+//! The handshake (RFC 9260, section 5): INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, in every state they may come in.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use crate::association::Association;
+use crate::cookie::Cookie;
+use crate::event::CloseReason;
+use crate::packet::cause::Cause;
+use crate::packet::init::{Capabilities, Init, ReceivedInit};
+use crate::packet::parameter;
+use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, Header, RawChunk, kind, write_chunk};
+use crate::receive::Receiver;
+use crate::state::{CookieEcho, CookieWait, Phase, State};
+use crate::tcb::Tcb;
+use crate::timer::Timer;
+use crate::types::Tsn;
+
+/// Section 3.3.2: "The Advertised Receiver Window Credit MUST NOT be smaller than 1500."
+const LEAST_WINDOW: u32 = 1500;
+/// The longest extension of a cookie's life that a peer may ask for (section 5.2.6: "no more than 1 second beyond
+/// the measured RTT").
+const MAX_PRESERVATIVE: Duration = Duration::from_secs(5);
+
+/// How the tags of a cookie relate to those of the association (section 5.2.4, Table 12).
+enum Relation {
+    /// Action A.
+    Restart,
+    /// Action B.
+    Collision,
+    /// Action C, and every case that is not in the table.
+    Discard,
+    /// Action D.
+    Duplicate,
+}
+
+impl Association {
+    /// Starts the handshake. In WebRTC both sides do.
+    pub fn connect(&mut self, now: Instant) {
+        self.advance_clock(now);
+        if !matches!(self.state, State::Closed) {
+            return;
+        }
+        let local = self.new_init();
+        self.state = State::CookieWait(CookieWait {
+            local,
+            retransmissions: 0,
+            carried: None,
+        });
+        log::info!("sctp: connecting");
+        self.send_init();
+    }
+
+    fn new_init(&mut self) -> Init {
+        Init {
+            // "The Initiate Tag is allowed to have any value except 0."
+            tag: self.rng.random_range(1..=u32::MAX),
+            window: u32::try_from(self.config.receive_window).unwrap_or(u32::MAX),
+            outbound_streams: self.config.streams,
+            inbound_streams: self.config.streams,
+            initial_tsn: self.config.initial_tsn.unwrap_or_else(|| Tsn(self.rng.random())),
+            capabilities: Capabilities {
+                partial_reliability: true,
+                reconfiguration: true,
+                zero_checksum: self.config.zero_checksum,
+            },
+        }
+    }
+
+    /// Queues the INIT and starts T1-init.
+    fn send_init(&mut self) {
+        let State::CookieWait(wait) = &self.state else {
+            return;
+        };
+        let (local, backed_off) = (wait.local, wait.retransmissions);
+        self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
+        self.start_handshake_timer(backed_off);
+    }
+
+    fn start_handshake_timer(&mut self, retransmissions: u32) {
+        let factor = 1u32.checked_shl(retransmissions).unwrap_or(u32::MAX);
+        let wait = self
+            .config
+            .rto_initial
+            .saturating_mul(factor)
+            .min(self.config.rto_max);
+        self.timers.set(Timer::Handshake, self.now + wait);
+    }
+
+    /// T1-init or T1-cookie expired.
+    pub(crate) fn on_handshake_timer(&mut self) {
+        let retransmissions = match &mut self.state {
+            State::CookieWait(CookieWait { retransmissions, .. })
+            | State::CookieEchoed(_, CookieEcho { retransmissions, .. }) => {
+                *retransmissions += 1;
+                *retransmissions
+            }
+            _ => return,
+        };
+        if self
+            .config
+            .max_init_retransmits
+            .is_some_and(|max| retransmissions > max)
+        {
+            return self.close(CloseReason::HandshakeTimeout);
+        }
+        match &mut self.state {
+            State::CookieEchoed(tcb, echo) => {
+                echo.due = true;
+                tcb.outstanding.lose_all();
+                self.start_handshake_timer(retransmissions);
+            }
+            _ => self.send_init(),
+        }
+    }
+
+    /// Sections 5.1, 5.2.1 and 5.2.2.
+    pub(crate) fn on_init(&mut self, chunk: &RawChunk<'_>) {
+        let Some(received) = ReceivedInit::parse(chunk.value) else {
+            self.stats.drops.malformed_chunk += 1;
+            return;
+        };
+        let peer = received.init;
+        // "If the value of the Initiate Tag in a received INIT chunk is found to be 0, the receiver MUST silently
+        // discard the packet."
+        if peer.tag == 0 {
+            self.stats.drops.malformed_chunk += 1;
+            return;
+        }
+        let refusal = if peer.outbound_streams == 0 || peer.inbound_streams == 0 || peer.window < LEAST_WINDOW
+        {
+            Some(Cause::InvalidMandatoryParameter)
+        } else if received.host_name {
+            Some(Cause::UnresolvableAddress(&[]))
+        } else {
+            None
+        };
+        if let Some(cause) = refusal {
+            self.stats.drops.malformed_chunk += 1;
+            return self.send_packet(self.header(peer.tag), |out| {
+                cause.write_chunk(out, kind::ABORT, 0)
+            });
+        }
+        let (mut local, tie_tags) = match &mut self.state {
+            State::Ended => return,
+            State::Closed => (self.new_init(), [0; 2]),
+            // 5.2.1: "using the same parameters it sent in its original INIT chunk (including its Initiate Tag,
+            // unchanged)"
+            State::CookieWait(wait) => (wait.local, [0; 2]),
+            // "For an endpoint that is in the COOKIE-ECHOED state, it MUST populate its Tie-Tags within both the
+            // association TCB and inside the State Cookie."
+            State::CookieEchoed(tcb, _) => (tcb.local, tcb.tie_tags),
+            // 9.2: "If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an INIT chunk …, it SHOULD discard the
+            // INIT chunk and retransmit the SHUTDOWN ACK chunk."
+            State::Open(tcb, Phase::ShutdownAckSent) => {
+                tcb.shutdown_due = true;
+                return;
+            }
+            // 5.2.2: "the INIT ACK chunk MUST contain a new Initiate Tag (randomly generated …). Other parameters for the
+            // endpoint SHOULD be copied from the existing parameters of the association".
+            State::Open(tcb, _) => {
+                let local = Init {
+                    tag: self.rng.random_range(1..=u32::MAX),
+                    ..tcb.local
+                };
+                (
+                    Init {
+                        initial_tsn: Tsn(self.rng.random()),
+                        ..local
+                    },
+                    tcb.tie_tags,
+                )
+            }
+        };
+        local.window = u32::try_from(self.config.receive_window).unwrap_or(u32::MAX);
+        let longer = received.cookie_preservative.map_or(Duration::ZERO, |millis| {
+            Duration::from_millis(millis.into()).min(MAX_PRESERVATIVE)
+        });
+        let cookie = self.jar.bake(&Cookie {
+            local,
+            peer,
+            tie_tags,
+            ports: [self.config.local_port, self.config.remote_port],
+            created: self.now,
+            lifetime: self.config.cookie_lifetime + longer,
+        });
+        self.send_packet(self.header(peer.tag), |out| {
+            local.write(out, kind::INIT_ACK, Some(&cookie), &received.unrecognized);
+        });
+    }
+
+    /// Section 5.1, step C, and 5.2.3.
+    pub(crate) fn on_init_ack(&mut self, chunk: &RawChunk<'_>) {
+        let State::CookieWait(wait) = &self.state else {
+            // "If an INIT ACK chunk is received by an endpoint in any state other than the COOKIE-WAIT or CLOSED state,
+            // the endpoint SHOULD discard the INIT ACK chunk."
+            self.stats.drops.unexpected_chunk += 1;
+            return;
+        };
+        let local = wait.local;
+        let Some(received) = ReceivedInit::parse(chunk.value) else {
+            self.stats.drops.malformed_chunk += 1;
+            return;
+        };
+        let peer = received.init;
+        let abort = |this: &mut Self, cause: Cause<'_>, what| {
+            this.send_packet(this.header(peer.tag), |out| {
+                cause.write_chunk(out, kind::ABORT, 0)
+            });
+            this.close(CloseReason::ProtocolViolation(what));
+        };
+        // 3.3.3: an Initiate Tag, a stream number or a window that must not be: "the receiver MUST destroy the
+        // association discarding its TCB. The receiver SHOULD send an ABORT chunk for debugging purpose."
+        if peer.tag == 0
+            || peer.outbound_streams == 0
+            || peer.inbound_streams == 0
+            || peer.window < LEAST_WINDOW
+        {
+            return abort(
+                self,
+                Cause::InvalidMandatoryParameter,
+                "its INIT ACK has an impossible value",
+            );
+        }
+        if received.host_name {
+            return abort(
+                self,
+                Cause::UnresolvableAddress(&[]),
+                "its INIT ACK has a host name",
+            );
+        }
+        let Some(cookie) = received.cookie else {
+            let missing = [parameter::kind::STATE_COOKIE];
+            return abort(
+                self,
+                Cause::MissingParameters(&missing),
+                "its INIT ACK has no state cookie",
+            );
+        };
+        // An echo must fit into a packet.
+        if HEADER_LEN + CHUNK_HEADER_LEN + cookie.len() > self.config.max_datagram {
+            self.stats.drops.reply_overflow += 1;
+            return abort(
+                self,
+                Cause::OutOfResource,
+                "its state cookie is too large to echo",
+            );
+        }
+        let cookie = cookie.to_vec();
+        let mut tcb = self.new_tcb(local, peer);
+        if !received.unrecognized.is_empty() {
+            let mut error = Vec::new();
+            Cause::UnrecognizedParameters(&received.unrecognized).write_chunk(&mut error, kind::ERROR, 0);
+            tcb.reply(&self.config, error);
+        }
+        self.state = State::CookieEchoed(
+            tcb,
+            CookieEcho {
+                cookie,
+                due: true,
+                retransmissions: 0,
+            },
+        );
+        self.start_handshake_timer(0);
+    }
+
+    /// Sections 5.1.5 and 5.2.4; `false` when the packet must be discarded.
+    pub(crate) fn on_cookie_echo(&mut self, header: Header, chunk: &RawChunk<'_>) -> bool {
+        let Ok(cookie) = self.jar.open(chunk.value) else {
+            // "If this comparison fails, the SCTP packet, including the COOKIE ECHO chunk and any DATA chunks, MUST be
+            // silently discarded."
+            self.stats.drops.forged_cookie += 1;
+            log::debug!("sctp: dropped a state cookie that was not made here");
+            return false;
+        };
+        // "Compare the port numbers and the Verification Tag contained within the COOKIE ECHO chunk to the actual port
+        // numbers and the Verification Tag within the SCTP common header of the received packet."
+        if header.verification_tag != cookie.local.tag
+            || cookie.ports != [self.config.local_port, self.config.remote_port]
+        {
+            self.stats.drops.wrong_tag += 1;
+            return false;
+        }
+        let known = self.state.tcb().map(|tcb| [tcb.local.tag, tcb.peer.tag]);
+        if known != Some([cookie.local.tag, cookie.peer.tag]) {
+            let age = self.now.saturating_duration_since(cookie.created);
+            if let Some(staleness) = age.checked_sub(cookie.lifetime).filter(|late| !late.is_zero()) {
+                self.stats.drops.stale_cookie += 1;
+                let cause = Cause::StaleCookie(u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX));
+                self.send_packet(self.header(cookie.peer.tag), |out| {
+                    cause.write_chunk(out, kind::ERROR, 0)
+                });
+                return false;
+            }
+        }
+        match &self.state {
+            State::Ended => false,
+            State::Closed => self.establish(&cookie),
+            // The peer's tag is not known yet: row "M 0 A A", action B. Another local tag is no case of the table.
+            State::CookieWait(wait) if wait.local.tag == cookie.local.tag => self.establish(&cookie),
+            State::CookieWait(_) => {
+                self.stats.drops.unexpected_chunk += 1;
+                false
+            }
+            State::CookieEchoed(tcb, _) | State::Open(tcb, _) => match relation(tcb, &cookie) {
+                Relation::Restart => self.on_restart(&cookie),
+                Relation::Collision => self.on_collision(&cookie),
+                Relation::Discard => {
+                    self.stats.drops.unexpected_chunk += 1;
+                    false
+                }
+                Relation::Duplicate => self.on_own_cookie(),
+            },
+        }
+    }
+
+    /// A cookie makes the association.
+    fn establish(&mut self, cookie: &Cookie) -> bool {
+        let tcb = self.new_tcb(cookie.local, cookie.peer);
+        self.open(tcb, true);
+        true
+    }
+
+    /// A TCB that takes over what an earlier COOKIE ECHO carried.
+    fn new_tcb(&mut self, local: Init, peer: Init) -> Box<Tcb> {
+        let mut tcb = Tcb::new(&self.config, &mut self.rng, self.now, local, peer);
+        if let State::CookieWait(CookieWait { carried, .. }) = &mut self.state
+            && let Some(carried) = carried.take()
+        {
+            tcb.outstanding = carried;
+        }
+        Box::new(tcb)
+    }
+
+    fn open(&mut self, mut tcb: Box<Tcb>, first_time: bool) {
+        tcb.cookie_ack_due = true;
+        self.state = State::Open(tcb, Phase::Established);
+        self.on_established(first_time);
+    }
+
+    /// Action A: "The existing session is treated the same as if it received an ABORT chunk followed by a new COOKIE
+    /// ECHO chunk".
+    fn on_restart(&mut self, cookie: &Cookie) -> bool {
+        if let State::Open(tcb, Phase::ShutdownAckSent) = &mut self.state {
+            // "It MUST NOT set up a new association but instead resend the SHUTDOWN ACK chunk and send an ERROR chunk
+            // with a "Cookie Received While Shutting Down" error cause to its peer."
+            tcb.shutdown_due = true;
+            let mut error = Vec::new();
+            Cause::CookieWhileShuttingDown.write_chunk(&mut error, kind::ERROR, 0);
+            tcb.reply(&self.config, error);
+            return false;
+        }
+        log::info!("sctp: the peer restarted");
+        let first_time = matches!(self.state, State::CookieEchoed(..));
+        if !first_time {
+            self.queue.clear();
+        }
+        self.timers.stop_all();
+        let tcb = Tcb::new(&self.config, &mut self.rng, self.now, cookie.local, cookie.peer);
+        self.open(Box::new(tcb), first_time);
+        true
+    }
+
+    /// Action B: "The endpoint SHOULD stay in or enter the ESTABLISHED state, but it MUST update its peer's
+    /// Verification Tag from the State Cookie, stop any T1-init or T1-cookie timers that might be running, and send a
+    /// COOKIE ACK chunk."
+    fn on_collision(&mut self, cookie: &Cookie) -> bool {
+        let (config, state) = (&self.config, std::mem::replace(&mut self.state, State::Closed));
+        match state {
+            State::CookieEchoed(mut tcb, _) => {
+                // What was bundled with our COOKIE ECHO keeps its TSNs; all that the peer said is new.
+                tcb.outstanding.lose_all();
+                tcb.peer = cookie.peer;
+                tcb.peer_window = cookie.peer.window as usize;
+                tcb.receiver = Receiver::new(config, cookie.peer.initial_tsn);
+                tcb.reset =
+                    crate::stream_reset::StreamReset::new(tcb.local.initial_tsn, cookie.peer.initial_tsn);
+                self.open(tcb, true);
+            }
+            State::Open(mut tcb, phase) => {
+                tcb.peer.tag = cookie.peer.tag;
+                tcb.cookie_ack_due = true;
+                self.state = State::Open(tcb, phase);
+            }
+            other => self.state = other,
+        }
+        true
+    }
+
+    /// Action D: our INIT ACK's cookie came back, and both tags are the association's.
+    fn on_own_cookie(&mut self) -> bool {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::CookieEchoed(mut tcb, _) => {
+                // Whatever rode on a COOKIE ECHO that was not answered goes out again.
+                tcb.outstanding.lose_all();
+                self.open(tcb, true);
+            }
+            State::Open(mut tcb, phase) => {
+                tcb.cookie_ack_due = true;
+                self.state = State::Open(tcb, phase);
+            }
+            other => self.state = other,
+        }
+        true
+    }
+
+    /// Section 5.1, step E, and 5.2.5.
+    pub(crate) fn on_cookie_ack(&mut self) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::CookieEchoed(tcb, _) => {
+                let outstanding = !tcb.outstanding.is_empty();
+                self.state = State::Open(tcb, Phase::Established);
+                self.on_established(true);
+                if outstanding {
+                    self.restart_retransmission_timer();
+                }
+            }
+            other => {
+                self.state = other;
+                self.stats.drops.unexpected_chunk += 1;
+            }
+        }
+    }
+
+    /// Section 5.2.6, the first alternative: "Send a new INIT chunk to the endpoint to generate a new State Cookie and
+    /// reattempt the setup procedure."
+    pub(crate) fn on_stale_cookie(&mut self, staleness: u32) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::CookieEchoed(mut tcb, echo) => {
+                log::info!("sctp: the peer found our cookie stale by {staleness} us: starting over");
+                tcb.outstanding.lose_all();
+                self.state = State::CookieWait(CookieWait {
+                    local: tcb.local,
+                    retransmissions: echo.retransmissions + 1,
+                    carried: Some(tcb.outstanding),
+                });
+                self.send_init();
+            }
+            // "In all cases, if the association is not in the COOKIE-ECHOED state, the ERROR chunk SHOULD be silently
+            // discarded."
+            other => {
+                self.state = other;
+                self.stats.drops.unexpected_chunk += 1;
+            }
+        }
+    }
+
+    /// Appends the COOKIE ECHO that is due; `true` when it did.
+    pub(crate) fn write_cookie_echo(&mut self, out: &mut Vec<u8>) -> bool {
+        let State::CookieEchoed(_, echo) = &mut self.state else {
+            return false;
+        };
+        if !std::mem::take(&mut echo.due) {
+            return false;
+        }
+        write_chunk(out, kind::COOKIE_ECHO, 0, |out| {
+            out.extend_from_slice(&echo.cookie)
+        });
+        true
+    }
+}
+
+/// Section 5.2.4, Table 12.
+fn relation(tcb: &Tcb, cookie: &Cookie) -> Relation {
+    let local = tcb.local.tag == cookie.local.tag;
+    let peer = tcb.peer.tag == cookie.peer.tag;
+    match (local, peer) {
+        (false, false) if cookie.tie_tags == tcb.tie_tags => Relation::Restart,
+        (true, false) => Relation::Collision,
+        (true, true) => Relation::Duplicate,
+        // Action C and the rest: "The cookie SHOULD be silently discarded."
+        _ => Relation::Discard,
+    }
+}

@@ -1,0 +1,133 @@
+//! What an association reports, and the reasons of its end.
+
+use bytes::Bytes;
+
+use crate::packet::cause;
+use crate::types::{Ppid, StreamId};
+
+/// Something that happened, from [`Association::poll_event`](crate::Association::poll_event).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The handshake is done. Messages sent before are under way.
+    Connected,
+    /// A message arrived whole.
+    Message {
+        /// The stream it came on.
+        stream: StreamId,
+        /// What it is, to the layer above.
+        ppid: Ppid,
+        /// Its bytes: a slice of the datagram when one fragment held it all.
+        data: Bytes,
+    },
+    /// The peer reset its outgoing streams: no more messages come on them until they are used anew.
+    StreamsReset {
+        /// Those streams; of all when the peer said "all", the ones that it had used.
+        streams: Vec<StreamId>,
+    },
+    /// The peer performed the reset that [`reset_stream`](crate::Association::reset_stream) asked for: the stream
+    /// can be used anew.
+    StreamResetDone(StreamId),
+    /// The peer refused that reset, or cannot reset streams at all.
+    StreamResetFailed(StreamId),
+    /// What waits on this stream fell to its low threshold.
+    BufferedAmountLow(StreamId),
+    /// The peer lost the association and made a new one (RFC 9260, section 5.2.4, action A): everything queued or
+    /// under way is gone, all streams start anew.
+    Restarted,
+    /// The end. Nothing follows.
+    Closed(CloseReason),
+}
+
+/// Why an association ended. Displays as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// A graceful shutdown, by either side: all data was delivered.
+    #[error("the SCTP association was shut down after all data had been delivered")]
+    Shutdown,
+    /// [`abort`](crate::Association::abort) was called.
+    #[error("the SCTP association was aborted by this side: {reason}")]
+    Aborted {
+        /// What the caller said.
+        reason: String,
+    },
+    /// The peer sent an ABORT.
+    #[error("the peer aborted the SCTP association ({}): {reason}", cause::name(*code))]
+    AbortedByPeer {
+        /// The first error cause (RFC 9260, section 3.3.10), 0 when there was none.
+        code: u16,
+        /// The peer's words, if it had any.
+        reason: String,
+    },
+    /// INIT or COOKIE ECHO went unanswered.
+    #[error("the peer did not answer the SCTP handshake")]
+    HandshakeTimeout,
+    /// Too many retransmissions in a row went unanswered.
+    #[error("the peer stopped acknowledging SCTP packets")]
+    Unreachable,
+    /// The peer broke the protocol in a way that leaves no way on.
+    #[error("the peer broke the SCTP protocol: {0}")]
+    ProtocolViolation(&'static str),
+}
+
+/// Why a message was refused; hands the message back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Larger than [`Config::max_message_size`](crate::Config::max_message_size).
+    #[error("a message of {size} bytes is larger than the peer accepts ({limit})")]
+    MessageTooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+        /// The message.
+        data: Bytes,
+    },
+    /// [`Config::max_send_buffer`](crate::Config::max_send_buffer) is reached; try again after
+    /// [`Event::BufferedAmountLow`].
+    #[error("the send buffer is full ({buffered} bytes)")]
+    BufferFull {
+        /// Bytes that wait.
+        buffered: usize,
+        /// The message.
+        data: Bytes,
+    },
+    /// The association is shutting down or has ended.
+    #[error("the SCTP association is closed")]
+    Closed {
+        /// The message.
+        data: Bytes,
+    },
+    /// The stream is being reset.
+    #[error("the stream is being closed")]
+    StreamClosing {
+        /// The message.
+        data: Bytes,
+    },
+    /// The stream does not exist: the peer accepts fewer.
+    #[error("the peer does not accept this many streams")]
+    NoSuchStream {
+        /// The message.
+        data: Bytes,
+    },
+    /// SCTP cannot carry empty messages (RFC 9260, section 6.2); data channels have PPIDs of their own for them.
+    #[error("SCTP cannot carry an empty message")]
+    Empty,
+}
+
+impl SendError {
+    /// The refused message.
+    #[must_use]
+    pub fn into_data(self) -> Bytes {
+        match self {
+            SendError::MessageTooLarge { data, .. }
+            | SendError::BufferFull { data, .. }
+            | SendError::Closed { data }
+            | SendError::StreamClosing { data }
+            | SendError::NoSuchStream { data } => data,
+            SendError::Empty => Bytes::new(),
+        }
+    }
+}

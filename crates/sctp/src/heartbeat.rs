@@ -1,0 +1,125 @@
+//! HEARTBEAT (RFC 9260, section 8.3): is the peer still there, and how far away?
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use crate::association::Association;
+use crate::event::CloseReason;
+use crate::packet::parameter::{self, Parameters, write_parameter};
+use crate::packet::{RawChunk, kind, write_chunk};
+use crate::state::{Phase, State};
+use crate::timer::Timer;
+
+/// The HEARTBEAT of one association.
+#[derive(Debug, Default)]
+pub(crate) struct Heartbeat {
+    /// Sent and not answered.
+    waiting: Option<Waiting>,
+    /// A HEARTBEAT with this nonce goes out with the next packet.
+    due: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    nonce: u64,
+    sent_at: Instant,
+}
+
+impl Heartbeat {
+    /// Appends the HEARTBEAT that is due.
+    pub(crate) fn write(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let Some(nonce) = self.due.take() else { return };
+        self.waiting = Some(Waiting { nonce, sent_at: now });
+        write_chunk(out, kind::HEARTBEAT, 0, |out| {
+            write_parameter(out, parameter::kind::HEARTBEAT_INFO, &nonce.to_be_bytes());
+        });
+    }
+
+    /// The round trip, when `value` is the answer to the last HEARTBEAT. The nonce is random: an answer cannot be
+    /// made up to feign a short round trip or a living path.
+    fn accept(&mut self, now: Instant, value: &[u8]) -> Option<Duration> {
+        let waiting = self.waiting?;
+        let info = Parameters(value).next()?.ok()?;
+        if info.kind != parameter::kind::HEARTBEAT_INFO || info.value != waiting.nonce.to_be_bytes() {
+            return None;
+        }
+        self.waiting = None;
+        Some(now.saturating_duration_since(waiting.sent_at))
+    }
+}
+
+impl Association {
+    /// Arms the timer for the next HEARTBEAT, if they are wanted.
+    pub(crate) fn schedule_heartbeat(&mut self) {
+        let Some(interval) = self.config.heartbeat_interval else {
+            return;
+        };
+        let Some(tcb) = self.state.tcb() else { return };
+        // "A HEARTBEAT chunk is sent once per RTO … plus the protocol parameter 'HB.interval', with jittering of +/-
+        // 50% of the RTO value."
+        let wait = interval + tcb.rto.current().mul_f64(self.rng.random_range(0.5..1.5));
+        self.timers.set(Timer::Heartbeat, self.now + wait);
+    }
+
+    pub(crate) fn on_heartbeat_timer(&mut self) {
+        let nonce = self.rng.random();
+        let (now, interval) = (self.now, self.config.heartbeat_interval.unwrap_or_default());
+        let State::Open(tcb, Phase::Established | Phase::ShutdownPending | Phase::ShutdownReceived) =
+            &mut self.state
+        else {
+            return;
+        };
+        if tcb.heartbeat.waiting.take().is_some() {
+            // "The endpoint SHOULD increment the respective error counter … each time a HEARTBEAT chunk is sent to that
+            // address and not acknowledged within one RTO."
+            tcb.errors += 1;
+            let errors = tcb.errors;
+            if self.config.max_retransmits.is_some_and(|max| errors > max) {
+                return self.close(CloseReason::Unreachable);
+            }
+            return self.schedule_heartbeat();
+        }
+        if !tcb.outstanding.is_empty() || now < tcb.last_data_sent + interval {
+            return self.schedule_heartbeat();
+        }
+        tcb.heartbeat.due = Some(nonce);
+        let wait = tcb.rto.current();
+        self.timers.set(Timer::Heartbeat, now + wait);
+    }
+
+    /// "Immediately respond with a HEARTBEAT ACK chunk that contains the Heartbeat Information TLV, together with any
+    /// other received TLVs, copied unchanged."
+    pub(crate) fn on_heartbeat(&mut self, chunk: &RawChunk<'_>) {
+        let answers = match &self.state {
+            State::CookieEchoed(..) => true,
+            State::Open(_, phase) => !matches!(phase, Phase::ShutdownSent | Phase::ShutdownAckSent),
+            _ => false,
+        };
+        let Some(tcb) = self.state.tcb_mut().filter(|_| answers) else {
+            self.stats.drops.unexpected_chunk += 1;
+            return;
+        };
+        let mut reply = Vec::with_capacity(chunk.len() + 3);
+        write_chunk(&mut reply, kind::HEARTBEAT_ACK, 0, |out| {
+            out.extend_from_slice(chunk.value)
+        });
+        if !tcb.reply(&self.config, reply) {
+            self.stats.drops.reply_overflow += 1;
+        }
+    }
+
+    pub(crate) fn on_heartbeat_ack(&mut self, chunk: &RawChunk<'_>) {
+        let now = self.now;
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        match tcb.heartbeat.accept(now, chunk.value) {
+            Some(rtt) => {
+                tcb.errors = 0;
+                tcb.rto.note_minimum(rtt);
+                tcb.rto.measure(rtt);
+                self.schedule_heartbeat();
+            }
+            None => self.stats.drops.unknown_heartbeat += 1,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Events on their way to the application. Messages among them occupy the receive window until they are polled.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::OVERHEAD;
+use crate::event::Event;
+use crate::types::{Ppid, StreamId};
+
+/// The queue behind `poll_event`.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    events: VecDeque<Event>,
+    charged: usize,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Inbox {
+    pub(crate) fn push(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn push_message(&mut self, stream: StreamId, ppid: Ppid, data: Bytes) {
+        self.charged += data.len() + OVERHEAD;
+        self.messages += 1;
+        self.bytes += data.len() as u64;
+        self.events.push_back(Event::Message { stream, ppid, data });
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Event::Message { data, .. } = &event {
+            self.charged -= data.len() + OVERHEAD;
+        }
+        Some(event)
+    }
+
+    /// Bytes that messages occupy.
+    pub(crate) fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Messages, and bytes in them, that ever passed through.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.messages, self.bytes)
+    }
+}

@@ -1,0 +1,529 @@
+//! Fragments to messages, and messages into the order of their streams (RFC 9260, sections 6.5, 6.6 and 6.9).
+//!
+//! Fragments of a message have consecutive TSNs. What arrives in TSN order is appended to the one message in
+//! progress. What arrives beyond a gap is kept in runs of consecutive fragments; a run that is a whole message is
+//! delivered at once if its stream allows it, so that a loss on one stream does not hold up another.
+//!
+//! All that is kept is charged against the receive window, with [`OVERHEAD`] for each piece.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::OVERHEAD;
+use super::inbox::Inbox;
+use crate::event::Event;
+use crate::packet::data::DataHeader;
+use crate::packet::forward_tsn::ForwardTsn;
+use crate::stats::Drops;
+use crate::types::{Place, Ppid, Ssn, StreamId};
+
+/// The peer's fragments cannot be put together: the association must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Violation(pub(crate) &'static str);
+
+const BAD_SEQUENCE: Violation = Violation("fragments of a message do not follow each other");
+const TOO_LARGE: Violation = Violation("a message is larger than this side accepts");
+
+/// Which message a fragment belongs to, next to its TSN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Label {
+    stream: StreamId,
+    /// Zero when unordered: "the receiver MUST ignore the Stream Sequence Number field".
+    ssn: Ssn,
+    unordered: bool,
+}
+
+impl Label {
+    fn of(header: &DataHeader) -> Self {
+        let ssn = if header.unordered { Ssn(0) } else { header.ssn };
+        Self {
+            stream: header.stream,
+            ssn,
+            unordered: header.unordered,
+        }
+    }
+}
+
+/// The message in progress, all of whose fragments so far came in TSN order.
+#[derive(Debug)]
+struct Partial {
+    label: Label,
+    ppid: Ppid,
+    next: Place,
+    data: Vec<u8>,
+    /// A FORWARD TSN ended right behind it: its rest may have been abandoned unsent.
+    perhaps_abandoned: bool,
+}
+
+/// Consecutive fragments of one message, beyond a gap.
+#[derive(Debug)]
+struct Run {
+    label: Label,
+    ppid: Ppid,
+    last: Place,
+    beginning: bool,
+    ending: bool,
+    parts: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl Run {
+    fn charge(&self) -> usize {
+        self.len + self.parts.len() * OVERHEAD
+    }
+}
+
+/// A message that waits for earlier ones of its stream.
+#[derive(Debug)]
+struct Whole {
+    ppid: Ppid,
+    data: Bytes,
+}
+
+/// RFC 6525, section 5.2.2, step E2: deferred reset processing.
+#[derive(Debug)]
+struct DeferredReset {
+    last: Place,
+    /// `None`: all of them.
+    streams: Option<Vec<StreamId>>,
+}
+
+impl DeferredReset {
+    fn affects(&self, stream: StreamId) -> bool {
+        self.streams
+            .as_ref()
+            .is_none_or(|streams| streams.contains(&stream))
+    }
+}
+
+/// Everything received and not yet delivered.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    /// The SSN that each stream expects; streams that were never used are not in it.
+    next_ssn: BTreeMap<StreamId, Ssn>,
+    /// The entry of `next_ssn` used last, which may be ahead of the one in the map.
+    current: Option<(StreamId, Ssn)>,
+    partial: Option<Partial>,
+    runs: BTreeMap<Place, Run>,
+    waiting: BTreeMap<(StreamId, u16), Whole>,
+    deferred: Option<DeferredReset>,
+    /// Fragments without a beginning are the rest of something that a FORWARD TSN skipped.
+    skipping: bool,
+    charged: usize,
+    max_message: usize,
+    /// The length of the last message of several fragments: a guess at the next one's.
+    usual_len: usize,
+}
+
+impl Reassembly {
+    pub(crate) fn new(max_message: usize) -> Self {
+        Self {
+            next_ssn: BTreeMap::new(),
+            current: None,
+            partial: None,
+            runs: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            deferred: None,
+            skipping: false,
+            charged: 0,
+            max_message,
+            usual_len: 0,
+        }
+    }
+
+    /// Bytes that fragments and waiting messages occupy.
+    pub(crate) fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Takes in the fragment at `range` of `datagram`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is the one chunk and where its message goes"
+    )]
+    pub(crate) fn push(
+        &mut self,
+        place: Place,
+        in_order: bool,
+        header: &DataHeader,
+        datagram: &Bytes,
+        range: Range<usize>,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        if range.len() > self.max_message {
+            return Err(TOO_LARGE);
+        }
+        let label = Label::of(header);
+        if header.beginning && header.ending && (!in_order || self.partial.is_none()) {
+            let data = datagram.slice(range);
+            if in_order {
+                self.skipping = false;
+            } else if self.is_held_back(place, label.stream) {
+                return self.insert(place, header, data, inbox, drops);
+            }
+            self.complete(label, header.ppid, data, inbox, drops);
+            return Ok(());
+        }
+        if in_order {
+            let (beginning, ending) = (header.beginning, header.ending);
+            return self.append(
+                place,
+                label,
+                header.ppid,
+                beginning,
+                ending,
+                &datagram[range],
+                inbox,
+                drops,
+            );
+        }
+        self.insert(place, header, datagram.slice(range), inbox, drops)
+    }
+
+    /// Appends a fragment that comes next in TSN order to the message in progress.
+    #[expect(clippy::too_many_arguments, reason = "a fragment, and where its message goes")]
+    fn append(
+        &mut self,
+        place: Place,
+        label: Label,
+        ppid: Ppid,
+        beginning: bool,
+        ending: bool,
+        data: &[u8],
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        if beginning {
+            if let Some(partial) = self.partial.take() {
+                if !partial.perhaps_abandoned {
+                    return Err(BAD_SEQUENCE);
+                }
+                self.charged -= partial.data.len() + OVERHEAD;
+            }
+            self.skipping = false;
+            let usual = self.usual_len.min(self.max_message);
+            let data = Vec::with_capacity(usual.max(data.len() * 2));
+            self.charged += OVERHEAD;
+            self.partial = Some(Partial {
+                label,
+                ppid,
+                next: place,
+                data,
+                perhaps_abandoned: false,
+            });
+        }
+        let Some(partial) = &mut self.partial else {
+            return if self.skipping { Ok(()) } else { Err(BAD_SEQUENCE) };
+        };
+        if partial.next != place || partial.label != label {
+            return Err(BAD_SEQUENCE);
+        }
+        if partial.data.len() + data.len() > self.max_message {
+            return Err(TOO_LARGE);
+        }
+        partial.data.extend_from_slice(data);
+        partial.next = place.next();
+        self.charged += data.len();
+        if ending && let Some(partial) = self.partial.take() {
+            let mut data = partial.data;
+            self.charged -= data.len() + OVERHEAD;
+            self.usual_len = data.len();
+            if data.len() < data.capacity() / 2 {
+                data.shrink_to_fit();
+            }
+            self.complete(label, partial.ppid, Bytes::from(data), inbox, drops);
+        }
+        Ok(())
+    }
+
+    /// Keeps a fragment beyond a gap, joined with its neighbours.
+    fn insert(
+        &mut self,
+        place: Place,
+        header: &DataHeader,
+        data: Bytes,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        let label = Label::of(header);
+        self.charged += data.len() + OVERHEAD;
+        let mut first = place;
+        let before = self
+            .runs
+            .range(..place)
+            .next_back()
+            .map(|(&first, run)| (first, run.last, run));
+        let joins_before = !header.beginning
+            && before.is_some_and(|(_, last, run)| last.next() == place && !run.ending && run.label == label);
+        if joins_before && let Some(before) = before.map(|(first, ..)| first) {
+            first = before;
+        } else {
+            self.runs.insert(
+                place,
+                Run {
+                    label,
+                    ppid: header.ppid,
+                    last: place,
+                    beginning: header.beginning,
+                    ending: header.ending,
+                    parts: VecDeque::with_capacity(1),
+                    len: 0,
+                },
+            );
+        }
+        let after = self.runs.get(&place.next());
+        let joins_after = !header.ending && after.is_some_and(|run| !run.beginning && run.label == label);
+        let after = if joins_after {
+            self.runs.remove(&place.next())
+        } else {
+            None
+        };
+        let Some(run) = self.runs.get_mut(&first) else {
+            return Ok(());
+        };
+        run.len += data.len();
+        run.parts.push_back(data);
+        run.last = place;
+        run.ending = header.ending;
+        if let Some(mut after) = after {
+            run.len += after.len;
+            run.last = after.last;
+            run.ending = after.ending;
+            // The shorter list moves: many small fragments in reverse order must not cost their square.
+            if after.parts.len() > run.parts.len() {
+                while let Some(part) = run.parts.pop_back() {
+                    after.parts.push_front(part);
+                }
+                run.parts = after.parts;
+            } else {
+                run.parts.append(&mut after.parts);
+            }
+        }
+        if run.len > self.max_message {
+            return Err(TOO_LARGE);
+        }
+        if run.beginning && run.ending && !self.is_held_back(first, label.stream) {
+            self.deliver_run(first, inbox, drops);
+        }
+        Ok(())
+    }
+
+    /// Whether a stream awaits a reset and this TSN comes after it.
+    fn is_held_back(&self, place: Place, stream: StreamId) -> bool {
+        self.deferred
+            .as_ref()
+            .is_some_and(|reset| place > reset.last && reset.affects(stream))
+    }
+
+    /// Delivers a run that is a whole message.
+    fn deliver_run(&mut self, first: Place, inbox: &mut Inbox, drops: &mut Drops) {
+        let Some(mut run) = self.runs.remove(&first) else {
+            return;
+        };
+        self.charged -= run.charge();
+        let data = match run.parts.pop_front() {
+            Some(only) if run.parts.is_empty() => only,
+            head => {
+                let mut joined = Vec::with_capacity(run.len);
+                head.iter()
+                    .chain(&run.parts)
+                    .for_each(|part| joined.extend_from_slice(part));
+                Bytes::from(joined)
+            }
+        };
+        self.complete(run.label, run.ppid, data, inbox, drops);
+    }
+
+    /// A message is whole: deliver it, or let it wait for its turn.
+    fn complete(&mut self, label: Label, ppid: Ppid, data: Bytes, inbox: &mut Inbox, drops: &mut Drops) {
+        let expected = self.expected(label.stream);
+        if label.unordered {
+            inbox.push_message(label.stream, ppid, data);
+        } else if label.ssn == expected {
+            inbox.push_message(label.stream, ppid, data);
+            self.expect(label.stream, expected.next());
+            if !self.waiting.is_empty() {
+                self.release(label.stream, inbox);
+            }
+        } else if label.ssn.precedes(expected) {
+            drops.stale_message += 1;
+        } else {
+            let charge = data.len() + OVERHEAD;
+            match self.waiting.entry((label.stream, label.ssn.0)) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(Whole { ppid, data });
+                    self.charged += charge;
+                }
+                std::collections::btree_map::Entry::Occupied(_) => drops.stale_message += 1,
+            }
+        }
+    }
+
+    /// Delivers what waited for the SSN that the stream now expects.
+    fn release(&mut self, stream: StreamId, inbox: &mut Inbox) {
+        let mut expected = self.expected(stream);
+        while let Some(whole) = self.waiting.remove(&(stream, expected.0)) {
+            self.charged -= whole.data.len() + OVERHEAD;
+            inbox.push_message(stream, whole.ppid, whole.data);
+            expected = expected.next();
+        }
+        self.expect(stream, expected);
+    }
+
+    fn expected(&mut self, stream: StreamId) -> Ssn {
+        if let Some((current, ssn)) = self.current {
+            if current == stream {
+                return ssn;
+            }
+            self.next_ssn.insert(current, ssn);
+        }
+        let ssn = *self.next_ssn.entry(stream).or_insert(Ssn(0));
+        self.current = Some((stream, ssn));
+        ssn
+    }
+
+    fn expect(&mut self, stream: StreamId, ssn: Ssn) {
+        match &mut self.current {
+            Some((current, expected)) if *current == stream => *expected = ssn,
+            _ => {
+                self.next_ssn.insert(stream, ssn);
+            }
+        }
+    }
+
+    /// The cumulative TSN moved: takes up the runs that it has reached, and performs a reset that waited for it.
+    pub(crate) fn advance(
+        &mut self,
+        cumulative: Place,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        while let Some((&first, _)) = self.runs.first_key_value()
+            && first <= cumulative
+        {
+            self.perform_reset(first.previous(), inbox);
+            let Some((_, run)) = self.runs.pop_first() else {
+                break;
+            };
+            self.charged -= run.charge();
+            let count = run.parts.len();
+            for (i, part) in run.parts.into_iter().enumerate() {
+                let place = first.plus(i as u64);
+                let (beginning, ending) = (i == 0 && run.beginning, i + 1 == count && run.ending);
+                if beginning && ending && self.partial.is_none() {
+                    self.skipping = false;
+                    self.complete(run.label, run.ppid, part, inbox, drops);
+                } else {
+                    self.append(place, run.label, run.ppid, beginning, ending, &part, inbox, drops)?;
+                }
+            }
+        }
+        self.perform_reset(cumulative, inbox);
+        Ok(())
+    }
+
+    /// Takes in a FORWARD TSN that moved the cumulative TSN, at first to `new`, then on to `cumulative`.
+    pub(crate) fn forward(
+        &mut self,
+        new: Place,
+        cumulative: Place,
+        chunk: &ForwardTsn<'_>,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        // "The receiver MUST remove any partially reassembled message, which is still missing one or more TSNs earlier
+        // than or equal to the new cumulative TSN point."
+        if let Some(partial) = self.partial.take_if(|partial| partial.next <= new) {
+            self.charged -= partial.data.len() + OVERHEAD;
+        }
+        if let Some(partial) = &mut self.partial {
+            partial.perhaps_abandoned = true;
+        }
+        self.skipping = true;
+        let mut kept = self.runs.split_off(&new.next());
+        for (first, run) in std::mem::take(&mut self.runs) {
+            let whole_so_far = run.beginning && (run.ending || run.last >= new);
+            if whole_so_far {
+                kept.insert(first, run);
+            } else {
+                self.charged -= run.charge();
+            }
+        }
+        self.runs = kept;
+        self.advance(cumulative, inbox, drops)?;
+        if let Some(partial) = self.partial.as_mut().filter(|partial| partial.next == new.next()) {
+            partial.perhaps_abandoned = true;
+        }
+        for (stream, ssn) in chunk.skipped() {
+            self.skip(stream, ssn, inbox);
+        }
+        Ok(())
+    }
+
+    /// "Make available for delivery stream sequence numbers earlier than or equal to the stream sequence number listed
+    /// inside the FORWARD TSN."
+    fn skip(&mut self, stream: StreamId, ssn: Ssn, inbox: &mut Inbox) {
+        let mut expected = self.expected(stream);
+        if ssn.precedes(expected) {
+            return;
+        }
+        let mut stranded: Vec<Ssn> = self
+            .waiting
+            .range((stream, 0)..=(stream, u16::MAX))
+            .map(|(&(_, waiting), _)| Ssn(waiting))
+            .filter(|waiting| !ssn.precedes(*waiting))
+            .collect();
+        stranded.sort_by_key(|waiting| waiting.0.wrapping_sub(expected.0));
+        for waiting in stranded {
+            if let Some(whole) = self.waiting.remove(&(stream, waiting.0)) {
+                self.charged -= whole.data.len() + OVERHEAD;
+                inbox.push_message(stream, whole.ppid, whole.data);
+            }
+        }
+        expected = ssn.next();
+        self.expect(stream, expected);
+        self.release(stream, inbox);
+    }
+
+    /// The peer resets its outgoing streams once everything up to `last` has arrived; `true` when it has.
+    pub(crate) fn reset(
+        &mut self,
+        last: Place,
+        streams: Option<Vec<StreamId>>,
+        cumulative: Place,
+        inbox: &mut Inbox,
+    ) -> bool {
+        self.deferred = Some(DeferredReset { last, streams });
+        self.perform_reset(cumulative, inbox);
+        self.deferred.is_none()
+    }
+
+    /// Whether a reset waits for data.
+    pub(crate) fn awaits_reset(&self) -> bool {
+        self.deferred.is_some()
+    }
+
+    fn perform_reset(&mut self, cumulative: Place, inbox: &mut Inbox) {
+        let Some(reset) = self.deferred.take_if(|reset| reset.last <= cumulative) else {
+            return;
+        };
+        if let Some((stream, ssn)) = self.current.take() {
+            self.next_ssn.insert(stream, ssn);
+        }
+        let streams = reset
+            .streams
+            .unwrap_or_else(|| self.next_ssn.keys().copied().collect());
+        for &stream in &streams {
+            self.next_ssn.remove(&stream);
+            while let Some((&key, _)) = self.waiting.range((stream, 0)..=(stream, u16::MAX)).next() {
+                if let Some(whole) = self.waiting.remove(&key) {
+                    self.charged -= whole.data.len() + OVERHEAD;
+                }
+            }
+        }
+        inbox.push(Event::StreamsReset { streams });
+    }
+}

@@ -1,0 +1,594 @@
+//! Chunks sent and not yet cumulatively acknowledged, by TSN, and what a SACK does to them (RFC 9260, sections
+//! 6.2.1 and 7.2.4; RFC 3758, section 3.5).
+//!
+//! The chunks lie in a `VecDeque` indexed by TSN. A SACK costs what it newly acknowledges: the gap ack blocks of
+//! the last SACK are kept, and only what differs from them is looked at.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Limit;
+use super::queue::Fragment;
+use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
+use crate::packet::padded;
+use crate::packet::sack::Sack;
+use crate::types::{Place, Ppid, Ssn, StreamId};
+
+/// RFC 9260, section 7.2.4: the third miss indication makes a chunk lost.
+const MISSES: u8 = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    InFlight,
+    /// In a gap ack block.
+    Acked,
+    /// To be sent again.
+    Lost,
+    /// Given up (RFC 3758).
+    Abandoned,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    data: Bytes,
+    ppid: Ppid,
+    stream: StreamId,
+    ssn: Ssn,
+    unordered: bool,
+    beginning: bool,
+    ending: bool,
+    state: State,
+    misses: u8,
+    transmissions: u16,
+    sent_at: Instant,
+    limit: Limit,
+}
+
+impl Chunk {
+    /// Bytes in a packet, which is what congestion control counts.
+    fn wire_len(&self) -> usize {
+        DATA_HEADER_LEN + padded(self.data.len())
+    }
+
+    fn header(&self, place: Place, immediate: bool) -> DataHeader {
+        DataHeader {
+            immediate,
+            unordered: self.unordered,
+            beginning: self.beginning,
+            ending: self.ending,
+            tsn: place.tsn(),
+            stream: self.stream,
+            ssn: self.ssn,
+            ppid: self.ppid,
+        }
+    }
+}
+
+/// A range of TSNs, both ends in it.
+type Range = (Place, Place);
+
+/// What a SACK brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Outcome {
+    /// Bytes acknowledged for the first time.
+    pub(crate) bytes: usize,
+    /// The cumulative TSN moved.
+    pub(crate) advanced: bool,
+    /// Chunks were found lost.
+    pub(crate) lost: bool,
+    /// A round-trip time from a chunk sent only once.
+    pub(crate) rtt: Option<Duration>,
+    /// The first acknowledgement of something sent since the last round began.
+    pub(crate) new_round: bool,
+    /// Messages given up.
+    pub(crate) abandoned: u64,
+}
+
+/// Why a SACK was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadSack {
+    /// Its cumulative TSN is before the last one.
+    Old,
+    /// It acknowledges what was never sent, or its blocks overlap or run backwards.
+    Lies,
+}
+
+/// All outstanding chunks.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    /// The TSN of the first chunk: one after the cumulative TSN.
+    base: Place,
+    chunks: VecDeque<Chunk>,
+    /// Gap ack blocks of the last SACK, in order.
+    gaps: Vec<Range>,
+    /// Blocks of the SACK at hand; kept for its capacity.
+    scratch: Vec<Range>,
+    lost: BTreeSet<Place>,
+    /// Bytes of packets in flight.
+    flight: usize,
+    /// Bytes of user data in flight.
+    flight_data: usize,
+    /// Bytes of user data that are kept.
+    held: usize,
+    /// All before this one have been acknowledged or abandoned ("Advanced.Peer.Ack.Point" plus one).
+    forward: Place,
+    /// Sent-at of the newest chunk that is known to have arrived (RFC 8985).
+    newest_delivery: Option<Instant>,
+    round_end: Place,
+}
+
+impl Outstanding {
+    pub(crate) fn new(first: Place) -> Self {
+        Self {
+            base: first,
+            chunks: VecDeque::new(),
+            gaps: Vec::new(),
+            scratch: Vec::new(),
+            lost: BTreeSet::new(),
+            flight: 0,
+            flight_data: 0,
+            held: 0,
+            forward: first,
+            newest_delivery: None,
+            round_end: first,
+        }
+    }
+
+    /// The place of the next chunk that is sent for the first time.
+    pub(crate) fn next(&self) -> Place {
+        self.base.plus(self.chunks.len() as u64)
+    }
+
+    /// The last place acknowledged cumulatively.
+    pub(crate) fn cumulative(&self) -> Place {
+        self.base.previous()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Bytes in flight, as packets carry them.
+    pub(crate) fn flight(&self) -> usize {
+        self.flight
+    }
+
+    /// Bytes of user data in flight.
+    pub(crate) fn flight_data(&self) -> usize {
+        self.flight_data
+    }
+
+    /// Bytes of user data that are kept until acknowledged.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Whether something waits for an acknowledgement or a FORWARD TSN does.
+    pub(crate) fn needs_timer(&self) -> bool {
+        self.flight > 0 || self.has_lost() || self.forward > self.base
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut Chunk> {
+        if place < self.base {
+            return None;
+        }
+        self.chunks.get_mut(place.since(self.base))
+    }
+
+    /// Sends a fragment for the first time: appends its DATA chunk.
+    pub(crate) fn send_new(&mut self, now: Instant, fragment: Fragment, immediate: bool, out: &mut Vec<u8>) {
+        let place = self.next();
+        let chunk = Chunk {
+            data: fragment.data,
+            ppid: fragment.ppid,
+            stream: fragment.stream,
+            ssn: fragment.ssn,
+            unordered: fragment.unordered,
+            beginning: fragment.beginning,
+            ending: fragment.ending,
+            state: State::InFlight,
+            misses: 0,
+            transmissions: 1,
+            sent_at: now,
+            limit: fragment.limit,
+        };
+        chunk.header(place, immediate).write(out, &chunk.data);
+        self.flight += chunk.wire_len();
+        self.flight_data += chunk.data.len();
+        self.held += chunk.data.len();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Gives up lost chunks at the front of the line that must not be sent again; the number of messages.
+    pub(crate) fn abandon_expired(&mut self, now: Instant) -> u64 {
+        let mut abandoned = 0;
+        while let Some(&place) = self.lost.first() {
+            let Some(chunk) = self.at(place) else {
+                self.lost.pop_first();
+                continue;
+            };
+            if !chunk.limit.forbids_another(chunk.transmissions, now) {
+                break;
+            }
+            self.abandon_message(place);
+            abandoned += 1;
+        }
+        abandoned
+    }
+
+    /// Bytes in a packet of the lost chunk that is to be sent next, and whether it is the earliest outstanding.
+    pub(crate) fn next_lost(&mut self) -> Option<(usize, bool)> {
+        let place = *self.lost.first()?;
+        let earliest = place == self.base;
+        self.at(place).map(|chunk| (chunk.wire_len(), earliest))
+    }
+
+    /// Sends the first lost chunk again.
+    pub(crate) fn send_lost(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let Some(place) = self.lost.pop_first() else {
+            return;
+        };
+        self.send_again(place, now, false, out);
+    }
+
+    fn send_again(&mut self, place: Place, now: Instant, immediate: bool, out: &mut Vec<u8>) {
+        let Some(chunk) = self.at(place) else { return };
+        let (wire, data) = (chunk.wire_len(), chunk.data.len());
+        let was_in_flight = chunk.state == State::InFlight;
+        chunk.state = State::InFlight;
+        chunk.transmissions = chunk.transmissions.saturating_add(1);
+        chunk.misses = 0;
+        chunk.sent_at = now;
+        chunk.header(place, immediate).write(out, &chunk.data);
+        if !was_in_flight {
+            self.flight += wire;
+            self.flight_data += data;
+        }
+    }
+
+    /// The last chunk in flight, to be sent again as a probe: its bytes in a packet. `None` when there is none, or
+    /// its message allows no other transmission.
+    pub(crate) fn probe_len(&self, now: Instant) -> Option<usize> {
+        let chunk = self
+            .chunks
+            .back()
+            .filter(|chunk| chunk.state == State::InFlight)?;
+        (!chunk.limit.forbids_another(chunk.transmissions, now)).then(|| chunk.wire_len())
+    }
+
+    /// Sends the last chunk again, to be acknowledged at once.
+    pub(crate) fn send_probe(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.send_again(self.next().previous(), now, true, out);
+    }
+
+    /// T3-rtx expired, or the packet with the COOKIE ECHO did: all that is in flight counts as lost.
+    pub(crate) fn lose_all(&mut self) {
+        for (i, chunk) in self.chunks.iter_mut().enumerate() {
+            if chunk.state == State::InFlight {
+                chunk.state = State::Lost;
+                chunk.misses = 0;
+                self.lost.insert(self.base.plus(i as u64));
+            }
+        }
+        self.flight = 0;
+        self.flight_data = 0;
+    }
+
+    /// Takes in a SACK. `recovering` says that fast recovery is on.
+    pub(crate) fn on_sack(
+        &mut self,
+        now: Instant,
+        sack: &Sack<'_>,
+        recovering: bool,
+        reorder_window: Duration,
+        min_rtt: Duration,
+    ) -> Result<Outcome, BadSack> {
+        let cumulative = self.base.nearest(sack.cumulative);
+        // Section 6.2.1: "If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK chunk."
+        if cumulative < self.cumulative() {
+            return Err(BadSack::Old);
+        }
+        self.read_blocks(cumulative, sack)?;
+        let mut seen = Seen {
+            now,
+            min_rtt,
+            highest: None,
+            outcome: Outcome::default(),
+            newest_sent: None,
+        };
+        self.acknowledge_up_to(cumulative, &mut seen);
+        if !self.gaps.is_empty() || !self.scratch.is_empty() {
+            self.acknowledge_blocks(&mut seen);
+        }
+        if let Some(sent_at) = seen.newest_sent {
+            self.newest_delivery = self.newest_delivery.max(Some(sent_at));
+        }
+        if let Some(highest) = seen.highest
+            && highest >= self.round_end
+        {
+            seen.outcome.new_round = true;
+            self.round_end = self.next();
+        }
+        std::mem::swap(&mut self.gaps, &mut self.scratch);
+        let mut outcome = seen.outcome;
+        // "For each incoming SACK chunk, miss indications are incremented only for missing TSNs prior to the HTNA in
+        // the SACK chunk. … If an endpoint is in Fast Recovery and a SACK chunks arrives that advances the Cumulative
+        // TSN Ack Point, the miss indications are incremented for all TSNs reported missing in the SACK chunk."
+        let limit = if recovering && outcome.advanced {
+            self.gaps.last().map(|gap| gap.0)
+        } else {
+            seen.highest
+        };
+        if let Some(limit) = limit
+            && !self.gaps.is_empty()
+        {
+            outcome.lost = self.count_misses(limit, reorder_window);
+        }
+        outcome.abandoned = self.abandon_expired(now);
+        self.move_forward_point();
+        Ok(outcome)
+    }
+
+    /// Checks the gap ack blocks and puts them in `scratch`.
+    fn read_blocks(&mut self, cumulative: Place, sack: &Sack<'_>) -> Result<(), BadSack> {
+        self.scratch.clear();
+        let highest = self.next().previous();
+        if cumulative > highest {
+            return Err(BadSack::Lies);
+        }
+        let mut after = cumulative;
+        for (first, last) in sack.blocks() {
+            let range = (
+                cumulative.plus(u64::from(first)),
+                cumulative.plus(u64::from(last)),
+            );
+            if range.0 <= after || range.1 < range.0 || range.1 > highest {
+                return Err(BadSack::Lies);
+            }
+            after = range.1;
+            self.scratch.push(range);
+        }
+        Ok(())
+    }
+
+    fn acknowledge_up_to(&mut self, cumulative: Place, seen: &mut Seen) {
+        while self.base <= cumulative {
+            let Some(chunk) = self.chunks.pop_front() else {
+                break;
+            };
+            self.held -= chunk.data.len();
+            match chunk.state {
+                State::InFlight => {
+                    self.flight -= chunk.wire_len();
+                    self.flight_data -= chunk.data.len();
+                    seen.delivered(self.base, &chunk);
+                }
+                State::Lost => {
+                    self.lost.remove(&self.base);
+                    seen.delivered(self.base, &chunk);
+                }
+                State::Acked | State::Abandoned => {}
+            }
+            self.base = self.base.next();
+            seen.outcome.advanced = true;
+        }
+        let base = self.base;
+        self.forward = self.forward.max(base);
+        if self.gaps.first().is_some_and(|gap| gap.0 < base) {
+            self.gaps.retain_mut(|gap| {
+                gap.0 = gap.0.max(base);
+                gap.1 >= base
+            });
+        }
+    }
+
+    /// Compares the blocks of this SACK (`scratch`) with those of the last one (`gaps`), and visits the difference.
+    fn acknowledge_blocks(&mut self, seen: &mut Seen) {
+        let (old, new) = (std::mem::take(&mut self.gaps), std::mem::take(&mut self.scratch));
+        for_each_difference(&new, &old, |place| {
+            let Some(chunk) = self.at(place) else { return };
+            let (state, wire, data) = (chunk.state, chunk.wire_len(), chunk.data.len());
+            if matches!(state, State::InFlight | State::Lost) {
+                chunk.state = State::Acked;
+                seen.delivered(place, chunk);
+                if state == State::InFlight {
+                    self.flight -= wire;
+                    self.flight_data -= data;
+                } else {
+                    self.lost.remove(&place);
+                }
+            }
+        });
+        // Section 6.2.1, rule iii: the data receiver reneged. What it has dropped is in flight again and, being
+        // missing, will be found lost by miss indications or by T3-rtx.
+        for_each_difference(&old, &new, |place| {
+            let Some(chunk) = self.at(place) else { return };
+            if chunk.state == State::Acked {
+                chunk.state = State::InFlight;
+                chunk.misses = 1;
+                let (wire, data) = (chunk.wire_len(), chunk.data.len());
+                self.flight += wire;
+                self.flight_data += data;
+            }
+        });
+        (self.gaps, self.scratch) = (old, new);
+    }
+
+    /// Adds a miss indication to what is in flight before `limit` and not in a block; whether something was lost.
+    ///
+    /// A chunk is also lost when something sent later by more than the reordering window has arrived (RFC 8985,
+    /// section 6.2): this finds lost retransmissions, and what a tail-loss probe uncovers.
+    fn count_misses(&mut self, limit: Place, reorder_window: Duration) -> bool {
+        let mut any = false;
+        let mut place = self.base;
+        let newest = self.newest_delivery;
+        let gaps = std::mem::take(&mut self.gaps);
+        for gap in &gaps {
+            while place < gap.0.min(limit) {
+                let index = place.since(self.base);
+                let Some(chunk) = self.chunks.get_mut(index) else {
+                    break;
+                };
+                if chunk.state == State::InFlight {
+                    chunk.misses = chunk.misses.saturating_add(1);
+                    let overtaken = newest.is_some_and(|newest| newest > chunk.sent_at + reorder_window);
+                    // "Mark the DATA chunk(s) as being fast retransmitted and thus ineligible for a subsequent Fast
+                    // Retransmit."
+                    if overtaken || (chunk.transmissions == 1 && chunk.misses >= MISSES) {
+                        chunk.state = State::Lost;
+                        chunk.misses = 0;
+                        self.flight -= chunk.wire_len();
+                        self.flight_data -= chunk.data.len();
+                        self.lost.insert(place);
+                        any = true;
+                    }
+                }
+                place = place.next();
+            }
+            place = gap.1.next();
+            if place > limit {
+                break;
+            }
+        }
+        self.gaps = gaps;
+        any
+    }
+
+    /// RFC 3758, rule A3: "if it is part of a fragmented message, all other TSN's within that fragmented message MUST
+    /// be abandoned at the same time".
+    fn abandon_message(&mut self, place: Place) {
+        let index = place.since(self.base);
+        let first = (0..=index).rev().find(|&i| self.chunks[i].beginning).unwrap_or(0);
+        for i in first..self.chunks.len() {
+            let chunk = &mut self.chunks[i];
+            let ending = chunk.ending;
+            match chunk.state {
+                State::InFlight => {
+                    self.flight -= chunk.wire_len();
+                    self.flight_data -= chunk.data.len();
+                }
+                State::Lost => {
+                    self.lost.remove(&self.base.plus(i as u64));
+                }
+                State::Acked | State::Abandoned => {}
+            }
+            chunk.state = State::Abandoned;
+            self.held -= chunk.data.len();
+            chunk.data = Bytes::new();
+            if ending {
+                break;
+            }
+        }
+    }
+
+    /// Whether the last chunk sent belongs to an abandoned message that has more fragments to come.
+    pub(crate) fn abandoned_mid_message(&self) -> bool {
+        self.chunks
+            .back()
+            .is_some_and(|chunk| chunk.state == State::Abandoned && !chunk.ending)
+    }
+
+    /// Ends an abandoned message whose other fragments were never sent with a chunk that is not sent either: its
+    /// TSN lets FORWARD TSN reach past the end of the message, so that the peer drops all of it.
+    pub(crate) fn close_abandoned(&mut self) {
+        let Some(last) = self.chunks.back() else { return };
+        let end = Chunk {
+            data: Bytes::new(),
+            beginning: false,
+            ending: true,
+            ..*last
+        };
+        self.chunks.push_back(end);
+        self.move_forward_point();
+    }
+
+    /// RFC 3758, rule C2.
+    pub(crate) fn move_forward_point(&mut self) {
+        self.forward = self.forward.max(self.base);
+        while self
+            .chunks
+            .get(self.forward.since(self.base))
+            .is_some_and(|chunk| chunk.state == State::Abandoned)
+        {
+            self.forward = self.forward.next();
+        }
+    }
+
+    /// The Advanced.Peer.Ack.Point, when it is ahead of the cumulative TSN.
+    pub(crate) fn forward_point(&self) -> Option<Place> {
+        (self.forward > self.base).then(|| self.forward.previous())
+    }
+
+    /// The new cumulative TSN of a FORWARD TSN, and in `skipped` the ordered streams it skips, `max` at most (rule
+    /// C4: with more "the sender … SHOULD lower the Advanced.Peer.Ack.Point to the last TSN that will fit").
+    pub(crate) fn forward_tsn(&self, max: usize, skipped: &mut Vec<(StreamId, Ssn)>) -> Place {
+        skipped.clear();
+        let mut place = self.base;
+        for chunk in self.chunks.iter().take(self.forward.since(self.base)) {
+            if !chunk.unordered {
+                match skipped.iter().position(|(stream, _)| *stream == chunk.stream) {
+                    Some(at) => skipped[at].1 = chunk.ssn,
+                    None if skipped.len() < max => skipped.push((chunk.stream, chunk.ssn)),
+                    None => break,
+                }
+            }
+            place = place.next();
+        }
+        place.previous()
+    }
+}
+
+/// What the walk over a SACK gathers.
+struct Seen {
+    now: Instant,
+    min_rtt: Duration,
+    /// The highest TSN newly acknowledged.
+    highest: Option<Place>,
+    outcome: Outcome,
+    newest_sent: Option<Instant>,
+}
+
+impl Seen {
+    fn delivered(&mut self, place: Place, chunk: &Chunk) {
+        self.highest = self.highest.max(Some(place));
+        self.outcome.bytes += chunk.wire_len();
+        let rtt = self.now.saturating_duration_since(chunk.sent_at);
+        // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
+        if chunk.transmissions == 1 {
+            self.outcome.rtt = Some(rtt);
+        }
+        // RFC 8985, section 6.2: an acknowledgement faster than any round trip is for the first transmission.
+        if chunk.transmissions == 1 || rtt >= self.min_rtt {
+            self.newest_sent = self.newest_sent.max(Some(chunk.sent_at));
+        }
+    }
+}
+
+/// Visits each place that is in a range of `these` and in none of `those`; both are sorted and disjoint.
+fn for_each_difference(these: &[Range], those: &[Range], mut visit: impl FnMut(Place)) {
+    let mut others = those.iter().peekable();
+    for &(first, last) in these {
+        let mut place = first;
+        while place <= last {
+            while others.next_if(|other| other.1 < place).is_some() {}
+            let until = match others.peek() {
+                Some(other) if other.0 <= place => {
+                    place = other.1.next();
+                    continue;
+                }
+                Some(other) => last.min(other.0.previous()),
+                None => last,
+            };
+            while place <= until {
+                visit(place);
+                place = place.next();
+            }
+        }
+    }
+}

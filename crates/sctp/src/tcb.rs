@@ -1,0 +1,138 @@
+//! What an association knows once both sides have said who they are: the Transmission Control Block.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::config::Config;
+use crate::heartbeat::Heartbeat;
+use crate::packet::init::Init;
+use crate::packet::{HEADER_LEN, Header};
+use crate::receive::Receiver;
+use crate::send::congestion::Congestion;
+use crate::send::outstanding::Outstanding;
+use crate::send::rto::Rto;
+use crate::stream_reset::StreamReset;
+use crate::types::{Place, StreamId};
+
+/// A Transmission Control Block.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    /// What our INIT or INIT ACK said; the tag in it is ours.
+    pub(crate) local: Init,
+    /// What the peer's said; the tag in it goes into the packets we send.
+    pub(crate) peer: Init,
+    /// Section 5.2.2: what a cookie must carry to prove that its INIT came while this association was there.
+    pub(crate) tie_tags: [u32; 2],
+    pub(crate) outstanding: Outstanding,
+    pub(crate) congestion: Congestion,
+    pub(crate) rto: Rto,
+    /// The next packet that measures a round trip is welcome.
+    pub(crate) rtt_due: bool,
+    /// The window in the peer's last SACK.
+    pub(crate) peer_window: usize,
+    /// Fast recovery lasts until this is acknowledged.
+    pub(crate) recovery_exit: Option<Place>,
+    /// One packet of retransmissions may go beyond the congestion window.
+    pub(crate) rescue: bool,
+    /// One packet may go beyond the peer's window.
+    pub(crate) window_probe: bool,
+    /// A tail-loss probe is due.
+    pub(crate) probe_due: bool,
+    /// The last attempt to send was stopped by the congestion window.
+    pub(crate) limited_by_window: bool,
+    pub(crate) last_data_sent: Instant,
+    /// A FORWARD TSN is due.
+    pub(crate) forward_due: bool,
+    pub(crate) forward_sent: Option<(Place, Instant)>,
+    pub(crate) receiver: Receiver,
+    pub(crate) reset: StreamReset,
+    pub(crate) heartbeat: Heartbeat,
+    /// Timeouts in a row (section 8.1).
+    pub(crate) errors: u32,
+    /// A SACK has come since the last timeout.
+    pub(crate) heard: bool,
+    pub(crate) cookie_ack_due: bool,
+    /// SHUTDOWN or SHUTDOWN ACK is due, by the phase.
+    pub(crate) shutdown_due: bool,
+    /// Whole chunks that answer something.
+    pub(crate) replies: VecDeque<Vec<u8>>,
+}
+
+impl Tcb {
+    pub(crate) fn new(config: &Config, rng: &mut StdRng, now: Instant, local: Init, peer: Init) -> Self {
+        Self {
+            local,
+            peer,
+            tie_tags: [rng.random_range(1..=u32::MAX), rng.random_range(1..=u32::MAX)],
+            outstanding: Outstanding::new(Place::first(local.initial_tsn)),
+            congestion: Congestion::new(config.max_datagram - HEADER_LEN, config.initial_window),
+            rto: Rto::new(config),
+            rtt_due: true,
+            peer_window: peer.window as usize,
+            recovery_exit: None,
+            rescue: false,
+            window_probe: false,
+            probe_due: false,
+            limited_by_window: false,
+            last_data_sent: now,
+            forward_due: false,
+            forward_sent: None,
+            receiver: Receiver::new(config, peer.initial_tsn),
+            reset: StreamReset::new(local.initial_tsn, peer.initial_tsn),
+            heartbeat: Heartbeat::default(),
+            errors: 0,
+            heard: false,
+            cookie_ack_due: false,
+            shutdown_due: false,
+            replies: VecDeque::new(),
+        }
+    }
+
+    /// Section 5.1.1: "the two endpoints will use the min(requested, offered)".
+    pub(crate) fn outbound_streams(&self) -> u16 {
+        self.local.outbound_streams.min(self.peer.inbound_streams)
+    }
+
+    pub(crate) fn accepts_stream(&self, stream: StreamId) -> bool {
+        stream.0 < self.local.inbound_streams.min(self.peer.outbound_streams)
+    }
+
+    pub(crate) fn partial_reliability(&self) -> bool {
+        self.local.capabilities.partial_reliability && self.peer.capabilities.partial_reliability
+    }
+
+    pub(crate) fn reconfiguration(&self) -> bool {
+        self.local.capabilities.reconfiguration && self.peer.capabilities.reconfiguration
+    }
+
+    /// RFC 9653, section 5.2: a zero checksum is for a peer that said so, where we speak the same method.
+    pub(crate) fn sends_zero_checksum(&self) -> bool {
+        self.local.capabilities.zero_checksum && self.peer.capabilities.zero_checksum
+    }
+
+    pub(crate) fn header(&self, config: &Config) -> Header {
+        Header {
+            source_port: config.local_port,
+            destination_port: config.remote_port,
+            verification_tag: self.peer.tag,
+        }
+    }
+
+    /// Queues a whole chunk for the next packet; `false` when too many wait or it would never fit.
+    pub(crate) fn reply(&mut self, config: &Config, chunk: Vec<u8>) -> bool {
+        let fits = self.replies.len() < config.max_pending_replies
+            && chunk.len() + HEADER_LEN <= config.max_datagram;
+        if fits {
+            self.replies.push_back(chunk);
+        }
+        fits
+    }
+
+    /// All data has been acknowledged.
+    pub(crate) fn is_all_acknowledged(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+}

@@ -1,0 +1,586 @@
+//! Data both ways (RFC 9260, section 6): what a packet is filled with, DATA and SACK that come in, T3-rtx, and
+//! partial reliability (RFC 3758).
+
+use std::time::{Duration, Instant};
+
+use crate::association::Association;
+use crate::event::Event;
+use crate::packet::cause::Cause;
+use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
+use crate::packet::forward_tsn::{FORWARD_TSN_MIN_LEN, ForwardTsn, SKIPPED_LEN, write_forward_tsn};
+use crate::packet::sack::{Sack, write_sack};
+use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
+use crate::receive::Ack;
+use crate::receive::reassembly::Violation;
+use crate::send::congestion::Acked;
+use crate::send::outstanding::BadSack;
+use crate::state::{Phase, State};
+use crate::tcb::Tcb;
+use crate::timer::Timer;
+use crate::types::Tsn;
+
+/// A fragment shorter than this is not cut from a message just to fill up a packet.
+const MIN_FRAGMENT: usize = 256;
+/// RFC 8985, section 7.2, keeps the probe timeout at least two round trips; below this the clock of a driver is too
+/// coarse.
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
+/// The least reordering window: what a local queue may swap.
+const MIN_REORDER_WINDOW: Duration = Duration::from_millis(2);
+
+/// The packet that is being filled.
+struct Packet<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Packet<'_> {
+    fn room(&self) -> usize {
+        self.end.saturating_sub(self.out.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.out.len() == self.start + HEADER_LEN
+    }
+}
+
+impl Association {
+    /// Appends one packet of the association; `false` when nothing is due.
+    pub(crate) fn build_packet(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(tcb) = self.state.tcb() else { return false };
+        let (start, zero_checksum) = (out.len(), tcb.sends_zero_checksum());
+        tcb.header(&self.config).write(out);
+        let mut packet = Packet {
+            start,
+            end: start + self.config.max_datagram,
+            out,
+        };
+        // RFC 9653, section 5.2: a packet with a COOKIE ECHO carries a correct CRC32c.
+        let with_cookie = self.write_cookie_echo(packet.out);
+        if let State::Open(tcb, phase) = &mut self.state {
+            let phase = *phase;
+            let data_follows = phase.sends_data() && may_send(tcb, &mut self.queue, self.now);
+            self.write_control(&mut packet, phase, data_follows);
+        }
+        if with_cookie || self.state.phase().is_some_and(Phase::sends_data) {
+            self.write_data(&mut packet);
+        }
+        if packet.is_empty() {
+            out.truncate(start);
+            return false;
+        }
+        if with_cookie || !zero_checksum {
+            seal(out, start);
+        }
+        true
+    }
+
+    /// Control chunks, which "MUST come before DATA chunks in the packet".
+    fn write_control(&mut self, packet: &mut Packet<'_>, phase: Phase, data_follows: bool) {
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        // Section 5.1.5: "the COOKIE ACK chunk MUST be the first chunk in the SCTP packet".
+        if std::mem::take(&mut tcb.cookie_ack_due) {
+            write_chunk(packet.out, kind::COOKIE_ACK, 0, |_| ());
+        }
+        while tcb
+            .replies
+            .front()
+            .is_some_and(|reply| reply.len() <= packet.room())
+        {
+            if let Some(reply) = tcb.replies.pop_front() {
+                packet.out.extend_from_slice(&reply);
+            }
+        }
+        self.write_shutdown(packet, phase);
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        let ack = tcb.receiver.ack();
+        if ack == Ack::Now || ack == Ack::Delayed && data_follows {
+            let (room, max) = (packet.room(), self.config.max_datagram);
+            if tcb.receiver.write_sack(&self.inbox, room, max, packet.out) {
+                self.timers.stop(Timer::Sack);
+            }
+        }
+        let (cumulative, last) = (
+            tcb.outstanding.cumulative(),
+            tcb.outstanding.next().previous().tsn(),
+        );
+        let room = packet.room();
+        if tcb.reset.write(&self.config, cumulative, last, room, packet.out) {
+            self.start_reconfig_timer();
+        }
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        tcb.heartbeat.write(self.now, packet.out);
+        if tcb.forward_due && phase.sends_data() && packet.room() >= FORWARD_TSN_MIN_LEN {
+            tcb.forward_due = false;
+            let max = (packet.room() - FORWARD_TSN_MIN_LEN) / SKIPPED_LEN;
+            let place = tcb.outstanding.forward_tsn(max, &mut self.skipped);
+            tcb.forward_sent = Some((place, self.now));
+            write_forward_tsn(packet.out, place.tsn(), &self.skipped);
+            // Rule C5: "the sender MUST assure that at least one T3-rtx timer is running".
+            if !self.timers.is_running(Timer::Retransmission) {
+                self.timers
+                    .set(Timer::Retransmission, self.now + tcb.rto.current());
+            }
+        }
+    }
+
+    /// SHUTDOWN or SHUTDOWN ACK, when due.
+    fn write_shutdown(&mut self, packet: &mut Packet<'_>, phase: Phase) {
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        if !std::mem::take(&mut tcb.shutdown_due) {
+            return;
+        }
+        match phase {
+            Phase::ShutdownSent => {
+                let cumulative = tcb.receiver.cumulative();
+                write_chunk(packet.out, kind::SHUTDOWN, 0, |out| {
+                    out.extend_from_slice(&cumulative.0.to_be_bytes());
+                });
+            }
+            Phase::ShutdownAckSent => write_chunk(packet.out, kind::SHUTDOWN_ACK, 0, |_| ()),
+            _ => {}
+        }
+    }
+
+    /// DATA chunks: first what was lost, then what was never sent (section 6.1, rule C).
+    fn write_data(&mut self, packet: &mut Packet<'_>) {
+        let now = self.now;
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let held_before = packet.out.len();
+        if tcb.outstanding.is_empty() && !self.queue.is_empty() {
+            let idle = now.saturating_duration_since(tcb.last_data_sent);
+            tcb.congestion
+                .on_idle(idle.as_micros() / tcb.rto.current().as_micros().max(1));
+        }
+        let mut restart_timer = false;
+        let mut sent_new = false;
+        if std::mem::take(&mut tcb.probe_due) {
+            let sent = send_probe(tcb, packet, now);
+            self.stats.probes += u64::from(sent);
+            self.stats.retransmissions += u64::from(sent);
+        }
+        self.stats.abandoned += abandon(tcb, &mut self.queue, now);
+        while let Some((len, earliest)) = tcb.outstanding.next_lost() {
+            let flight = tcb.outstanding.flight();
+            let allowed = tcb.rescue || flight == 0 || flight + len <= tcb.congestion.window();
+            if !allowed || len > packet.room() && !packet.is_empty() {
+                break;
+            }
+            tcb.outstanding.send_lost(now, packet.out);
+            self.stats.retransmissions += 1;
+            restart_timer |= earliest;
+            self.stats.abandoned += abandon(tcb, &mut self.queue, now);
+        }
+        while !tcb.outstanding.has_lost()
+            && let Some(room) = new_data_room(tcb, &mut self.queue, now, packet, self.config.max_outstanding)
+            && let Some(fragment) = self.queue.take_fragment(room)
+        {
+            self.stats.bytes_sent += fragment.data.len() as u64;
+            self.stats.messages_sent += u64::from(fragment.ending);
+            tcb.window_probe = false;
+            // "Whenever the sender of a DATA chunk can benefit from the corresponding SACK chunk being sent back without
+            // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
+            let immediate = fragment.ending && self.queue.is_empty();
+            tcb.outstanding.send_new(now, fragment, immediate, packet.out);
+            sent_new = true;
+        }
+        if packet.out.len() > held_before {
+            tcb.rescue = false;
+            tcb.last_data_sent = now;
+        }
+        let more = tcb.outstanding.has_lost() || !self.queue.is_empty();
+        tcb.limited_by_window = more && tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
+        self.stats.abandoned += self.queue.take_abandoned();
+        self.after_data(packet.out.len() > held_before, sent_new, restart_timer);
+    }
+
+    /// Timers and events after an attempt to send data.
+    fn after_data(&mut self, sent: bool, sent_new: bool, restart_timer: bool) {
+        while let Some(stream) = self.queue.take_low() {
+            self.inbox.push(Event::BufferedAmountLow(stream));
+        }
+        self.collect_drained();
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        let running = self.timers.is_running(Timer::Retransmission);
+        // Rule R1; section 6.1: "restart the timer if the earliest (i.e., lowest TSN) outstanding DATA chunk sent to that
+        // address is being retransmitted". Without anything outstanding, a closed window is probed "after 1 RTO".
+        let waits_for_window = tcb.outstanding.is_empty() && !self.queue.is_empty();
+        if restart_timer || !running && (sent || waits_for_window) {
+            self.timers
+                .set(Timer::Retransmission, self.now + tcb.rto.current());
+        }
+        if sent_new
+            && tcb.recovery_exit.is_none()
+            && let Some(rtt) = tcb.rto.smoothed()
+        {
+            let wait = (rtt * 2).max(MIN_PROBE_TIMEOUT);
+            if wait < tcb.rto.current() {
+                self.timers.set(Timer::Probe, self.now + wait);
+            }
+        }
+    }
+
+    pub(crate) fn restart_retransmission_timer(&mut self) {
+        if let Some(tcb) = self.state.tcb() {
+            self.timers
+                .set(Timer::Retransmission, self.now + tcb.rto.current());
+        }
+    }
+
+    /// T3-rtx (section 6.3.3), also the timer of window probes.
+    pub(crate) fn on_retransmission_timer(&mut self) {
+        let nothing_waits = self.queue.is_empty();
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.outstanding.needs_timer() && nothing_waits {
+            return;
+        }
+        self.timers.stop(Timer::Probe);
+        // Section 6.1: "If the sender continues to receive SACK chunks from the peer while doing zero window probing, the
+        // unacknowledged window probes SHOULD NOT increment the error counter".
+        let probing = tcb.peer_window < self.config.max_datagram;
+        let heard = std::mem::take(&mut tcb.heard);
+        if !(probing && heard) && !tcb.outstanding.is_empty() && self.count_error() {
+            return;
+        }
+        let now = self.now;
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        tcb.rto.back_off();
+        tcb.probe_due = false;
+        if tcb.outstanding.is_empty() {
+            tcb.window_probe = true;
+        } else {
+            self.stats.timeouts += 1;
+            // E1, E3: "set cwnd = PMDCS"; all that is in flight is to be sent again, one packet of it now.
+            if !probing {
+                tcb.congestion.on_timeout();
+            }
+            tcb.outstanding.lose_all();
+            tcb.recovery_exit = None;
+            tcb.rescue = true;
+            self.stats.abandoned += abandon(tcb, &mut self.queue, now);
+            tcb.forward_due |= tcb.outstanding.forward_point().is_some();
+        }
+        self.restart_retransmission_timer();
+    }
+
+    /// The tail of a burst has not been acknowledged in two round trips: ask about it (RFC 8985, section 7.3).
+    pub(crate) fn on_probe_timer(&mut self) {
+        let State::Open(tcb, phase) = &mut self.state else {
+            return;
+        };
+        if phase.sends_data() && !tcb.outstanding.has_lost() && tcb.recovery_exit.is_none() {
+            tcb.probe_due = tcb.outstanding.probe_len(self.now).is_some();
+        }
+    }
+
+    pub(crate) fn on_data(&mut self, chunk: &RawChunk<'_>, datagram: &bytes::Bytes) {
+        let State::Open(tcb, phase) = &mut self.state else {
+            self.stats.drops.unexpected_chunk += 1;
+            return;
+        };
+        let Some((header, data)) = DataHeader::parse(chunk.flags, chunk.value) else {
+            self.stats.drops.malformed_chunk += 1;
+            return;
+        };
+        if !phase.receives_data() {
+            self.stats.drops.unexpected_chunk += 1;
+            return;
+        }
+        // "If an endpoint receives a DATA chunk with no user data …, it SHOULD send an ABORT chunk with a "No User Data"
+        // error cause."
+        if data.is_empty() {
+            return self.fail(Cause::NoUserData(header.tsn), "a DATA chunk without data");
+        }
+        let valid = tcb.accepts_stream(header.stream);
+        if !valid {
+            // Section 6.5: "SHOULD acknowledge the reception of the DATA chunk following the normal procedure and immediately
+            // send an ERROR chunk with cause set to "Invalid Stream Identifier"".
+            self.stats.drops.invalid_stream += 1;
+            let mut error = Vec::new();
+            Cause::InvalidStream(header.stream).write_chunk(&mut error, kind::ERROR, 0);
+            if !tcb.reply(&self.config, error) {
+                self.stats.drops.reply_overflow += 1;
+            }
+        }
+        let end = chunk.offset + chunk.value.len();
+        let range = end - data.len()..end;
+        let result = tcb.receiver.on_data(
+            &header,
+            datagram,
+            range,
+            valid,
+            &mut self.inbox,
+            &mut self.stats.drops,
+        );
+        self.after_receipt(result);
+    }
+
+    fn after_receipt(&mut self, result: Result<(), Violation>) {
+        match result {
+            Ok(()) => self.finish_deferred_reset(),
+            Err(Violation(what)) => self.fail(Cause::ProtocolViolation(what), what),
+        }
+    }
+
+    pub(crate) fn on_forward_tsn(&mut self, chunk: &RawChunk<'_>) -> bool {
+        let State::Open(tcb, phase) = &mut self.state else {
+            self.stats.drops.unexpected_chunk += 1;
+            return true;
+        };
+        // RFC 3758, section 3.3.1: without the agreement an endpoint "MUST instead act as if it does NOT support the FORWARD
+        // TSN chunk, returning an ERROR to the peer".
+        if !tcb.partial_reliability() {
+            self.stats.drops.bad_forward_tsn += 1;
+            return self.on_unknown_chunk(chunk);
+        }
+        let Some(forward) = ForwardTsn::parse(chunk.value) else {
+            self.stats.drops.malformed_chunk += 1;
+            return true;
+        };
+        if phase.receives_data() {
+            let result = tcb
+                .receiver
+                .on_forward_tsn(&forward, &mut self.inbox, &mut self.stats.drops);
+            self.after_receipt(result);
+        }
+        true
+    }
+
+    /// All chunks of a packet have been looked at.
+    pub(crate) fn end_of_packet(&mut self) {
+        let State::Open(tcb, phase) = &mut self.state else {
+            return;
+        };
+        let had_data = tcb.receiver.has_new_packet();
+        match tcb.receiver.end_of_packet() {
+            Ack::Delayed if !self.timers.is_running(Timer::Sack) => {
+                self.timers.set(Timer::Sack, self.now + self.config.sack_delay);
+            }
+            Ack::Now => self.timers.stop(Timer::Sack),
+            _ => {}
+        }
+        // Section 9.2: "While in the SHUTDOWN-SENT state, the SHUTDOWN chunk sender MUST immediately respond to each received
+        // packet containing one or more DATA chunks with a SHUTDOWN chunk and restart the T2-shutdown timer. If a SHUTDOWN
+        // chunk by itself cannot acknowledge all of the received DATA chunks …, then a SACK chunk MUST also be sent."
+        if had_data && *phase == Phase::ShutdownSent {
+            tcb.shutdown_due = true;
+            tcb.errors = 0;
+            tcb.receiver.acknowledge_now();
+            self.restart_shutdown_timer();
+        }
+    }
+
+    /// A cumulative TSN without gap ack blocks, from a SHUTDOWN.
+    pub(crate) fn on_cumulative(&mut self, cumulative: Tsn) {
+        let Some(tcb) = self.state.tcb() else { return };
+        let window = u32::try_from(tcb.peer_window).unwrap_or(u32::MAX);
+        let mut chunk = Vec::new();
+        write_sack(&mut chunk, cumulative, window, std::iter::empty(), &[]);
+        if let Some(sack) = Sack::parse(&chunk[4..]) {
+            self.take_sack(&sack);
+        }
+    }
+
+    pub(crate) fn on_sack(&mut self, chunk: &RawChunk<'_>) {
+        let takes = match &self.state {
+            State::CookieEchoed(..) => true,
+            State::Open(_, phase) => phase.sends_data(),
+            _ => false,
+        };
+        if !takes {
+            self.stats.drops.unexpected_chunk += 1;
+            return;
+        }
+        match Sack::parse(chunk.value) {
+            Some(sack) => self.take_sack(&sack),
+            None => self.stats.drops.malformed_chunk += 1,
+        }
+    }
+
+    /// Section 6.2.1.
+    fn take_sack(&mut self, sack: &Sack<'_>) {
+        let now = self.now;
+        let round_trip = self.round_trip();
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let min_rtt = tcb.rto.min_rtt().unwrap_or_default();
+        let reorder_window = (min_rtt / 4).max(MIN_REORDER_WINDOW);
+        let recovering = tcb.recovery_exit.is_some();
+        let outcome = match tcb
+            .outstanding
+            .on_sack(now, sack, recovering, reorder_window, min_rtt)
+        {
+            Ok(outcome) => outcome,
+            Err(BadSack::Old) => {
+                self.stats.drops.old_sack += 1;
+                return;
+            }
+            Err(BadSack::Lies) => {
+                self.stats.drops.lying_sack += 1;
+                log::debug!("sctp: dropped a SACK for what was not sent");
+                return;
+            }
+        };
+        tcb.heard = true;
+        tcb.peer_window = sack.window as usize;
+        if outcome.bytes > 0 {
+            tcb.errors = 0;
+        }
+        tcb.rtt_due |= outcome.new_round;
+        if let Some(rtt) = outcome.rtt {
+            tcb.rto.note_minimum(rtt);
+            // Rule C4: "new RTT measurements SHOULD be made no more than once per round trip".
+            if std::mem::take(&mut tcb.rtt_due) {
+                tcb.rto.measure(rtt);
+            }
+        }
+        if tcb
+            .recovery_exit
+            .is_some_and(|exit| tcb.outstanding.cumulative() >= exit)
+        {
+            tcb.recovery_exit = None;
+        }
+        // "While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change".
+        if tcb.recovery_exit.is_none() {
+            let acked = Acked {
+                bytes: outcome.bytes,
+                limited_by_window: tcb.limited_by_window,
+                rtt: outcome.rtt,
+                new_round: outcome.new_round,
+            };
+            tcb.congestion.on_ack(now, acked, round_trip);
+        }
+        if outcome.lost && tcb.recovery_exit.is_none() {
+            tcb.recovery_exit = Some(tcb.outstanding.next().previous());
+            tcb.congestion.on_loss();
+            // "When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd and SHOULD NOT delay
+            // retransmission for this single packet."
+            tcb.rescue = true;
+            self.stats.fast_recoveries += 1;
+        }
+        self.stats.abandoned += outcome.abandoned;
+        close_abandoned(tcb, &mut self.queue);
+        consider_forward(tcb, now, round_trip);
+        self.after_sack(outcome.advanced, outcome.bytes > 0);
+    }
+
+    /// Timers after a SACK.
+    fn after_sack(&mut self, advanced: bool, acknowledged: bool) {
+        let nothing_waits = self.queue.is_empty();
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        if !tcb.outstanding.needs_timer() {
+            // Rule R2: "Whenever all outstanding data sent to an address have been acknowledged, turn off the T3-rtx timer".
+            self.timers.stop(Timer::Probe);
+            self.timers.stop(Timer::Retransmission);
+        } else if advanced || !self.timers.is_running(Timer::Retransmission) {
+            // Rules R3 and R4.
+            self.timers
+                .set(Timer::Retransmission, self.now + tcb.rto.current());
+        }
+        if acknowledged
+            && self.timers.is_running(Timer::Probe)
+            && let Some(rtt) = tcb.rto.smoothed()
+        {
+            if tcb.recovery_exit.is_some() || tcb.outstanding.has_lost() {
+                self.timers.stop(Timer::Probe);
+            } else {
+                self.timers
+                    .set(Timer::Probe, self.now + (rtt * 2).max(MIN_PROBE_TIMEOUT));
+            }
+        }
+        if nothing_waits && tcb.outstanding.is_empty() {
+            self.continue_shutdown();
+        }
+    }
+}
+
+/// Sends the last chunk again if it fits; `true` when it did.
+fn send_probe(tcb: &mut Tcb, packet: &mut Packet<'_>, now: Instant) -> bool {
+    let fits = tcb
+        .outstanding
+        .probe_len(now)
+        .is_some_and(|len| len <= packet.room() || packet.is_empty());
+    if fits {
+        tcb.outstanding.send_probe(now, packet.out);
+    }
+    fits
+}
+
+/// Gives up what must not be sent again, and the unsent rest of it; the number of messages.
+fn abandon(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue, now: Instant) -> u64 {
+    if !tcb.outstanding.has_lost() {
+        return 0;
+    }
+    let abandoned = tcb.outstanding.abandon_expired(now);
+    if abandoned > 0 {
+        close_abandoned(tcb, queue);
+        tcb.outstanding.move_forward_point();
+        tcb.forward_due |= tcb.outstanding.forward_point().is_some();
+    }
+    abandoned
+}
+
+/// An abandoned message of which some was never sent ends here.
+fn close_abandoned(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue) {
+    if queue.unfinished() && tcb.outstanding.abandoned_mid_message() {
+        queue.abandon_rest();
+        tcb.outstanding.close_abandoned();
+    }
+}
+
+/// RFC 3758, rule C3, with the note on F2: a FORWARD TSN that says nothing new waits a round trip.
+fn consider_forward(tcb: &mut Tcb, now: Instant, round_trip: Duration) {
+    if let Some(point) = tcb.outstanding.forward_point() {
+        let repeated = tcb
+            .forward_sent
+            .is_some_and(|(place, at)| place >= point && now < at + round_trip);
+        tcb.forward_due |= !repeated;
+    } else {
+        tcb.forward_due = false;
+    }
+}
+
+/// Whether some data can go out now.
+fn may_send(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue, now: Instant) -> bool {
+    let flight = tcb.outstanding.flight();
+    match tcb.outstanding.next_lost() {
+        Some((len, _)) => tcb.rescue || flight == 0 || flight + len <= tcb.congestion.window(),
+        None => flight < tcb.congestion.window() && queue.next_len(now, 1).is_some(),
+    }
+}
+
+/// Bytes of user data that the next new chunk may hold in the `room` that a packet has left; `None` when it must wait.
+fn new_data_room(
+    tcb: &Tcb,
+    queue: &mut crate::send::queue::SendQueue,
+    now: Instant,
+    packet: &Packet<'_>,
+    max_outstanding: usize,
+) -> Option<usize> {
+    let room = packet.room().checked_sub(DATA_HEADER_LEN)? / 4 * 4;
+    // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
+    if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() {
+        return None;
+    }
+    let len = queue.next_len(now, room)?;
+    let is_piece = len == room;
+    if is_piece && room < MIN_FRAGMENT && !packet.is_empty() || tcb.outstanding.held() + len > max_outstanding
+    {
+        return None;
+    }
+    // Rule A: "The data sender MUST NOT transmit new data … if its peer's rwnd indicates that the peer has no buffer space
+    // (i.e., rwnd is smaller than the size of the next DATA chunk; see Section 6.2.1), except for zero window probes."
+    let fits = tcb.outstanding.flight_data() + len <= tcb.peer_window;
+    (fits || tcb.window_probe && tcb.outstanding.is_empty()).then_some(room)
+}
