@@ -40,3 +40,42 @@ impl<'a> Dice<'a> {
         taken
     }
 }
+
+/// A network that the input decides: what becomes of one datagram.
+pub fn carry(dice: &mut Dice<'_>, datagram: &[u8], mut deliver: impl FnMut(&[u8])) {
+    let Some(action) = dice.byte() else { return deliver(datagram) };
+    let mut changed = datagram.to_vec();
+    match action % 16 {
+        0..=8 => deliver(datagram),
+        9 => {}
+        10 => {
+            deliver(datagram);
+            deliver(datagram);
+        }
+        11 | 12 => {
+            let at = usize::from(dice.short().unwrap_or(0)) % changed.len().max(1);
+            if let Some(byte) = changed.get_mut(at) {
+                *byte ^= dice.byte().unwrap_or(1).max(1);
+            }
+            deliver(&changed);
+        }
+        13 => {
+            changed.truncate(usize::from(dice.short().unwrap_or(0)) % (changed.len() + 1));
+            deliver(&changed);
+        }
+        14 => {
+            let length = usize::from(dice.byte().unwrap_or(0));
+            deliver(dice.bytes(length));
+            deliver(datagram);
+        }
+        _ => {
+            // Bytes of the input written over the datagram at some place.
+            let at = usize::from(dice.short().unwrap_or(0)) % changed.len().max(1);
+            let length = usize::from(dice.byte().unwrap_or(0) % 32);
+            for (byte, new) in changed.iter_mut().skip(at).zip(dice.bytes(length)) {
+                *byte = *new;
+            }
+            deliver(&changed);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What no stack can beat on this machine: UDP over loopback and the packet cipher.
+
+use crate::figures::Figures;
+use dunlin_crypto::aead::{AeadAlgorithm, OpeningKey, SealingKey};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use std::io::{ErrorKind, IoSliceMut};
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+const DATAGRAM: usize = 1200;
+
+/// Trains of 1,200 B datagrams from one thread to another with GSO and GRO.
+pub fn udp(time: Duration, figures: &mut Figures) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let bind = || UdpSocket::bind("127.0.0.1:0");
+    let (sender, receiver) = (bind().map_err(text)?, bind().map_err(text)?);
+    let destination = receiver.local_addr().map_err(text)?;
+    let sending = UdpSocketState::new((&sender).into()).map_err(text)?;
+    let receiving = UdpSocketState::new((&receiver).into()).map_err(text)?;
+    let segments = sending.max_gso_segments().clamp(1, 48);
+    let end = Instant::now() + time;
+    let counter = std::thread::spawn(move || count(&receiver, &receiving, end));
+    let contents = vec![7; DATAGRAM * segments];
+    let start = Instant::now();
+    while Instant::now() < end {
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: &contents,
+            segment_size: (segments > 1).then_some(DATAGRAM),
+            src_ip: None,
+        };
+        match sending.send((&sender).into(), &transmit) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.to_string()),
+            _ => std::thread::yield_now(),
+        }
+    }
+    let bytes = counter.join().map_err(|_| "the receiving thread panicked")?;
+    let rate = bytes as f64 / start.elapsed().as_secs_f64() / 1e6;
+    figures.add("udp", rate, "MB/s", format!("GSO {segments}, GRO, delivered"));
+    Ok(())
+}
+
+fn count(socket: &UdpSocket, state: &UdpSocketState, end: Instant) -> usize {
+    const SLOTS: usize = 8;
+    let mut slots = vec![[0u8; 65536]; SLOTS];
+    let mut meta = [RecvMeta::default(); SLOTS];
+    let mut bytes = 0;
+    while Instant::now() < end {
+        let mut buffers: Vec<IoSliceMut<'_>> = slots.iter_mut().map(|slot| IoSliceMut::new(slot)).collect();
+        match state.recv(socket.into(), &mut buffers, &mut meta) {
+            Ok(filled) => bytes += meta.iter().take(filled).map(|meta| meta.len).sum::<usize>(),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+    bytes
+}
+
+/// The packet cipher alone, sealing and opening 1,200 B in place.
+pub fn aead(time: Duration, figures: &mut Figures) -> Result<(), String> {
+    let text = |error: dunlin_crypto::BackendError| error.to_string();
+    let mut seal = SealingKey::new(AeadAlgorithm::Aes128Gcm, &[7; 16]).map_err(text)?;
+    let mut open = OpeningKey::new(AeadAlgorithm::Aes128Gcm, &[7; 16]).map_err(text)?;
+    let aad = [1; 13];
+    let mut data = [9; DATAGRAM];
+    let (mut count, start) = (0u64, Instant::now());
+    while start.elapsed() < time {
+        for _ in 0..256 {
+            let _ = seal.seal_in_place(&nonce(count), &aad, &mut data);
+            count += 1;
+        }
+    }
+    let rate = |count: u64, took: Duration| (count * DATAGRAM as u64) as f64 / took.as_secs_f64() / 1e9;
+    figures.add("aes-128-gcm seal", rate(count, start.elapsed()), "GB/s", "1,200 B in place");
+    let mut sealed = [9; DATAGRAM];
+    let tag = seal.seal_in_place(&nonce(0), &aad, &mut sealed);
+    let (mut count, start) = (0u64, Instant::now());
+    while start.elapsed() < time {
+        for _ in 0..256 {
+            data.copy_from_slice(&sealed);
+            open.open_in_place(&nonce(0), &aad, &mut data, &tag).map_err(|_| "an own record was refused")?;
+            count += 1;
+        }
+    }
+    figures.add("aes-128-gcm open", rate(count, start.elapsed()), "GB/s", "1,200 B in place, and a copy");
+    Ok(())
+}
+
+fn nonce(count: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&count.to_be_bytes());
+    nonce
+}

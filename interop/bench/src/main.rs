@@ -1,0 +1,89 @@
+#![doc = include_str!("../README.md")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod cpu;
+mod data;
+mod figures;
+mod forward;
+mod limits;
+mod link;
+mod setup;
+
+use clap::Parser;
+use figures::Figures;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What dunlin costs, beside what the machine can do.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Options {
+    /// How long each figure is measured.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only the figures whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Connections for the setup figure.
+    #[arg(long, default_value_t = 50)]
+    setups: usize,
+    /// The size asked for socket buffers, in bytes; without it the facade's default.
+    #[arg(long, value_name = "BYTES")]
+    socket_buffer: Option<usize>,
+    /// Prints the figures for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|part| name.contains(part))
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.max(0.1))
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut figures = Figures::default();
+    match measure(&options, &mut figures) {
+        Ok(()) if options.json => println!("{}", figures.json()),
+        Ok(()) => println!("{figures}"),
+        Err(reason) => {
+            eprintln!("{figures}\nbench: {reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    if options.wants("udp") {
+        limits::udp(options.time(), figures)?;
+    }
+    if options.wants("aes-128-gcm") {
+        limits::aead(options.time() / 3, figures)?;
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    if options.wants("setup") {
+        runtime.block_on(setup::measure(options, figures))?;
+    }
+    for (name, size) in [("data 64 KiB", 65536), ("data 16 KiB", 16384), ("data 100 B", 100)] {
+        if options.wants(name) {
+            runtime.block_on(data::measure(options, name, size, figures))?;
+        }
+    }
+    if options.wants("forward") {
+        forward::measure(figures)?;
+    }
+    Ok(())
+}
