@@ -202,7 +202,8 @@ fn one_line(signature: &str) -> String {
         .replace("( ", "(")
         .replace(", )", ")");
     // An argument that is not used yet is still that argument.
-    text.replace("_now: ", "now: ")
+    text.replace("mut config: ", "config: ")
+        .replace("_now: ", "now: ")
         .replace("_out: ", "out: ")
         .replace("_path: ", "path: ")
         .replace("_data: ", "data: ")
