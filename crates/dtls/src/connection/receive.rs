@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// THREATS 3: an alert without protection is doubted, and with keys at hand ignored.
+    /// THREATS 3: an alert without protection is doubted during the handshake, and ignored after it.
     fn receive_plain_alert(&mut self, content: &[u8]) {
         let Some(alert) = Alert::parse(content) else {
             self.stats.drops.malformed_alert += 1;
@@ -308,5 +308,159 @@ impl Connection {
             }
             _ => self.stats.drops.unexpected_fragment += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::fragment::put_header;
+    use crate::{Certificate, Config, PeerIdentity};
+
+    #[allow(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
+    fn connected() -> (Connection, Connection, Instant) {
+        let now = Instant::now();
+        let make = |role| {
+            let config = Config::new(
+                role,
+                Certificate::generate().unwrap(),
+                PeerIdentity::AnyCertificate,
+            );
+            Connection::new(config, [0; 32], now)
+        };
+        let (mut client, mut server) = (make(Role::Client), make(Role::Server));
+        for _ in 0..2 {
+            deliver(&mut client, &mut server, now);
+            deliver(&mut server, &mut client, now);
+        }
+        for side in [&mut client, &mut server] {
+            assert_eq!(side.poll_event(), Some(Event::Connected));
+        }
+        (client, server, now)
+    }
+
+    fn deliver(from: &mut Connection, to: &mut Connection, now: Instant) -> usize {
+        let mut count = 0;
+        let mut out = Vec::new();
+        while from.poll_transmit(now, &mut out) {
+            to.handle_datagram(now, BytesMut::from(&out[..]));
+            out.clear();
+            count += 1;
+        }
+        count
+    }
+
+    /// A record of epoch 1 with any content.
+    fn record(from: &mut Connection, content_type: ContentType, content: &[u8]) -> BytesMut {
+        let mut out = Vec::new();
+        let start = from.records.begin(EPOCH, content_type, &mut out).unwrap();
+        out.extend_from_slice(content);
+        from.records.finish(EPOCH, content_type, &mut out, start);
+        BytesMut::from(&out[..])
+    }
+
+    fn message(kind: HandshakeType, message_seq: u16, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_header(&mut out, kind, body.len(), message_seq, 0, body.len());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// RFC 8827, section 6.5: "renegotiation MUST NOT be supported".
+    #[test]
+    fn renegotiation_is_declined_with_a_warning_and_the_connection_goes_on() {
+        for role in [Role::Client, Role::Server] {
+            let (client, server, now) = connected();
+            let (mut us, mut peer, kind) = match role {
+                Role::Client => (client, server, HandshakeType::HELLO_REQUEST),
+                Role::Server => (server, client, HandshakeType::CLIENT_HELLO),
+            };
+            for _ in 0..10 {
+                let asks = record(&mut peer, ContentType::Handshake, &message(kind, 0, &[]));
+                us.handle_datagram(now, asks);
+            }
+            assert_eq!(us.alerts, [Alert::warning(AlertDescription::NO_RENEGOTIATION)]);
+            assert_eq!(deliver(&mut us, &mut peer, now), 1);
+            assert_eq!(
+                peer.stats().drops,
+                Default::default(),
+                "the warning was understood"
+            );
+            assert!(us.is_connected() && peer.is_connected());
+            assert_eq!((us.poll_event(), peer.poll_event()), (None, None));
+        }
+    }
+
+    #[test]
+    fn the_last_flight_goes_out_again_for_a_repeated_finished_and_for_nothing_else() {
+        let (mut client, mut server, now) = connected();
+        let State::Connected(established) = &server.state else {
+            panic!()
+        };
+        let finished = established.peer_finished;
+        let later = now + Duration::from_secs(1);
+        for (kind, message_seq, expected) in [
+            (HandshakeType::FINISHED, finished - 1, 0),
+            (HandshakeType::CERTIFICATE, finished, 0),
+            (HandshakeType::FINISHED, finished, 1),
+        ] {
+            let repeated = record(
+                &mut client,
+                ContentType::Handshake,
+                &message(kind, message_seq, &[0; 12]),
+            );
+            server.handle_datagram(later, repeated);
+            assert_eq!(
+                deliver(&mut server, &mut client, later),
+                expected,
+                "{kind:?} {message_seq}"
+            );
+        }
+        // The client never answers with its last flight: that would go on for ever.
+        let State::Connected(established) = &client.state else {
+            panic!()
+        };
+        let message = message(HandshakeType::FINISHED, established.peer_finished, &[0; 12]);
+        let repeated = record(&mut server, ContentType::Handshake, &message);
+        client.handle_datagram(later, repeated);
+        assert_eq!(deliver(&mut client, &mut server, later), 0);
+    }
+
+    #[test]
+    fn authenticated_alerts_count_and_malformed_ones_do_not() {
+        let (mut client, mut server, now) = connected();
+        for content in [&[][..], &[2], &[3, 40], &[2, 40, 0]] {
+            let alert = record(&mut client, ContentType::Alert, content);
+            server.handle_datagram(now, alert);
+        }
+        assert_eq!(server.stats().drops.malformed_alert, 4);
+        let warning = record(&mut client, ContentType::Alert, &[1, 90]);
+        server.handle_datagram(now, warning);
+        assert!(server.is_connected());
+        let fatal = record(&mut client, ContentType::Alert, &[2, 49]);
+        server.handle_datagram(now, fatal);
+        let reason = CloseReason::PeerAlert(AlertDescription(49));
+        assert_eq!(server.poll_event(), Some(Event::Closed(reason)));
+        assert_eq!(
+            deliver(&mut server, &mut client, now),
+            0,
+            "a fatal alert is not answered"
+        );
+    }
+
+    #[test]
+    fn a_connection_without_record_numbers_left_ends() {
+        let (mut client, ..) = connected();
+        let sealer = client.records.sealer.as_mut().unwrap();
+        sealer.skip_to(crate::record::header::MAX_SEQUENCE);
+        assert!(client.seal(&mut Vec::new(), |_| true));
+        assert!(!client.seal(&mut Vec::new(), |_| true));
+        assert_eq!(
+            client.poll_event(),
+            Some(Event::Closed(CloseReason::RecordNumbersExhausted))
+        );
+        assert_eq!(client.poll_timeout(), None);
     }
 }

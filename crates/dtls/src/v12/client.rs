@@ -404,3 +404,102 @@ impl ExpectServerHelloDone {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::PeerIdentity;
+    use crate::extension::ServerExtensions;
+
+    fn try_hello(change: impl FnOnce(&mut Config, &mut ServerHello)) -> Result<Negotiated, HandshakeError> {
+        let certificate = dunlin_crypto::certificate::Certificate::generate().unwrap();
+        let mut config = Config::new(Role::Client, certificate, PeerIdentity::AnyCertificate);
+        let mut hello = ServerHello {
+            version: DTLS_1_2,
+            random: [2; 32],
+            session_id: vec![3; 32],
+            cipher_suite: 0xC02B,
+            compression_method: 0,
+            extensions: ServerExtensions {
+                extended_master_secret: true,
+                renegotiation_info: Some(vec![]),
+                ec_point_formats: Some(vec![0, 1, 2]),
+                ..Default::default()
+            },
+        };
+        change(&mut config, &mut hello);
+        let profiles = config.srtp_profiles.clone();
+        let offer = ClientHello {
+            version: DTLS_1_2,
+            random: [1; 32],
+            session_id: vec![],
+            cookie: vec![],
+            cipher_suites: vec![],
+            compression_methods: vec![0],
+            extensions: ClientExtensions {
+                use_srtp: (!profiles.is_empty()).then_some(UseSrtp {
+                    profiles,
+                    mki: vec![],
+                }),
+                ..Default::default()
+            },
+        };
+        negotiate(&offer, &hello, &config)
+    }
+
+    fn refused(change: impl FnOnce(&mut Config, &mut ServerHello)) -> HandshakeError {
+        try_hello(change).unwrap_err()
+    }
+
+    #[test]
+    fn what_was_not_offered_is_refused_by_its_rule() {
+        assert!(try_hello(|_, _| ()).is_ok());
+        assert_eq!(
+            refused(|_, hello| hello.version = 0xFEFF),
+            HandshakeError::Version(0xFEFF)
+        );
+        let illegal = |error| assert!(matches!(error, HandshakeError::IllegalParameter(_)), "{error:?}");
+        illegal(refused(|_, hello| hello.cipher_suite = 0x1301));
+        illegal(refused(|config, _| {
+            config.cipher_suites = vec![CipherSuite::EcdheRsaAes128GcmSha256]
+        }));
+        illegal(refused(|_, hello| hello.compression_method = 1));
+        let error = refused(|_, hello| hello.extensions.unknown = Some(35));
+        assert_eq!(error, HandshakeError::UnsolicitedExtension(35));
+        let error = refused(|_, hello| hello.extensions.renegotiation_info = Some(vec![0; 12]));
+        assert_eq!(error, HandshakeError::Renegotiation);
+    }
+
+    #[test]
+    fn the_extended_master_secret_is_required_unless_configured_otherwise() {
+        let error = refused(|_, hello| hello.extensions.extended_master_secret = false);
+        assert_eq!(error, HandshakeError::NoExtendedMasterSecret);
+        let negotiated = try_hello(|config, hello| {
+            config.require_extended_master_secret = false;
+            hello.extensions.extended_master_secret = false;
+        });
+        assert!(!negotiated.unwrap().extended_master_secret);
+    }
+
+    #[test]
+    fn an_srtp_profile_is_one_of_ours_without_mki() {
+        let answer = |profiles: &[u16], mki: &[u8]| {
+            let (profiles, mki) = (profiles.to_vec(), mki.to_vec());
+            try_hello(|config, hello| {
+                config.srtp_profiles = vec![7, 1];
+                hello.extensions.use_srtp = Some(UseSrtp { profiles, mki });
+            })
+        };
+        assert_eq!(answer(&[1], &[]).unwrap().srtp_profile, Some(1));
+        assert!(answer(&[2], &[]).is_err());
+        assert!(answer(&[7, 1], &[]).is_err());
+        assert!(answer(&[1], &[5]).is_err());
+        let unasked = |_: &mut Config, hello: &mut ServerHello| {
+            hello.extensions.use_srtp = Some(UseSrtp {
+                profiles: vec![1],
+                mki: vec![],
+            });
+        };
+        assert_eq!(refused(unasked), HandshakeError::UnsolicitedExtension(14));
+    }
+}

@@ -398,3 +398,105 @@ fn finish(
     cx.send_flight(Some(message.message_seq), true);
     Ok(state.established(message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::PeerIdentity;
+    use crate::extension::ClientExtensions;
+
+    fn try_hello(change: impl FnOnce(&mut Config, &mut ClientHello)) -> Result<Choice, HandshakeError> {
+        let certificate = dunlin_crypto::certificate::Certificate::generate().unwrap();
+        let mut config = Config::new(Role::Server, certificate, PeerIdentity::AnyCertificate);
+        let mut hello = ClientHello {
+            version: DTLS_1_2,
+            random: [1; 32],
+            session_id: vec![],
+            cookie: vec![],
+            cipher_suites: vec![0x1301, 0xC02F, 0xCCA9, 0xC02B],
+            compression_methods: vec![1, 0],
+            extensions: ClientExtensions {
+                extended_master_secret: true,
+                supported_groups: Some(vec![0x11EC, 23, 29]),
+                signature_algorithms: Some(vec![0x0804, 0x0403]),
+                ..Default::default()
+            },
+        };
+        change(&mut config, &mut hello);
+        Choice::make(&hello, &config)
+    }
+
+    fn refused(change: impl FnOnce(&mut Config, &mut ClientHello)) -> HandshakeError {
+        try_hello(change).err().unwrap()
+    }
+
+    #[test]
+    fn the_servers_preference_decides() {
+        let choice = try_hello(|_, _| ()).unwrap();
+        assert_eq!(
+            (choice.suite.code(), choice.group, choice.scheme.code()),
+            (0xC02B, Group::X25519, 0x0403)
+        );
+        let choice = try_hello(|config, hello| {
+            config.cipher_suites.reverse();
+            config.groups.reverse();
+            config.srtp_profiles = vec![8, 7, 1];
+            let use_srtp = UseSrtp {
+                profiles: vec![1, 7],
+                mki: vec![9],
+            };
+            hello.extensions.use_srtp = Some(use_srtp);
+        });
+        let choice = choice.unwrap();
+        assert_eq!(
+            (choice.suite.code(), choice.group, choice.srtp_profile),
+            (0xCCA9, Group::P256, Some(7))
+        );
+    }
+
+    #[test]
+    fn versions_other_than_1_2_are_refused_and_1_3_beside_it_is_not() {
+        assert_eq!(
+            refused(|_, hello| hello.version = 0xFEFF),
+            HandshakeError::Version(0xFEFF)
+        );
+        assert_eq!(
+            refused(|_, hello| hello.version = 0x0303),
+            HandshakeError::Version(0x0303)
+        );
+        assert!(
+            try_hello(|_, hello| hello.version = 0xFEFC).is_ok(),
+            "a later one offers all earlier ones"
+        );
+        let versions = |versions: Vec<u16>| {
+            try_hello(|_, hello| hello.extensions.supported_versions = Some(versions)).map(|_| ())
+        };
+        assert_eq!(versions(vec![0xFEFC, 0xFEFD]), Ok(()));
+        assert_eq!(versions(vec![0xFEFC]), Err(HandshakeError::Version(0xFEFC)));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_by_its_rule() {
+        let error = refused(|_, hello| hello.extensions.extended_master_secret = false);
+        assert_eq!(error, HandshakeError::NoExtendedMasterSecret);
+        let legacy = try_hello(|config, hello| {
+            config.require_extended_master_secret = false;
+            hello.extensions.extended_master_secret = false;
+        });
+        assert!(legacy.is_ok());
+        let error = refused(|_, hello| hello.extensions.renegotiation_info = Some(vec![0; 12]));
+        assert_eq!(error, HandshakeError::Renegotiation);
+        let error = refused(|_, hello| hello.extensions.signature_algorithms = Some(vec![0x0401]));
+        assert_eq!(error, HandshakeError::NoCommonSignatureScheme(vec![0x0401]));
+        let error = refused(|_, hello| hello.cipher_suites = vec![0xC02F]);
+        assert_eq!(error, HandshakeError::NoCommonCipherSuite(vec![0xC02F]));
+        let error = refused(|_, hello| hello.extensions.supported_groups = Some(vec![0x11EC]));
+        assert_eq!(error, HandshakeError::NoCommonGroup(vec![0x11EC]));
+        assert!(try_hello(|_, hello| hello.extensions.supported_groups = None).is_ok());
+        let illegal = |error| assert!(matches!(error, HandshakeError::IllegalParameter(_)), "{error:?}");
+        illegal(refused(|_, hello| hello.compression_methods = vec![1]));
+        illegal(refused(|_, hello| {
+            hello.extensions.ec_point_formats = Some(vec![1])
+        }));
+    }
+}
