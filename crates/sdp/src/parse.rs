@@ -61,6 +61,7 @@ pub(crate) fn session(text: &str, limits: &Limits) -> Result<SessionDescription,
     let mut parser = Parser {
         limits,
         place: Place::Start,
+        suspicious: has_control(text),
         session: SessionDescription::new(Origin::new(0, 0)),
         media: None,
     };
@@ -88,7 +89,18 @@ fn subject(line: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
+/// Whether NUL or a CR without LF stands anywhere; only then is each line looked at. Without early exit, so that it
+/// runs over many bytes at once.
+fn has_control(text: &str) -> bool {
+    let pairs = text.as_bytes().windows(2);
+    let lone = |pair: &[u8]| (pair[0] == b'\r') & (pair[1] != b'\n');
+    pairs.fold(text.starts_with('\0'), |found, pair| {
+        found | lone(pair) | (pair[1] == 0)
+    })
+}
+
 struct Parser<'l> {
+    suspicious: bool,
     limits: &'l Limits,
     place: Place,
     session: SessionDescription,
@@ -100,7 +112,7 @@ impl Parser<'_> {
         if line.len() > self.limits.line_length {
             return Err(Reason::TooLong(self.limits.line_length));
         }
-        if line.bytes().any(|byte| matches!(byte, 0 | b'\r')) {
+        if self.suspicious && line.bytes().any(|byte| matches!(byte, 0 | b'\r')) {
             return Err(Reason::ControlCharacter);
         }
         let mut bytes = line.bytes();

@@ -12,6 +12,14 @@ pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without early exit, so that it runs over many bytes at once.
+        let breaks = self
+            .0
+            .bytes()
+            .fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n' | 0));
+        if !breaks {
+            return f.write_str(self.0);
+        }
         for part in self.0.split(['\r', '\n', '\0']) {
             f.write_str(part)?;
         }
