@@ -176,7 +176,7 @@ impl Agent {
     /// may be used, or `write` says `false`; nothing is appended then.
     #[must_use]
     pub fn send(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<Transmit> {
-        // RFC 7675, section 5.1: "An agent MUST NOT send any application data [...] on a path without consent."
+        // RFC 7675, section 5.1: without consent "the endpoint MUST cease transmission on that 5-tuple".
         let path = self.outgoing?;
         let start = out.len();
         if !write(out) {
@@ -308,7 +308,7 @@ impl Agent {
         }
         match message.class() {
             Class::Request => self.handle_request(path, &message),
-            // RFC 8445, section 11: a keepalive; "the agent does not respond".
+            // RFC 8445, section 11: a keepalive, "used solely to keep the NAT bindings alive".
             Class::Indication => trace!("ice: keepalive on {path}"),
             Class::Success | Class::Error => {
                 if self.transactions.get(message.transaction_id()).is_some() {

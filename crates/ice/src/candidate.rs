@@ -41,8 +41,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// RFC 8445, section 5.1.2.2: "The RECOMMENDED values for type preferences are 126 for host candidates, 110
-    /// for peer-reflexive candidates, 100 for server-reflexive candidates, and 0 for relayed candidates."
+    /// RFC 8445, section 5.1.2.2: "The RECOMMENDED values for type preferences are 126 for host candidates,
+    /// 110 for peer-reflexive candidates", 100 for server-reflexive and 0 for relayed ones.
     #[must_use]
     pub const fn type_preference(self) -> u8 {
         match self {

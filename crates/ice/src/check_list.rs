@@ -76,8 +76,8 @@ impl CheckList {
 
     /// Adds a pair (whose `id` and `state` are set here) unless the list is full of better ones.
     ///
-    /// RFC 8445, section 6.1.2.5: "the agent MUST limit the total number of connectivity checks the agent performs",
-    /// by discarding the pairs of the lowest priority.
+    /// RFC 8445, section 6.1.2.5: "an ICE agent MUST limit the total number of connectivity checks the agent
+    /// performs", by discarding the pairs of the lowest priority.
     pub(crate) fn insert(&mut self, mut pair: Pair) -> Option<PairId> {
         if self.pairs.len() >= self.max_pairs {
             let spare = |p: &&Pair| {
@@ -139,15 +139,15 @@ impl CheckList {
         self.pairs.len()
     }
 
-    /// Priorities depend on the role (RFC 8445, section 7.3.1.1: the agent "MUST recompute pair priorities").
+    /// RFC 8445, section 7.3.1.1: "A change in roles will require an agent to recompute pair priorities".
     pub(crate) fn set_role(&mut self, role: Role) {
         for pair in &mut self.pairs {
             pair.set_role(role);
         }
     }
 
-    /// RFC 8445, section 7.2.5.3.3: the agent "sets the states for all other Frozen candidate pairs [...] with the
-    /// same foundation to Waiting".
+    /// RFC 8445, section 7.2.5.3.3: "The agent MUST set the states for all other Frozen candidate pairs in
+    /// all checklists with the same foundation to Waiting."
     pub(crate) fn thaw_like(&mut self, id: PairId) {
         let Some(model) = self.get(id).cloned() else {
             return;
@@ -206,8 +206,8 @@ impl CheckList {
         self.triggered.pop_front()
     }
 
-    /// Then "the highest-priority pair in that state" Waiting; and when none is Waiting, one pair of each foundation
-    /// that is not busy thaws.
+    /// Then "the highest-priority candidate pair" that is Waiting (RFC 8445, section 6.1.4.2); and when none
+    /// is Waiting, one pair of each foundation that is not busy thaws.
     pub(crate) fn next_ordinary(&mut self, generation: u32) -> Option<PairId> {
         if self.best(generation, PairState::Waiting).is_none() {
             while let Some(id) = self.next_to_thaw(generation) {

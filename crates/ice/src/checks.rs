@@ -69,7 +69,9 @@ impl Agent {
         self.timers.last_check = Some(self.now);
         self.list.cancel_trigger(id);
         self.transactions.cancel_checks(id);
-        // RFC 8445, section 14.3: "RTO = MAX (500ms, Ta * N * (Num-Waiting + Num-In-Progress))".
+        // RFC 8445, section 14.3: "RTO = MAX (500ms, Ta * N * (Num-Waiting + Num-In-Progress))", "Agents MAY
+        // calculate the RTO value using other mechanisms". N, the number of all checks, is left out here: a
+        // hundred pairs would wait for minutes.
         let busy = |state: PairState| matches!(state, PairState::Waiting | PairState::InProgress);
         let busy = self.list.iter().filter(|pair| busy(pair.state)).count() as u32;
         let rto = self
@@ -183,8 +185,9 @@ impl Agent {
         if let Some(pair) = self.list.get_mut(transaction.pair) {
             pair.responses_received = pair.responses_received.saturating_add(1);
         }
-        // RFC 8445, section 7.2.5.2.1: "The source and destination transport addresses in the Binding request and
-        // Binding response must be symmetric", else the agent "MUST set the candidate pair state to Failed".
+        // RFC 8445, section 7.2.5.2.1: "The ICE agent MUST check that the source and destination transport
+        // addresses in the Binding request and response are symmetric", else it "MUST set the candidate pair
+        // state to Failed".
         if !same_ends(path, transaction.path) {
             return self.fail_pair(transaction.pair, Outcome::NotSymmetric);
         }
@@ -241,8 +244,8 @@ impl Agent {
             return;
         }
         match self.role {
-            // RFC 8445, section 7.2.5.3.4: "if the agent was a controlling agent, and the check had included a
-            // USE-CANDIDATE attribute, the valid pair [...] has its nominated flag set to true".
+            // RFC 8445, section 7.2.5.3.4: after "a successful response" to a request with USE-CANDIDATE "the
+            // agent sets the nominated flag of the pair to true".
             Role::Controlling if transaction.purpose == (Purpose::Check { nominate: true }) => {
                 self.settle(id)
             }
@@ -276,9 +279,9 @@ impl Agent {
         let id = transaction.pair;
         match error {
             code::ROLE_CONFLICT => {
-                // RFC 8445, section 7.2.5.1: "If the Binding request included [the role that it still has], the agent
-                // MUST switch" and "MUST change the tie-breaker value"; "The agent MUST then enqueue the candidate
-                // pair whose check generated the 487".
+                // RFC 8445, section 7.2.5.1: an agent that still has the role of the request switches, and
+                // "MUST change the tiebreaker value"; it "MUST add the candidate pair whose check generated
+                // the 487 error response to the triggered-check queue".
                 if transaction.role == self.role && !self.remote_lite {
                     self.stats.role_conflicts += 1;
                     self.tie_breaker = self.rng.random();

@@ -17,7 +17,8 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    /// Consent that a success response has just given. "Consent expires after 30 seconds."
+    /// Consent that a success response has just given. RFC 7675, section 5.1: "Consent expires after 30
+    /// seconds."
     pub(crate) fn granted(now: Instant, config: &Config, rng: &mut StdRng) -> Self {
         Self {
             next_check: next_check(now, config, rng),
@@ -25,8 +26,8 @@ impl Consent {
         }
     }
 
-    /// A response (for a lite agent: an authenticated request) renews it. "Each STUN Binding response received
-    /// [...] the consent timer is restarted": the schedule of the checks stays.
+    /// A response (for a lite agent: an authenticated request) renews it. The schedule of the checks "is
+    /// independent of the consent expiry timeout" (RFC 7675, section 5.1).
     pub(crate) fn renew(&mut self, now: Instant, config: &Config) {
         self.expires = now + config.consent_timeout;
     }
@@ -49,8 +50,8 @@ impl Consent {
     }
 }
 
-/// RFC 7675, section 5.1: "each consent check is sent at an interval randomized in the range of 0.8 to 1.2 times
-/// the base period", "the default period being 5 seconds".
+/// RFC 7675, section 5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
+/// by default 5 seconds.
 fn next_check(now: Instant, config: &Config, rng: &mut StdRng) -> Option<Instant> {
     let interval: Duration = config.consent_interval.mul_f64(rng.random_range(0.8..1.2));
     (!config.lite).then(|| now + interval.max(Duration::from_millis(1)))

@@ -48,8 +48,8 @@ impl Credentials {
         Ok(Self { ufrag, password })
     }
 
-    /// RFC 8445, section 5.3: the fragment "MUST contain at least 24 bits of randomness", the password "at least
-    /// 128 bits". These have 48 and 144.
+    /// RFC 8445, section 5.3: "at least 128 bits of random number generator output used to generate the
+    /// password, and at least 24 bits of output to generate the username fragment". These have 144 and 48.
     pub(crate) fn random(rng: &mut StdRng) -> Self {
         Self {
             ufrag: random_text(rng, 8),

@@ -27,8 +27,8 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// RFC 8445, section 7.1.1: the PRIORITY of a check is "the same priority that the agent would assign to a
-    /// peer-reflexive candidate learned from this check".
+    /// RFC 8445, section 7.1.1: the PRIORITY of a check is that of "the local candidate, but with the
+    /// candidate type preference of" a peer-reflexive one.
     pub(crate) fn reflexive_priority(&self) -> u32 {
         priority(Kind::PeerReflexive, self.preference, 1)
     }
@@ -189,8 +189,8 @@ impl Gatherer {
             .map(|advertised| &advertised.candidate)
     }
 
-    /// RFC 8445, section 7.2.5.3.1: a local peer-reflexive candidate: "its base is set equal to the local candidate
-    /// of the candidate pair from which the Binding request was sent".
+    /// RFC 8445, section 7.2.5.3.1: a local peer-reflexive candidate: "The base is the local candidate of the
+    /// candidate pair from which the Binding request was sent."
     pub(crate) fn peer_reflexive(&self, base: &Candidate, mapped: SocketAddr, priority: u32) -> Candidate {
         let ip = base.address.socket().map_or(mapped.ip(), |base| base.ip());
         let foundation = foundation(Kind::PeerReflexive, ip, None, self.salt);

@@ -87,8 +87,8 @@ impl FromStr for Candidate {
     }
 }
 
-/// RFC 8839, section 5.1: what follows the type are pairs of a name and a value. Unknown ones are kept: an agent
-/// "MUST ignore any extension it doesn't understand" (section 5.1, last paragraph on extensions).
+/// RFC 8839, section 5.1: what follows the type are pairs of a name and a value. Unknown ones are kept and
+/// not interpreted: "An implementation MUST ignore any name/value pairs it doesn't understand."
 fn read_extensions<'a>(
     candidate: &mut Candidate,
     mut tokens: impl Iterator<Item = &'a str>,

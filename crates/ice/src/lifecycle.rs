@@ -96,8 +96,8 @@ impl Agent {
         }
     }
 
-    /// RFC 7675, section 5.1: "the ICE agent MUST NOT send any application data" on the pair any more. If it was the
-    /// last one that worked and none is on its way, the session has failed.
+    /// RFC 7675, section 5.1: "the endpoint MUST cease transmission on that 5-tuple". If it was the last one
+    /// that worked and none is on its way, the session has failed.
     pub(crate) fn lose_pair(&mut self, id: PairId, outcome: Outcome, reason: FailureReason) {
         let Some(pair) = self.list.get_mut(id) else { return };
         info!("ice: {} {outcome}", pair.path);
@@ -119,8 +119,8 @@ impl Agent {
         }
     }
 
-    /// RFC 8445, section 11: "If there has been no packet sent on the candidate pair [...] for Tr seconds", an
-    /// indication. Consent checks do this for everyone but a lite agent.
+    /// RFC 8445, section 11: a keepalive "if no packet has been sent on that pair in the last Tr seconds".
+    /// Consent checks do this for everyone but a lite agent.
     fn run_keepalive(&mut self) {
         let due = self.timers.keepalive_at.is_some_and(|at| at <= self.now);
         let (true, true, Some(path)) = (self.config.lite, due, self.outgoing) else {
@@ -132,8 +132,8 @@ impl Agent {
         self.timers.keepalive_at = Some(self.now + self.config.keepalive_interval);
     }
 
-    /// RFC 8863, section 4: the agent "MUST NOT consider the checklist as failed before the PAC timer has expired,
-    /// even if all candidate pairs have failed or there are none".
+    /// RFC 8863, section 4: "While the timer is still running, the ICE agent MUST NOT update a checklist
+    /// state from Running to Failed, even if there are no pairs left in the checklist to check."
     fn run_patience(&mut self) {
         if self.patience_ends().is_some_and(|at| at <= self.now) {
             self.fail(FailureReason::NoPath);

@@ -18,8 +18,9 @@ const NOMINATION_IS_STALE: Duration = Duration::from_secs(5);
 impl Agent {
     /// Controlling: nominates the best valid pair, at once when nothing better is under way, else after a wait.
     ///
-    /// RFC 8445, section 8.1.1: "the criteria for stopping the connectivity checks [...] and for selecting a pair for
-    /// nomination, are outside the scope of this specification"; each component "MUST" be nominated once only.
+    /// RFC 8445, section 8.1.1: "The criteria for stopping the connectivity checks and for picking a pair for
+    /// nomination are outside the scope of this specification." The agent "MUST eventually pick one and only
+    /// one candidate pair".
     pub(crate) fn consider_nomination(&mut self) {
         self.timers.nominate_at = None;
         if self.role != Role::Controlling || self.config.lite || self.nominated.is_some() {
@@ -74,8 +75,9 @@ impl Agent {
 
     /// Both sides have agreed on a pair.
     ///
-    /// RFC 8445, section 8.1.2: "the agent MUST remove all candidate pairs for the same component from the checklist
-    /// and from the triggered-check queue". Those that worked stay for a while, for datagrams that are on their way.
+    /// RFC 8445, section 8.1.2: "the ICE agent MUST remove all candidate pairs for the same component from
+    /// the checklist and from the triggered-check queue". Those that worked stay for a while, for datagrams
+    /// that are on their way.
     pub(crate) fn settle(&mut self, id: PairId) {
         let Some(pair) = self.list.get_mut(id) else { return };
         pair.nominated = true;
@@ -106,8 +108,9 @@ impl Agent {
         self.timers.release_at = Some(self.now + self.config.release_delay);
     }
 
-    /// RFC 8445, section 8.3: after the choice, "the agent SHOULD wait an additional three seconds, and then it can
-    /// cease responding to checks or generating triggered checks on all candidates other than the ones in use".
+    /// RFC 8445, section 8.3: after the choice, "the agent SHOULD wait an additional three seconds, and then
+    /// it can cease responding to checks or generating triggered checks on all local candidates other than
+    /// the ones that became selected candidates."
     pub(crate) fn release_others(&mut self) {
         if self.timers.release_at.is_none_or(|at| self.now < at) {
             return;
@@ -121,8 +124,8 @@ impl Agent {
     }
 
     /// Chooses the pair that datagrams go out on: the nominated one; after a restart the old one until there is a
-    /// new one (RFC 8445, section 9); before nomination the best that works (section 12.1: an agent may send "on any
-    /// candidate pair in the valid list").
+    /// new one (RFC 8445, section 9); before nomination the best that works (section 12.1: "An ICE agent MAY
+    /// send data on any valid pair before selected pairs have been produced").
     pub(crate) fn select(&mut self) {
         let works = |id: PairId| self.list.get(id).filter(|pair| pair.is_valid());
         let old = |pair: &&Pair| pair.generation != self.current.number;

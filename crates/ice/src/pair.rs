@@ -113,8 +113,8 @@ impl Pair {
         )
     }
 
-    /// RFC 7675, section 5.1: when consent has ended, "an agent that wishes to send [...] on the same path MUST
-    /// restart ICE": these credentials are dead for this path.
+    /// RFC 7675, section 5.1: "After consent is lost, the same ICE credentials MUST NOT be used on the
+    /// affected 5-tuple again."
     pub(crate) fn is_dead(&self) -> bool {
         matches!(self.outcome, Outcome::ConsentExpired | Outcome::ConsentRevoked)
     }

@@ -45,7 +45,7 @@ pub(crate) enum Conflict {
 /// RFC 8445, section 7.3.1.1: whoever has the larger tie-breaker becomes controlling.
 pub(crate) fn detect_conflict(ours: Role, our_tie_breaker: u64, claimed: Option<(Role, u64)>) -> Conflict {
     match claimed {
-        // "If the agent's tie-breaker value is larger than or equal to the contents of the ICE-CONTROLLING
+        // "If the agent's tiebreaker value is larger than or equal to the contents of the ICE-CONTROLLING
         // attribute, the agent generates a Binding error response and includes an ERROR-CODE attribute with a
         // value of 487 (Role Conflict) but retains its role."
         Some((Role::Controlling, theirs)) if ours == Role::Controlling => {
@@ -55,7 +55,7 @@ pub(crate) fn detect_conflict(ours: Role, our_tie_breaker: u64, claimed: Option<
                 Conflict::Switch
             }
         }
-        // "If the agent's tie-breaker value is larger than or equal to the contents of the ICE-CONTROLLED
+        // "If the agent's tiebreaker value is larger than or equal to the contents of the ICE-CONTROLLED
         // attribute, the agent switches to the controlling role", else it answers 487.
         Some((Role::Controlled, theirs)) if ours == Role::Controlled => {
             if our_tie_breaker >= theirs {

@@ -140,8 +140,8 @@ impl Agent {
         let ufrag = credentials.ufrag().to_owned();
         self.current.remote = Some(Side::new(credentials));
         self.remote_lite = lite;
-        // RFC 8445, section 6.1.1: "If one agent is full and the other is lite, the full agent MUST take the
-        // controlling role".
+        // RFC 8445, section 6.1.1: "The full agent MUST take the controlling role, and the lite agent MUST
+        // take the controlled role."
         if lite && !self.config.lite {
             self.take_role(Role::Controlling);
         }
@@ -353,8 +353,8 @@ impl Agent {
 
 /// Where datagrams from a base to a remote candidate travel, if they can.
 ///
-/// RFC 8445, section 6.1.2.2: a pair has "the same IP address family", and "if the address of the local candidate is
-/// a link-local address, the address of the remote candidate MUST also be".
+/// RFC 8445, section 6.1.2.2: both ends have "the same IP address family", and "IPv6 link-local addresses
+/// MUST NOT be paired with other than link-local addresses".
 fn path_between(base: &Base, remote: &Candidate) -> Option<Path> {
     let mut address = remote.address.socket()?;
     let same_family = address.is_ipv4() == base.address.is_ipv4();

@@ -78,11 +78,10 @@ fn signal_at_random(world: &mut World, seed: u64) {
 
 #[test]
 fn random_worlds_connect_agree_and_come_to_rest() {
-    // SEED replays one world.
-    let only = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse::<u64>().ok());
-    for seed in only.map_or(0..3000, |seed| seed..seed + 1) {
+    // SEED replays one world, SEEDS runs that many.
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let all = 0..number("SEEDS").unwrap_or(3000);
+    for seed in number("SEED").map_or(all, |seed| seed..seed + 1) {
         let mut world = random_world(seed);
         world.keep_log = false;
         signal_at_random(&mut world, seed);
