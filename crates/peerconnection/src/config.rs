@@ -44,6 +44,9 @@ pub struct Config {
     pub max_rtp_events: usize,
     /// How many DTLS datagrams are kept while the remote description is missing. Default 16.
     pub max_early_datagrams: usize,
+    /// The wall clock at the moment of `new`, as the time since 1970: what sender reports carry (RFC 3550, section
+    /// 6.4.1). Default `None`: a fixed date, which only keeps the streams of this connection in step.
+    pub wall_clock: Option<Duration>,
     /// After how long without any answer a path is given up (RFC 7675, section 5.1). Default 30 s.
     pub consent_timeout: Duration,
 }
@@ -76,6 +79,7 @@ impl Default for Config {
             receive_buffer: 4 * 1024 * 1024,
             max_rtp_events: 2048,
             max_early_datagrams: 16,
+            wall_clock: None,
             consent_timeout: Duration::from_secs(30),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dunlin_sctp::{Association, Ppid, Reliability, SendOptions, StreamId};
+use dunlin_sctp::{Association, Ppid, Reliability, SendError, SendOptions, StreamId};
 use log::{debug, info};
 
 use crate::dcep::{DcepMessage, Open};
@@ -218,7 +218,11 @@ impl DataChannel {
             (None, Some(millis)) => Reliability::MaxLifetime(Duration::from_millis(u64::from(millis))),
             (None, None) => Reliability::Reliable,
         };
-        SendOptions { unordered: !self.init.ordered && self.confirmed, reliability, ..SendOptions::default() }
+        SendOptions {
+            unordered: !self.init.ordered && self.confirmed,
+            reliability,
+            ..SendOptions::default()
+        }
     }
 }
 
@@ -301,14 +305,20 @@ impl Channels {
     ) -> Result<ChannelId, CreateChannelError> {
         for (what, text) in [("label", label), ("protocol", init.protocol.as_str())] {
             if text.len() > MAX_NAME_LEN {
-                return Err(CreateChannelError::NameTooLong { what, len: text.len(), limit: MAX_NAME_LEN });
+                return Err(CreateChannelError::NameTooLong {
+                    what,
+                    len: text.len(),
+                    limit: MAX_NAME_LEN,
+                });
             }
         }
         if init.max_packet_life_time.is_some() && init.max_retransmits.is_some() {
             return Err(CreateChannelError::TwoLimits);
         }
         if self.channels.len() >= self.max_channels {
-            return Err(CreateChannelError::TooMany { limit: self.max_channels });
+            return Err(CreateChannelError::TooMany {
+                limit: self.max_channels,
+            });
         }
         let stream = match (init.negotiated, init.id) {
             (true, None) => return Err(CreateChannelError::NegotiatedWithoutId),
@@ -339,7 +349,12 @@ impl Channels {
     }
 
     /// The association is up, or a channel was created while it is: opens what waits.
-    pub(crate) fn open_waiting(&mut self, now: Instant, sctp: &mut Association, events: &mut VecDeque<Event>) {
+    pub(crate) fn open_waiting(
+        &mut self,
+        now: Instant,
+        sctp: &mut Association,
+        events: &mut VecDeque<Event>,
+    ) {
         self.connected = true;
         let waiting: Vec<ChannelId> = self
             .channels
@@ -369,7 +384,9 @@ impl Channels {
                 }
             },
         };
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
         channel.stream = Some(stream);
         self.by_stream.insert(stream, id);
         if channel.init.negotiated {
@@ -393,7 +410,10 @@ impl Channels {
             Parity::Even => 0,
             Parity::Odd => 1,
         };
-        (first..STREAM_LIMIT).step_by(2).map(StreamId).find(|stream| !self.by_stream.contains_key(stream))
+        (first..STREAM_LIMIT)
+            .step_by(2)
+            .map(StreamId)
+            .find(|stream| !self.by_stream.contains_key(stream))
     }
 
     pub(crate) fn send(
@@ -411,7 +431,11 @@ impl Channels {
         };
         let size = message.len();
         if size > self.max_message_size {
-            return Err(SendMessageError::TooLarge { size, limit: self.max_message_size, message });
+            return Err(SendMessageError::TooLarge {
+                size,
+                limit: self.max_message_size,
+                message,
+            });
         }
         let (ppid, data) = message.into_wire();
         match sctp.send(now, stream, ppid, data, channel.send_options()) {
@@ -421,9 +445,13 @@ impl Channels {
                 Ok(())
             }
             Err(refused) => {
-                let full = refused.is_full();
+                let full = matches!(refused, SendError::BufferFull { .. });
                 let message = Message::from_refused(ppid, refused.into_data());
-                Err(if full { SendMessageError::Full { message } } else { SendMessageError::NotOpen { message } })
+                Err(if full {
+                    SendMessageError::Full { message }
+                } else {
+                    SendMessageError::NotOpen { message }
+                })
             }
         }
     }
@@ -451,7 +479,9 @@ impl Channels {
     }
 
     pub(crate) fn set_low_threshold(&mut self, id: ChannelId, bytes: usize, sctp: Option<&mut Association>) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
         channel.low_threshold = bytes;
         if let (Some(stream), Some(sctp)) = (channel.stream, sctp) {
             sctp.set_buffered_amount_low_threshold(stream, bytes);
@@ -459,8 +489,15 @@ impl Channels {
     }
 
     /// Begins the closing procedure (RFC 8831, section 6.7): what is queued is still delivered.
-    pub(crate) fn close(&mut self, id: ChannelId, sctp: Option<&mut Association>, events: &mut VecDeque<Event>) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+    pub(crate) fn close(
+        &mut self,
+        id: ChannelId,
+        sctp: Option<&mut Association>,
+        events: &mut VecDeque<Event>,
+    ) {
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
         match (channel.state, channel.stream, sctp) {
             (ChannelState::Closing | ChannelState::Closed, ..) => {}
             (ChannelState::Open, Some(stream), Some(sctp)) => {
@@ -472,7 +509,9 @@ impl Channels {
     }
 
     fn remove(&mut self, id: ChannelId, events: &mut VecDeque<Event>) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return;
+        };
         channel.state = ChannelState::Closed;
         if let Some(stream) = channel.stream {
             self.by_stream.remove(&stream);
@@ -482,7 +521,10 @@ impl Channels {
 
     /// Drops a closed channel and what it has not delivered. Its id is not used again.
     pub(crate) fn forget(&mut self, id: ChannelId) {
-        let closed = self.channels.get(&id).is_some_and(|channel| channel.state == ChannelState::Closed);
+        let closed = self
+            .channels
+            .get(&id)
+            .is_some_and(|channel| channel.state == ChannelState::Closed);
         if closed && let Some(channel) = self.channels.remove(&id) {
             self.unread -= channel.inbox.iter().map(Message::len).sum::<usize>();
         }
@@ -515,7 +557,10 @@ impl Channels {
             self.handle_dcep(now, stream, &data, sctp, events);
             return;
         }
-        let Some((id, channel)) = self.by_stream.get(&stream).and_then(|id| Some((*id, self.channels.get_mut(id)?)))
+        let Some((id, channel)) = self
+            .by_stream
+            .get(&stream)
+            .and_then(|id| Some((*id, self.channels.get_mut(id)?)))
         else {
             debug!("dropped a message on stream {}, which is no channel", stream.0);
             self.dropped += 1;
@@ -523,7 +568,10 @@ impl Channels {
         };
         channel.confirmed = true;
         let Some(message) = Message::from_wire(ppid, data) else {
-            debug!("dropped a message with PPID {} on stream {}: unknown, or text that is not UTF-8", ppid.0, stream.0);
+            debug!(
+                "dropped a message with PPID {} on stream {}: unknown, or text that is not UTF-8",
+                ppid.0, stream.0
+            );
             self.dropped += 1;
             return;
         };
@@ -596,8 +644,17 @@ impl Channels {
             id: Some(stream.0),
             priority: open.priority,
         };
-        if let Err(error) = sctp.send(now, stream, PPID_DCEP, DcepMessage::Ack.to_bytes(), SendOptions::default()) {
-            debug!("a channel on stream {} cannot be acknowledged: {error:?}", stream.0);
+        if let Err(error) = sctp.send(
+            now,
+            stream,
+            PPID_DCEP,
+            DcepMessage::Ack.to_bytes(),
+            SendOptions::default(),
+        ) {
+            debug!(
+                "a channel on stream {} cannot be acknowledged: {error:?}",
+                stream.0
+            );
             self.dropped += 1;
             return;
         }
@@ -620,10 +677,15 @@ impl Channels {
         let affected: Vec<ChannelId> = if streams.is_empty() {
             self.by_stream.values().copied().collect()
         } else {
-            streams.iter().filter_map(|stream| self.by_stream.get(stream).copied()).collect()
+            streams
+                .iter()
+                .filter_map(|stream| self.by_stream.get(stream).copied())
+                .collect()
         };
         for id in affected {
-            let Some(channel) = self.channels.get_mut(&id) else { continue };
+            let Some(channel) = self.channels.get_mut(&id) else {
+                continue;
+            };
             channel.reset_by_peer = true;
             if channel.state == ChannelState::Open {
                 channel.state = ChannelState::Closing;
@@ -638,7 +700,9 @@ impl Channels {
 
     /// Our side of a stream is reset.
     pub(crate) fn handle_reset_by_us(&mut self, stream: StreamId, events: &mut VecDeque<Event>) {
-        let Some(&id) = self.by_stream.get(&stream) else { return };
+        let Some(&id) = self.by_stream.get(&stream) else {
+            return;
+        };
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.reset_by_us = true;
         }
@@ -646,7 +710,11 @@ impl Channels {
     }
 
     fn remove_if_both_reset(&mut self, id: ChannelId, events: &mut VecDeque<Event>) {
-        if self.channels.get(&id).is_some_and(|channel| channel.reset_by_us && channel.reset_by_peer) {
+        if self
+            .channels
+            .get(&id)
+            .is_some_and(|channel| channel.reset_by_us && channel.reset_by_peer)
+        {
             self.remove(id, events);
         }
     }

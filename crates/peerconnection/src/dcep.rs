@@ -91,18 +91,26 @@ impl DcepMessage {
 
 fn parse_open(data: &[u8]) -> Result<Open, DcepError> {
     if data.len() < OPEN_HEADER_LEN {
-        return Err(DcepError::Length { actual: data.len(), needed: OPEN_HEADER_LEN });
+        return Err(DcepError::Length {
+            actual: data.len(),
+            needed: OPEN_HEADER_LEN,
+        });
     }
     let u16_at = |at: usize| u16::from_be_bytes([data[at], data[at + 1]]);
     let reliability = u32::from_be_bytes([data[4], data[5], data[6], data[7]]);
     let (label_len, protocol_len) = (usize::from(u16_at(8)), usize::from(u16_at(10)));
     let needed = OPEN_HEADER_LEN + label_len + protocol_len;
     if data.len() != needed {
-        return Err(DcepError::Length { actual: data.len(), needed });
+        return Err(DcepError::Length {
+            actual: data.len(),
+            needed,
+        });
     }
     let (label, protocol) = data[OPEN_HEADER_LEN..].split_at(label_len);
     let text = |bytes: &[u8], what| {
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DcepError::NotUtf8(what))
+        std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|_| DcepError::NotUtf8(what))
     };
     let (max_retransmits, max_packet_life_time) = match data[1] & !CHANNEL_UNORDERED {
         // "The Reliability Parameter ... MUST be ignored" for reliable channels (RFC 8832, section 5.1).
@@ -175,31 +183,51 @@ mod tests {
     #[test]
     fn every_channel_type_survives_the_wire() {
         for ordered in [true, false] {
-            for (max_retransmits, max_packet_life_time) in [(None, None), (Some(0), None), (None, Some(1500))] {
-                let message = DcepMessage::Open(Open { ordered, max_retransmits, max_packet_life_time, ..open() });
+            for (max_retransmits, max_packet_life_time) in [(None, None), (Some(0), None), (None, Some(1500))]
+            {
+                let message = DcepMessage::Open(Open {
+                    ordered,
+                    max_retransmits,
+                    max_packet_life_time,
+                    ..open()
+                });
                 assert_eq!(DcepMessage::parse(&message.to_bytes()), Ok(message));
             }
         }
-        assert_eq!(DcepMessage::parse(&DcepMessage::Ack.to_bytes()), Ok(DcepMessage::Ack));
+        assert_eq!(
+            DcepMessage::parse(&DcepMessage::Ack.to_bytes()),
+            Ok(DcepMessage::Ack)
+        );
     }
 
     /// The OPEN that Chromium sends for `createDataChannel("a")`.
     #[test]
     fn an_open_of_a_browser() {
         let bytes = [3, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, b'a'];
-        let DcepMessage::Open(open) = DcepMessage::parse(&bytes).unwrap() else { panic!("not an OPEN") };
-        assert_eq!((open.label.as_str(), open.priority, open.ordered), ("a", 256, true));
+        let DcepMessage::Open(open) = DcepMessage::parse(&bytes).unwrap() else {
+            panic!("not an OPEN")
+        };
+        assert_eq!(
+            (open.label.as_str(), open.priority, open.ordered),
+            ("a", 256, true)
+        );
     }
 
     #[test]
     fn lying_lengths_and_unknown_types_are_named() {
         let bytes = DcepMessage::Open(open()).to_bytes();
         for len in 0..bytes.len() {
-            assert!(matches!(DcepMessage::parse(&bytes[..len]), Err(DcepError::Length { .. })), "{len}");
+            assert!(
+                matches!(DcepMessage::parse(&bytes[..len]), Err(DcepError::Length { .. })),
+                "{len}"
+            );
         }
         let mut longer = bytes.to_vec();
         longer.push(0);
-        assert!(matches!(DcepMessage::parse(&longer), Err(DcepError::Length { .. })));
+        assert!(matches!(
+            DcepMessage::parse(&longer),
+            Err(DcepError::Length { .. })
+        ));
         let mut unknown = bytes.to_vec();
         unknown[1] = 0x03;
         assert_eq!(DcepMessage::parse(&unknown), Err(DcepError::ChannelType(3)));

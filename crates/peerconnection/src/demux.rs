@@ -4,7 +4,7 @@
 
 /// What the first byte says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// A DTLS record.
     Dtls,
     /// An SRTP packet.
@@ -17,7 +17,7 @@ pub enum Class {
 
 /// Classifies a datagram.
 #[must_use]
-pub fn classify(data: &[u8]) -> Class {
+pub(crate) fn classify(data: &[u8]) -> Class {
     match data {
         [20..=63, ..] => Class::Dtls,
         // "the RTCP packet types in the ranges 192-223" share the second byte with the marker bit and the

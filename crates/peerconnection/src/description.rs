@@ -66,18 +66,27 @@ pub struct SessionDescription {
 impl SessionDescription {
     /// An offer with this text.
     pub fn offer(sdp: impl Into<String>) -> Self {
-        Self { kind: SdpType::Offer, sdp: sdp.into() }
+        Self {
+            kind: SdpType::Offer,
+            sdp: sdp.into(),
+        }
     }
 
     /// An answer with this text.
     pub fn answer(sdp: impl Into<String>) -> Self {
-        Self { kind: SdpType::Answer, sdp: sdp.into() }
+        Self {
+            kind: SdpType::Answer,
+            sdp: sdp.into(),
+        }
     }
 
     /// Takes back the last offer.
     #[must_use]
     pub fn rollback() -> Self {
-        Self { kind: SdpType::Rollback, sdp: String::new() }
+        Self {
+            kind: SdpType::Rollback,
+            sdp: String::new(),
+        }
     }
 }
 

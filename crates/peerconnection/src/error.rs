@@ -151,16 +151,13 @@ pub enum TransceiverError {
     /// There is no transceiver of this id.
     #[error("there is no such transceiver")]
     Unknown,
-    /// The transceiver is stopped.
+    /// The transceiver is stopped, or the connection closed.
     #[error("the transceiver is stopped")]
     Stopped,
-    /// Sending was not negotiated, or the transport is not up yet.
-    #[error("the transceiver may not send now: not negotiated, or not connected")]
-    NotSending,
-    /// The payload type was not negotiated.
-    #[error("payload type {0} was not negotiated")]
-    PayloadType(u8),
-    /// The queue of packets to send is full.
-    #[error("the queue of packets to send is full")]
-    Full,
+    /// The direction was not negotiated, or the transport is not up yet.
+    #[error("the transceiver cannot do this now: not negotiated, or not connected")]
+    NotNegotiated,
+    /// The media session refused the packet.
+    #[error(transparent)]
+    Send(#[from] dunlin_media::SendError),
 }

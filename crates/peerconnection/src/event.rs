@@ -1,12 +1,12 @@
 //! What a peer connection tells its owner.
 
 use dunlin_net::Path;
-use dunlin_rtp::Packet;
 
 use crate::data_channel::ChannelId;
 use crate::description::CandidateInit;
 use crate::jsep::TransceiverId;
 use crate::state::{ConnectionState, IceConnectionState, IceGatheringState, SignalingState};
+use crate::tracks::RtpPacket;
 
 /// What `PeerConnection::poll_event` answers.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub enum Event {
         /// The transceiver whose receiver got it.
         transceiver: TransceiverId,
         /// The packet, decrypted.
-        packet: Packet,
+        packet: RtpPacket,
     },
     /// The peer asks for a key frame on what this transceiver sends (PLI or FIR).
     KeyframeRequest(TransceiverId),

@@ -1,1 +1,38 @@
-//! A WebRTC peer connection (RFC 9429), sans-IO.
+#![doc = include_str!("../README.md")]
+
+mod channels;
+mod config;
+mod data_channel;
+pub mod dcep;
+mod demux;
+mod description;
+mod error;
+mod event;
+pub mod jsep;
+mod negotiate;
+mod peer_connection;
+mod state;
+mod stats;
+mod tracks;
+mod transport;
+
+pub use config::{AnswerSetup, Config};
+pub use data_channel::{ChannelCounters, ChannelId, DataChannel, DataChannelInit, Message};
+pub use description::{CandidateInit, SdpType, SessionDescription, UnknownSdpType};
+pub use dunlin_dtls::Certificate;
+pub use dunlin_media::{OutgoingPacket, SourceSequence};
+pub use error::{
+    AddCandidateError, CreateChannelError, DescriptionError, SendMessageError, TransceiverError,
+};
+pub use event::Event;
+pub use jsep::{
+    CodecCapability, Codecs, Direction, HeaderExtensions, MediaKind, Transceiver, TransceiverId,
+    TransceiverInit,
+};
+pub use peer_connection::PeerConnection;
+pub use state::{
+    ChannelState, ConnectionState, DtlsState, IceConnectionState, IceGatheringState, SignalingState,
+};
+pub use stats::Stats;
+pub use tracks::RtpPacket;
+pub use transport::TransportDrops;

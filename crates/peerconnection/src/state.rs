@@ -188,11 +188,26 @@ mod tests {
         use ConnectionState as State;
         let of = ConnectionState::of;
         assert_eq!(of(IceConnectionState::New, DtlsState::New), State::New);
-        assert_eq!(of(IceConnectionState::Checking, DtlsState::New), State::Connecting);
-        assert_eq!(of(IceConnectionState::Connected, DtlsState::Connecting), State::Connecting);
-        assert_eq!(of(IceConnectionState::Completed, DtlsState::Connected), State::Connected);
-        assert_eq!(of(IceConnectionState::Disconnected, DtlsState::Connected), State::Disconnected);
-        assert_eq!(of(IceConnectionState::Connected, DtlsState::Failed), State::Failed);
+        assert_eq!(
+            of(IceConnectionState::Checking, DtlsState::New),
+            State::Connecting
+        );
+        assert_eq!(
+            of(IceConnectionState::Connected, DtlsState::Connecting),
+            State::Connecting
+        );
+        assert_eq!(
+            of(IceConnectionState::Completed, DtlsState::Connected),
+            State::Connected
+        );
+        assert_eq!(
+            of(IceConnectionState::Disconnected, DtlsState::Connected),
+            State::Disconnected
+        );
+        assert_eq!(
+            of(IceConnectionState::Connected, DtlsState::Failed),
+            State::Failed
+        );
         assert_eq!(of(IceConnectionState::Closed, DtlsState::Failed), State::Closed);
     }
 }

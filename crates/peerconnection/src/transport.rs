@@ -39,7 +39,8 @@ pub(crate) enum TransportEvent {
 }
 
 /// Datagrams that were dropped here, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TransportDrops {
     /// Neither DTLS nor SRTP by the first byte (RFC 9443).
     pub unknown_protocol: u64,
@@ -54,7 +55,9 @@ pub struct TransportDrops {
 #[derive(Debug)]
 enum DtlsStage {
     /// The descriptions or the path are missing; what the peer sent early is kept.
-    Waiting { early: VecDeque<BytesMut> },
+    Waiting {
+        early: VecDeque<BytesMut>,
+    },
     Running(Box<Connection>),
     Ended,
 }
@@ -87,7 +90,9 @@ impl Transport {
             ice,
             sctp: None,
             media,
-            dtls: DtlsStage::Waiting { early: VecDeque::new() },
+            dtls: DtlsStage::Waiting {
+                early: VecDeque::new(),
+            },
             dtls_state: DtlsState::New,
             parameters: None,
             srtp: None,
@@ -111,6 +116,11 @@ impl Transport {
         }
     }
 
+    /// Who opens the handshake, once the descriptions say so.
+    pub(crate) fn dtls_role(&self) -> Option<Role> {
+        self.parameters.as_ref().map(|parameters| parameters.role)
+    }
+
     pub(crate) fn is_secured(&self) -> bool {
         self.dtls_state == DtlsState::Connected
     }
@@ -130,11 +140,14 @@ impl Transport {
     /// Bytes of SCTP that fit one datagram.
     pub(crate) fn sctp_datagram(&self) -> usize {
         let dtls = self.dtls().map_or(0, Connection::overhead);
-        self.max_datagram.saturating_sub(self.ice.overhead() + dtls)
+        self.max_datagram
+            .saturating_sub(self.ice.path_mtu_overhead() + dtls)
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
-        let Some(mut data) = self.ice.handle_datagram(now, path, data) else { return };
+        let Some(mut data) = self.ice.handle_datagram(now, path, data) else {
+            return;
+        };
         match classify(&data) {
             Class::Dtls => self.handle_dtls(now, data),
             Class::Rtp => {
@@ -143,7 +156,13 @@ impl Transport {
                     return;
                 };
                 match srtp.unprotect_rtp(&mut data) {
-                    Ok(header) => self.media.handle_rtp(now, Packet::new(header, data.freeze())),
+                    Ok(header) => self.media.handle_rtp(
+                        now,
+                        Packet {
+                            header,
+                            data: data.freeze(),
+                        },
+                    ),
                     Err(reject) => {
                         debug!("dropped an SRTP packet: {reject}");
                         self.drops.srtp_rejected += 1;
@@ -164,7 +183,10 @@ impl Transport {
                 }
             }
             Class::Unknown => {
-                debug!("dropped a datagram of {} bytes: neither DTLS nor SRTP", data.len());
+                debug!(
+                    "dropped a datagram of {} bytes: neither DTLS nor SRTP",
+                    data.len()
+                );
                 self.drops.unknown_protocol += 1;
             }
         }
@@ -198,7 +220,11 @@ impl Transport {
         }
         let dtls = self.dtls().and_then(Connection::poll_timeout);
         let sctp = self.sctp.as_ref().and_then(Association::poll_timeout);
-        let media = if self.srtp.is_some() { self.media.poll_timeout() } else { None };
+        let media = if self.srtp.is_some() {
+            self.media.poll_timeout()
+        } else {
+            None
+        };
         [ice, dtls, sctp, media].into_iter().flatten().min()
     }
 
@@ -206,7 +232,9 @@ impl Transport {
         if let Some(transmit) = self.ice.poll_transmit(now, out) {
             return Some(transmit);
         }
-        let DtlsStage::Running(dtls) = &mut self.dtls else { return None };
+        let DtlsStage::Running(dtls) = &mut self.dtls else {
+            return None;
+        };
         if let Some(transmit) = self.ice.send(out, |out| dtls.poll_transmit(now, out)) {
             return Some(transmit);
         }
@@ -214,7 +242,8 @@ impl Transport {
             let media = &mut self.media;
             let sent = self.ice.send(out, |out| {
                 let start = out.len();
-                media.poll_rtcp(now, out) && protected(out, start, |out| srtp.protect_rtcp(out, start).is_ok())
+                media.poll_rtcp(now, out)
+                    && protected(out, start, |out| srtp.protect_rtcp(out, start).is_ok())
             });
             if sent.is_some() {
                 return sent;
@@ -228,7 +257,8 @@ impl Transport {
             }
         }
         let sctp = self.sctp.as_mut()?;
-        self.ice.send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))
+        self.ice
+            .send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))
     }
 
     /// Moves what the layers have for each other, and collects what the connection must know.
@@ -244,14 +274,17 @@ impl Transport {
     }
 
     fn start_dtls(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
-        let (DtlsStage::Waiting { early }, Some(parameters)) = (&mut self.dtls, &self.parameters) else { return };
+        let (DtlsStage::Waiting { early }, Some(parameters)) = (&mut self.dtls, &self.parameters) else {
+            return;
+        };
         if self.ice.selected_path().is_none() {
             return;
         }
         let early = std::mem::take(early);
-        let mut config = dunlin_dtls::Config::new(parameters.role, self.certificate.clone(), parameters.peer.clone());
+        let mut config =
+            dunlin_dtls::Config::new(parameters.role, self.certificate.clone(), parameters.peer.clone());
         config.srtp_profiles = self.srtp_profiles.clone();
-        config.max_datagram = self.max_datagram - self.ice.overhead();
+        config.max_datagram = self.max_datagram - self.ice.path_mtu_overhead();
         info!("DTLS begins as {:?}", parameters.role);
         let mut dtls = Box::new(Connection::new(config, self.seed, now));
         for datagram in early {
@@ -270,7 +303,9 @@ impl Transport {
 
     fn pump_dtls(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
         loop {
-            let DtlsStage::Running(dtls) = &mut self.dtls else { return };
+            let DtlsStage::Running(dtls) = &mut self.dtls else {
+                return;
+            };
             let Some(event) = dtls.poll_event() else { return };
             match event {
                 dunlin_dtls::Event::Connected => {
@@ -280,8 +315,15 @@ impl Transport {
                 }
                 dunlin_dtls::Event::Data(data) => self.handle_sctp(now, data),
                 dunlin_dtls::Event::Closed(reason) => {
-                    let graceful = matches!(reason, CloseReason::ClosedByPeer | CloseReason::Local);
-                    self.set_dtls_state(if graceful { DtlsState::Closed } else { DtlsState::Failed }, events);
+                    let graceful = matches!(reason, CloseReason::Peer | CloseReason::Local);
+                    self.set_dtls_state(
+                        if graceful {
+                            DtlsState::Closed
+                        } else {
+                            DtlsState::Failed
+                        },
+                        events,
+                    );
                     events.push_back(TransportEvent::DtlsClosed(reason));
                 }
                 _ => {}
@@ -297,9 +339,15 @@ impl Transport {
 
     /// Keys SRTP with what DTLS exports (RFC 5764, section 4.2).
     fn start_srtp(&mut self) {
-        let DtlsStage::Running(dtls) = &self.dtls else { return };
-        let Some(profile) = dtls.srtp_profile() else { return };
-        let Ok(profile) = dunlin_srtp::Profile::try_from(profile) else { return };
+        let DtlsStage::Running(dtls) = &self.dtls else {
+            return;
+        };
+        let Some(profile) = dtls.srtp_profile() else {
+            return;
+        };
+        let Ok(profile) = dunlin_srtp::Profile::try_from(profile) else {
+            return;
+        };
         let mut keys = vec![0; profile.keying_material_len()];
         if let Err(error) = dtls.export(SRTP_EXPORTER_LABEL, None, &mut keys) {
             warn!("SRTP keys cannot be exported: {error}");
@@ -310,7 +358,11 @@ impl Transport {
             _ => dunlin_srtp::Role::Client,
         };
         match dunlin_srtp::Session::new(profile, &keys, role) {
-            Ok(session) => self.srtp = Some(session),
+            Ok(session) => {
+                let overhead = self.ice.path_mtu_overhead() + session.overhead_rtp();
+                self.media.set_max_datagram(self.max_datagram - overhead);
+                self.srtp = Some(session);
+            }
             Err(error) => warn!("SRTP cannot start: {error}"),
         }
     }

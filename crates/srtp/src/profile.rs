@@ -39,6 +39,17 @@ impl Profile {
         Self::Aes128CmSha1_32,
     ];
 
+    /// The name in the IANA registry of DTLS-SRTP protection profiles.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
+            Self::Aes128CmSha1_32 => "SRTP_AES128_CM_HMAC_SHA1_32",
+            Self::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        }
+    }
+
     /// The id in the DTLS extension.
     #[must_use]
     pub const fn id(self) -> u16 {

@@ -1,6 +1,7 @@
 //! Offers and answers, told as tests: two of our states with each other, and ours with what other stacks wrote.
 
 mod corpus;
+mod examples;
 mod glare;
 mod numbers;
 mod refusals;

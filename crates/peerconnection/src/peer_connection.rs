@@ -1,0 +1,409 @@
+//! The connection itself: it wires descriptions to the transport, the transport to channels and transceivers.
+//!
+//! The commands are in `negotiate` (descriptions, candidates), `channels` (data) and `tracks` (media).
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use dunlin_dtls::Certificate;
+use dunlin_ice::{Agent, GatheringState, State as IceState};
+use dunlin_net::{Path, Transmit, Transport as NetTransport};
+use dunlin_sctp::Association;
+use log::{debug, info};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::config::Config;
+use crate::data_channel::Channels;
+use crate::event::Event;
+use crate::negotiate::Negotiation;
+use crate::state::{ConnectionState, DtlsState, IceConnectionState, IceGatheringState, SignalingState};
+use crate::tracks::Tracks;
+use crate::transport::{Transport, TransportEvent};
+
+/// A WebRTC peer connection (RFC 9429; W3C webrtc-pc) without any input or output of its own.
+///
+/// The owner feeds it datagrams and time, sends what [`PeerConnection::poll_transmit`] appends, and reads
+/// [`PeerConnection::poll_event`]. Everything that a command or a datagram causes has happened when the call
+/// returns; what is to be sent waits in `poll_transmit`.
+pub struct PeerConnection {
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) transport: Transport,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) channels: Channels,
+    pub(crate) tracks: Tracks,
+    pub(crate) events: VecDeque<Event>,
+    transport_events: VecDeque<TransportEvent>,
+    pub(crate) gathering: IceGatheringState,
+    pub(crate) ice_state: IceConnectionState,
+    connection_state: ConnectionState,
+    stage: Stage,
+    sctp_seed: [u8; 32],
+}
+
+/// Whether the connection lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Live,
+    /// Closed by its owner or its peer; the last datagrams may still be taken.
+    Leaving,
+    Closed,
+}
+
+impl PeerConnection {
+    /// Makes a connection. Nothing is sent before a description is set.
+    ///
+    /// # Panics
+    /// When `config.certificate` is `None` and the crypto backend cannot make a key, which leaves nothing to do.
+    #[must_use]
+    pub fn new(mut config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let certificate = config
+            .certificate
+            .take()
+            .unwrap_or_else(|| Certificate::generate().expect("the crypto backend makes a key"));
+        let mut ice_config = dunlin_ice::Config::default();
+        ice_config.lite = config.ice_lite;
+        ice_config.stun_servers = config.stun_servers.clone();
+        ice_config.external_ips = config.external_ips.clone();
+        ice_config.consent_timeout = config.consent_timeout;
+        let ice = Agent::new(ice_config, rng.random(), now);
+        // "a short-term persistent RTCP CNAME ... random" (RFC 7022, section 4.2), the same in descriptions and RTCP.
+        let cname = format!("{:032x}", rng.random::<u128>());
+        let negotiation = Negotiation::new(&config, &certificate, &cname, &mut rng);
+        let mut media_config = dunlin_media::Config::default();
+        media_config.cname = cname;
+        if let Some(since_1970) = config.wall_clock {
+            media_config.ntp_start = dunlin_rtp::NtpTime::UNIX_EPOCH.wrapping_add(since_1970);
+        }
+        let media = dunlin_media::Session::new(media_config, rng.random(), now);
+        let transport = Transport::new(&config, certificate, ice, media, rng.random());
+        Self {
+            channels: Channels::new(config.max_channels),
+            config,
+            now,
+            transport,
+            negotiation,
+            tracks: Tracks::default(),
+            events: VecDeque::new(),
+            transport_events: VecDeque::new(),
+            gathering: IceGatheringState::New,
+            ice_state: IceConnectionState::New,
+            connection_state: ConnectionState::New,
+            stage: Stage::Live,
+            sctp_seed: rng.random(),
+        }
+    }
+
+    /// Takes a datagram that arrived on `path`. Whatever it is, it does no harm.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        if self.stage != Stage::Live {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.handle_datagram(now, path, data);
+        self.pump(now);
+    }
+
+    /// Tells the time. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.stage != Stage::Live {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// Appends the next datagram to `out` and says where it goes; `None` when there is none.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.stage == Stage::Closed {
+            return None;
+        }
+        let now = self.advance(now);
+        let transmit = self.transport.poll_transmit(now, out);
+        if transmit.is_none() && self.stage == Stage::Leaving {
+            self.stage = Stage::Closed;
+            self.transport.end();
+        }
+        transmit
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if matches!(event, Event::Rtp { .. }) {
+            self.tracks.queued_packets -= 1;
+        }
+        Some(event)
+    }
+
+    /// When `handle_timeout` is due. `None`: nothing to wait for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Live => self.transport.poll_timeout(),
+            Stage::Leaving | Stage::Closed => None,
+        }
+    }
+
+    /// Where offer and answer stand.
+    #[must_use]
+    pub fn signaling_state(&self) -> SignalingState {
+        if self.stage == Stage::Live {
+            self.negotiation.state()
+        } else {
+            SignalingState::Closed
+        }
+    }
+
+    /// Whether all local candidates are known.
+    #[must_use]
+    pub fn ice_gathering_state(&self) -> IceGatheringState {
+        self.gathering
+    }
+
+    /// Whether ICE has a path.
+    #[must_use]
+    pub fn ice_connection_state(&self) -> IceConnectionState {
+        self.ice_state
+    }
+
+    /// Where the DTLS handshake stands.
+    #[must_use]
+    pub fn dtls_state(&self) -> DtlsState {
+        self.transport.dtls_state()
+    }
+
+    /// ICE and DTLS together.
+    #[must_use]
+    pub fn connection_state(&self) -> ConnectionState {
+        self.connection_state
+    }
+
+    /// The path that datagrams take now.
+    #[must_use]
+    pub fn selected_path(&self) -> Option<Path> {
+        self.transport.ice.selected_path()
+    }
+
+    /// Whether the connection is closed, by whichever side.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stage != Stage::Live
+    }
+
+    /// The ICE user name fragment that requests for this connection carry first in USERNAME: what a server
+    /// with many connections on one port routes by. It changes with an ICE restart.
+    #[must_use]
+    pub fn local_ufrag(&self) -> &str {
+        self.transport.ice.local_credentials().ufrag()
+    }
+
+    /// A socket of ours that datagrams can be sent from, by its concrete address. May be called at any time.
+    pub fn add_local_address(
+        &mut self,
+        now: Instant,
+        address: std::net::SocketAddr,
+        transport: NetTransport,
+    ) {
+        if self.stage != Stage::Live {
+            return;
+        }
+        let now = self.advance(now);
+        self.negotiation.local_addresses.push((address, transport));
+        if self.gathering != IceGatheringState::New {
+            self.add_to_ice(now, address, transport);
+        }
+        self.pump(now);
+    }
+
+    /// Ends the session: the peer is told, channels and tracks end. Drain `poll_transmit` once more.
+    pub fn close(&mut self, now: Instant) {
+        if self.stage != Stage::Live {
+            return;
+        }
+        let now = self.advance(now);
+        info!("closed");
+        self.transport.close(now);
+        self.leave();
+    }
+
+    /// Time never goes back (a `now` in the past is treated as the latest seen).
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn leave(&mut self) {
+        self.stage = Stage::Leaving;
+        self.channels.close_all(&mut self.events);
+        self.ice_state = IceConnectionState::Closed;
+        self.set_connection_state(ConnectionState::Closed);
+    }
+
+    /// Moves everything between the layers until nothing is left to move.
+    pub(crate) fn pump(&mut self, now: Instant) {
+        let mut transport_events = std::mem::take(&mut self.transport_events);
+        self.transport.pump(now, &mut transport_events);
+        while let Some(event) = transport_events.pop_front() {
+            self.handle_transport_event(now, event);
+        }
+        self.transport_events = transport_events;
+        let gathered = self.transport.ice.gathering_state() == GatheringState::Complete;
+        if gathered && self.gathering == IceGatheringState::Gathering {
+            self.announce_candidate("");
+            self.gathering = IceGatheringState::Complete;
+            self.events.push_back(Event::IceGatheringState(self.gathering));
+        }
+        self.pump_sctp(now);
+    }
+
+    fn handle_transport_event(&mut self, now: Instant, event: TransportEvent) {
+        match event {
+            TransportEvent::Ice(event) => self.handle_ice_event(event),
+            TransportEvent::Dtls(state) => {
+                info!("DTLS is {state}");
+                if state != DtlsState::Closed {
+                    self.update_connection_state();
+                }
+            }
+            TransportEvent::Secured => self.start_sctp(now),
+            TransportEvent::DtlsClosed(reason) => self.handle_dtls_closed(&reason),
+            TransportEvent::Media(event) => {
+                self.tracks
+                    .handle_media_event(event, &self.config, &mut self.events)
+            }
+        }
+    }
+
+    fn handle_ice_event(&mut self, event: dunlin_ice::Event) {
+        match event {
+            dunlin_ice::Event::LocalCandidate(candidate) => self.announce_candidate(&candidate.to_string()),
+            dunlin_ice::Event::State(state) => {
+                self.ice_state = match state {
+                    IceState::New => IceConnectionState::New,
+                    IceState::Checking => IceConnectionState::Checking,
+                    IceState::Connected => IceConnectionState::Connected,
+                    IceState::Completed => IceConnectionState::Completed,
+                    IceState::Disconnected => IceConnectionState::Disconnected,
+                    IceState::Failed => IceConnectionState::Failed,
+                    IceState::Closed => IceConnectionState::Closed,
+                };
+                info!("ICE is {}", self.ice_state);
+                self.events.push_back(Event::IceConnectionState(self.ice_state));
+                self.update_connection_state();
+            }
+            dunlin_ice::Event::SelectedPath(path) => {
+                info!("the path is {path}");
+                self.events.push_back(Event::SelectedPath(path));
+            }
+            dunlin_ice::Event::Failed(report) => self.events.push_back(Event::Failed(report.to_string())),
+            other => debug!("{other:?}"),
+        }
+    }
+
+    fn handle_dtls_closed(&mut self, reason: &dunlin_dtls::CloseReason) {
+        info!("DTLS ended: {reason}");
+        if self.transport.dtls_state() == DtlsState::Failed {
+            self.events
+                .push_back(Event::Failed(format!("The DTLS handshake failed: {reason}")));
+            self.channels.close_all(&mut self.events);
+            self.update_connection_state();
+        } else {
+            self.closed_by_peer(reason.to_string());
+        }
+    }
+
+    fn closed_by_peer(&mut self, reason: String) {
+        if self.stage == Stage::Live {
+            self.events.push_back(Event::ClosedByPeer(reason));
+            self.transport.close(self.now);
+            self.leave();
+        }
+    }
+
+    fn update_connection_state(&mut self) {
+        self.set_connection_state(ConnectionState::of(self.ice_state, self.transport.dtls_state()));
+    }
+
+    fn set_connection_state(&mut self, state: ConnectionState) {
+        if self.connection_state != state {
+            info!("the connection is {state}");
+            self.connection_state = state;
+            self.events.push_back(Event::ConnectionState(state));
+        }
+    }
+
+    /// Starts the association when both DTLS and the data section are there (RFC 8261, section 4).
+    pub(crate) fn start_sctp(&mut self, now: Instant) {
+        let Some(parameters) = &self.negotiation.sctp else {
+            return;
+        };
+        if !self.transport.is_secured() || self.transport.sctp.is_some() {
+            return;
+        }
+        let mut config = dunlin_sctp::Config::default();
+        config.local_port = parameters.local_port;
+        config.remote_port = parameters.remote_port;
+        config.max_datagram = self.transport.sctp_datagram();
+        config.max_message_size = match parameters.max_message_size {
+            0 => usize::MAX,
+            size => size,
+        };
+        config.max_receive_message_size = self.config.max_message_size;
+        config.max_send_buffer = self.config.send_buffer;
+        config.zero_checksum = true;
+        self.channels.set_max_message_size(parameters.max_message_size);
+        let mut sctp = Association::new(config, self.sctp_seed, now);
+        sctp.connect(now);
+        self.transport.sctp = Some(sctp);
+    }
+
+    /// Takes what the association has. While too much waits unread in the channels, messages stay in the
+    /// association, whose receive window then holds the peer back.
+    pub(crate) fn pump_sctp(&mut self, now: Instant) {
+        while self.channels.unread() < self.config.receive_buffer {
+            let Some(sctp) = &mut self.transport.sctp else {
+                return;
+            };
+            let Some(event) = sctp.poll_event() else { return };
+            let (channels, events) = (&mut self.channels, &mut self.events);
+            match event {
+                dunlin_sctp::Event::Message { stream, ppid, data } => {
+                    channels.handle_message(now, stream, ppid, data, sctp, events);
+                }
+                dunlin_sctp::Event::Connected => channels.open_waiting(now, sctp, events),
+                dunlin_sctp::Event::StreamsReset { streams } => {
+                    channels.handle_reset_by_peer(&streams, sctp, events)
+                }
+                dunlin_sctp::Event::StreamResetDone(stream) => channels.handle_reset_by_us(stream, events),
+                dunlin_sctp::Event::StreamResetFailed(stream) => channels.handle_reset_by_us(stream, events),
+                dunlin_sctp::Event::BufferedAmountLow(stream) => {
+                    channels.handle_buffered_amount_low(stream, events)
+                }
+                dunlin_sctp::Event::Closed(reason) => {
+                    info!("SCTP ended: {reason}");
+                    channels.close_all(events);
+                    self.closed_by_peer(format!("The peer ended the data transport: {reason}"));
+                    return;
+                }
+                other => debug!("{other:?}"),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for PeerConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerConnection")
+            .field("signaling", &self.signaling_state())
+            .field("connection", &self.connection_state)
+            .field("path", &self.selected_path())
+            .finish_non_exhaustive()
+    }
+}
