@@ -29,6 +29,7 @@ const USAGE: &str = "usage: dtls_peer client|server ADDRESS [options]
   --group x25519|p256|p384            only this group
   --mtu BYTES                         largest datagram of the handshake
   --cookie                            as a server, ask for a cookie
+  --legacy                            go on without the extended master secret
   --export LABEL                      print 32 bytes of keying material";
 
 type Error = Box<dyn std::error::Error>;
@@ -197,9 +198,16 @@ fn parse() -> Result<Options, Error> {
     let mut config = Config::new(role, Certificate::generate()?, PeerIdentity::AnyCertificate);
     let mut export = None;
     while let Some(name) = arguments.next() {
-        if name == "--cookie" {
-            config.cookie = true;
-            continue;
+        match name.as_str() {
+            "--cookie" => {
+                config.cookie = true;
+                continue;
+            }
+            "--legacy" => {
+                config.require_extended_master_secret = false;
+                continue;
+            }
+            _ => {}
         }
         let value = arguments
             .next()

@@ -30,7 +30,9 @@ pub struct Config {
     /// Cipher suites, best first; the server's order decides. A server's certificate of ours is never RSA, so
     /// the RSA suites matter to clients only. Default: [`CipherSuite::ALL`].
     pub cipher_suites: Vec<CipherSuite>,
-    /// Key agreement groups, best first; the server's order decides. Default: X25519, P-256, P-384.
+    /// Key agreement groups, best first; the server's order decides. A client's list also says which curves the
+    /// server's certificate may be on (RFC 8422, section 5.1), so keep P-256 in it, where almost all are.
+    /// Default: X25519, P-256, P-384.
     pub groups: Vec<Group>,
     /// SRTP protection profiles (RFC 5764, section 4.1.2), best first; the server's order decides. Empty, the
     /// default: `use_srtp` is neither offered nor answered.
