@@ -23,7 +23,7 @@ use crate::output::Outgoing;
 use crate::pair::PairId;
 use crate::requests::EarlyCheck;
 use crate::role::Role;
-use crate::stats::{Drop, Stats};
+use crate::stats::{DropReason, Stats};
 use crate::transactions::Transactions;
 
 /// One ICE session: one data stream, one component.
@@ -110,7 +110,7 @@ impl Agent {
     pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) -> Option<BytesMut> {
         self.now = self.now.max(now);
         if matches!(self.state, State::Closed | State::Failed) {
-            self.drop(Drop::NotRunning, path);
+            self.count_drop(DropReason::NotRunning, path);
             return None;
         }
         // RFC 7983, section 7: STUN begins with a byte of 0 to 3.
@@ -118,9 +118,9 @@ impl Agent {
             return self.accept_data(path, data);
         }
         if self.gatherer.base(path.local, path.transport).is_none() {
-            self.drop(Drop::UnknownLocalAddress, path);
+            self.count_drop(DropReason::UnknownLocalAddress, path);
         } else if !is_stun(&data) {
-            self.drop(Drop::Malformed, path);
+            self.count_drop(DropReason::Malformed, path);
         } else {
             self.handle_stun(path, data);
             self.pump();
@@ -287,7 +287,7 @@ impl Agent {
     fn accept_data(&mut self, path: Path, data: BytesMut) -> Option<BytesMut> {
         let now = self.now;
         let Some(pair) = self.list.accepting(path) else {
-            self.drop(Drop::DataWithoutConsent, path);
+            self.count_drop(DropReason::DataWithoutConsent, path);
             return None;
         };
         pair.last_heard = now;
@@ -301,10 +301,10 @@ impl Agent {
 
     fn handle_stun(&mut self, path: Path, data: BytesMut) {
         let Ok(message) = Message::parse(&data) else {
-            return self.drop(Drop::Malformed, path);
+            return self.count_drop(DropReason::Malformed, path);
         };
         if message.method() != Method::BINDING {
-            return self.drop(Drop::UnknownMethod, path);
+            return self.count_drop(DropReason::UnknownMethod, path);
         }
         match message.class() {
             Class::Request => self.handle_request(path, &message),
@@ -316,7 +316,7 @@ impl Agent {
                 } else if self.gatherer.is_server(path) {
                     self.gatherer.handle_datagram(self.now, path, data, &self.config);
                 } else {
-                    self.drop(Drop::UnknownTransaction, path);
+                    self.count_drop(DropReason::UnknownTransaction, path);
                 }
             }
         }
@@ -336,12 +336,12 @@ impl Agent {
     pub(crate) fn push_event(&mut self, event: Event) {
         if self.events.len() >= self.config.max_events {
             self.events.pop_front();
-            self.stats.drops.count(Drop::EventsFull);
+            self.stats.drops.count(DropReason::EventsFull);
         }
         self.events.push_back(event);
     }
 
-    pub(crate) fn drop(&mut self, reason: Drop, path: Path) {
+    pub(crate) fn count_drop(&mut self, reason: DropReason, path: Path) {
         self.stats.drops.count(reason);
         debug!("ice: dropped {reason:?} on {path}");
     }

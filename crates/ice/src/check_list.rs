@@ -273,7 +273,6 @@ mod tests {
             priority,
             state: PairState::Frozen,
             consent: None,
-            nominated: false,
             use_candidate_at: None,
             last_heard: std::time::Instant::now(),
             rtt: None,

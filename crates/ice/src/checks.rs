@@ -14,7 +14,7 @@ use crate::event::FailureReason;
 use crate::output::Outgoing;
 use crate::pair::{Outcome, PairId, PairState};
 use crate::role::Role;
-use crate::stats::Drop;
+use crate::stats::DropReason;
 use crate::transactions::{Due, Purpose, Transaction};
 
 /// RFC 7675, section 5.2 and RFC 8489, section 18.5: Forbidden.
@@ -124,7 +124,7 @@ impl Agent {
         };
         let (request, path) = (transaction.id, transaction.path);
         if !self.transactions.insert(transaction) {
-            self.drop(Drop::TooManyTransactions, path);
+            self.count_drop(DropReason::TooManyTransactions, path);
             return false;
         }
         self.enqueue(Outgoing::Request(request));
@@ -158,10 +158,10 @@ impl Agent {
     pub(crate) fn handle_response(&mut self, path: Path, response: &Message<'_>) {
         let id = response.transaction_id();
         let Some(transaction) = self.transactions.get(id).cloned() else {
-            return self.drop(Drop::UnknownTransaction, path);
+            return self.count_drop(DropReason::UnknownTransaction, path);
         };
         if response.verify_fingerprint() != Some(true) {
-            return self.drop(Drop::Fingerprint, path);
+            return self.count_drop(DropReason::Fingerprint, path);
         }
         let generation = self.generation(transaction.generation);
         let key = generation
@@ -178,7 +178,7 @@ impl Agent {
             {
                 pair.outcome = refused.unwrap_or(Outcome::Unauthentic);
             }
-            return self.drop(Drop::ForgedResponse, path);
+            return self.count_drop(DropReason::ForgedResponse, path);
         }
         let _ended = self.transactions.take(id);
         self.stats.responses_received += 1;
@@ -201,7 +201,7 @@ impl Agent {
                 self.on_success(&transaction, mapped);
             }
             _ => {
-                self.drop(Drop::NoMappedAddress, path);
+                self.count_drop(DropReason::NoMappedAddress, path);
                 if transaction.purpose != Purpose::Consent && !transaction.cancelled {
                     self.fail_pair(transaction.pair, Outcome::Refused(0));
                 }

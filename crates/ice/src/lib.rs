@@ -30,4 +30,4 @@ pub use filter::{RemoteFilter, Subnet};
 pub use pair::Outcome;
 pub use role::Role;
 pub use signalling::{AddAddressError, AddCandidateError};
-pub use stats::{Drop, Drops, Stats};
+pub use stats::{DropReason, Drops, Stats};

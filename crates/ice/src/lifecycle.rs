@@ -5,10 +5,11 @@ use std::time::Instant;
 use log::{info, warn};
 
 use crate::agent::Agent;
+use crate::consent::Consent;
 use crate::event::{Event, FailureReason, FailureReport, PairReport, State};
 use crate::output::Outgoing;
 use crate::pair::{Outcome, Pair, PairId, PairState};
-use crate::stats::Drop;
+use crate::stats::DropReason;
 
 /// The times that belong to no table.
 #[derive(Debug, Default)]
@@ -75,18 +76,14 @@ impl Agent {
     }
 
     fn run_consent(&mut self) {
-        let ids: Vec<PairId> = self
-            .list
-            .iter()
-            .filter(|pair| pair.consent.is_some())
-            .map(|pair| pair.id)
-            .collect();
-        for id in ids {
-            let Some(pair) = self.list.get_mut(id) else {
-                continue;
-            };
-            let Some(consent) = &mut pair.consent else {
-                continue;
+        let now = self.now;
+        let due = |pair: &&Pair| {
+            let at = pair.consent.as_ref().map(Consent::poll_timeout);
+            at.is_some_and(|at| at <= now)
+        };
+        while let Some(id) = self.list.iter().find(due).map(|pair| pair.id) {
+            let Some(consent) = self.list.get_mut(id).and_then(|pair| pair.consent.as_mut()) else {
+                return;
             };
             if consent.has_expired(self.now) {
                 self.lose_pair(id, Outcome::ConsentExpired, FailureReason::ConsentExpired);
@@ -199,18 +196,18 @@ impl Agent {
             requests_received: pair.requests_received,
             outcome: pair.outcome,
         };
-        let count = |reasons: &[Drop]| reasons.iter().map(|reason| self.stats.drops.get(*reason)).sum();
+        let count = |reasons: &[DropReason]| reasons.iter().map(|reason| self.stats.drops.get(*reason)).sum();
         FailureReport {
             reason,
             local: self.gatherer.candidates().cloned().collect(),
             remote: self.remote.clone(),
             pairs: self.list.iter().map(of_pair).collect(),
             ignored_remote: count(&[
-                Drop::CandidateName,
-                Drop::CandidateProtocol,
-                Drop::CandidateDenied,
+                DropReason::CandidateName,
+                DropReason::CandidateProtocol,
+                DropReason::CandidateDenied,
             ]),
-            refused_requests: count(&[Drop::UnknownUfrag, Drop::WrongPassword]),
+            refused_requests: count(&[DropReason::UnknownUfrag, DropReason::WrongPassword]),
         }
     }
 

@@ -80,7 +80,6 @@ impl Agent {
     /// that are on their way.
     pub(crate) fn settle(&mut self, id: PairId) {
         let Some(pair) = self.list.get_mut(id) else { return };
-        pair.nominated = true;
         info!(
             "ice: {} is nominated, {} to {}",
             pair.path, pair.local, pair.remote

@@ -8,7 +8,7 @@ use dunlin_stun::{Class, Method, TransactionId, Writer, code};
 use crate::agent::Agent;
 use crate::credentials::Generation;
 use crate::role::Role;
-use crate::stats::Drop;
+use crate::stats::DropReason;
 use crate::transactions::Purpose;
 
 /// A message that waits to be written.
@@ -37,7 +37,7 @@ pub(crate) enum Outgoing {
 impl Agent {
     pub(crate) fn enqueue(&mut self, outgoing: Outgoing) {
         if self.queue.len() >= self.config.max_queued {
-            self.stats.drops.count(Drop::QueueFull);
+            self.stats.drops.count(DropReason::QueueFull);
             return;
         }
         self.queue.push_back(outgoing);

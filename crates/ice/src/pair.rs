@@ -87,8 +87,6 @@ pub(crate) struct Pair {
     pub(crate) state: PairState,
     /// The pair may be used while there is consent.
     pub(crate) consent: Option<Consent>,
-    /// Both sides know that the pair is chosen.
-    pub(crate) nominated: bool,
     /// Controlled: the peer's last USE-CANDIDATE.
     pub(crate) use_candidate_at: Option<Instant>,
     /// The last response, authenticated request or datagram.

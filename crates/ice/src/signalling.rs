@@ -13,7 +13,7 @@ use crate::event::State;
 use crate::gather::Base;
 use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::role::Role;
-use crate::stats::Drop;
+use crate::stats::DropReason;
 
 /// Why an address cannot be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +151,7 @@ impl Agent {
         let before = self.remote.len();
         self.remote.retain(|candidate| !strange(candidate));
         for _ in self.remote.len()..before {
-            self.stats.drops.count(Drop::CandidateGeneration);
+            self.stats.drops.count(DropReason::CandidateGeneration);
         }
         if self.state != State::Failed {
             // RFC 8863, section 4: the timer starts when the checks may.
@@ -191,22 +191,22 @@ impl Agent {
             return Ok(());
         }
         if !self.config.remote_filter.allows_candidate(&candidate) {
-            drops.count(Drop::CandidateDenied);
+            drops.count(DropReason::CandidateDenied);
             return Err(AddCandidateError::Denied);
         }
         let current = self.current.remote.as_ref().map(Side::ufrag);
         if let (Some(current), Some(theirs)) = (current, candidate.extension("ufrag"))
             && current != theirs
         {
-            drops.count(Drop::CandidateGeneration);
+            drops.count(DropReason::CandidateGeneration);
             return Err(AddCandidateError::Generation);
         }
         if self.remote.iter().any(|known| known.address == candidate.address) {
-            drops.count(Drop::CandidateDuplicate);
+            drops.count(DropReason::CandidateDuplicate);
             return Ok(());
         }
         if self.remote.len() >= self.config.max_remote_candidates {
-            drops.count(Drop::TooManyCandidates);
+            drops.count(DropReason::TooManyCandidates);
             return Err(AddCandidateError::TooMany(self.config.max_remote_candidates));
         }
         debug!("ice: remote {candidate}");
@@ -332,7 +332,6 @@ impl Agent {
             priority: 0,
             state: PairState::Frozen,
             consent: None,
-            nominated: false,
             use_candidate_at: None,
             last_heard: self.now,
             rtt: None,
@@ -345,7 +344,7 @@ impl Agent {
         let added = self.list.insert(pair);
         match added {
             Some(_) => self.started = true,
-            None => self.drop(Drop::TooManyPairs, path),
+            None => self.count_drop(DropReason::TooManyPairs, path),
         }
         added
     }
@@ -381,17 +380,17 @@ fn path_between(base: &Base, remote: &Candidate) -> Option<Path> {
 }
 
 /// Why a candidate is left out: something that a peer may rightly send and that cannot be checked (yet).
-fn unusable(candidate: &Candidate) -> Option<Drop> {
+fn unusable(candidate: &Candidate) -> Option<DropReason> {
     if candidate.component != 1 {
         // Everything is multiplexed on component 1 (RFC 8839 with RFC 5761).
-        return Some(Drop::CandidateComponent);
+        return Some(DropReason::CandidateComponent);
     }
     if candidate.protocol != Protocol::Udp {
-        return Some(Drop::CandidateProtocol);
+        return Some(DropReason::CandidateProtocol);
     }
     match candidate.address {
         // RFC 8839, section 5.1: an agent "MUST ignore" candidates with FQDNs that it does not resolve.
-        Address::Name { .. } => Some(Drop::CandidateName),
+        Address::Name { .. } => Some(DropReason::CandidateName),
         Address::Socket(_) => None,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why something that came in was dropped or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Drop {
+pub enum DropReason {
     /// A datagram for an address that was never added.
     UnknownLocalAddress,
     /// Looks like STUN and is not well-formed.
@@ -62,18 +62,18 @@ pub enum Drop {
     TooManyCandidates,
 }
 
-impl Drop {
-    const COUNT: usize = Drop::TooManyCandidates as usize + 1;
+impl DropReason {
+    const COUNT: usize = DropReason::TooManyCandidates as usize + 1;
 }
 
 /// A counter for each reason to drop.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Drops([u64; Drop::COUNT]);
+pub struct Drops([u64; DropReason::COUNT]);
 
 impl Drops {
     /// How often this happened.
     #[must_use]
-    pub fn get(&self, reason: Drop) -> u64 {
+    pub fn get(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
@@ -83,14 +83,14 @@ impl Drops {
         self.0.iter().sum()
     }
 
-    pub(crate) fn count(&mut self, reason: Drop) {
+    pub(crate) fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
     }
 }
 
 impl Default for Drops {
     fn default() -> Self {
-        Self([0; Drop::COUNT])
+        Self([0; DropReason::COUNT])
     }
 }
 

@@ -313,7 +313,7 @@ fn links_of_different_scope_are_not_paired() {
 
 #[test]
 fn what_cannot_be_checked_is_left_out_and_counted() {
-    use dunlin_ice::Drop;
+    use dunlin_ice::DropReason;
     let mut world = World::simple(14);
     world.tell_credentials(B, A);
     let now = world.now;
@@ -340,14 +340,14 @@ fn what_cannot_be_checked_is_left_out_and_counted() {
     assert!(world.log.is_empty());
     let drops = world.nodes[A].agent.stats().drops;
     for reason in [
-        Drop::CandidateName,
-        Drop::CandidateProtocol,
-        Drop::CandidateComponent,
-        Drop::CandidateGeneration,
+        DropReason::CandidateName,
+        DropReason::CandidateProtocol,
+        DropReason::CandidateComponent,
+        DropReason::CandidateGeneration,
     ] {
         assert_eq!(drops.get(reason), 1, "{reason:?}");
     }
-    assert_eq!(drops.get(Drop::CandidateDenied), 2);
+    assert_eq!(drops.get(DropReason::CandidateDenied), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod world;
 
 use bytes::BytesMut;
-use dunlin_ice::{Drop, Role, State};
+use dunlin_ice::{DropReason, Role, State};
 use dunlin_net::Path;
 use dunlin_stun::{Class, IntegrityKey, Message, Method, TransactionId, Writer, attribute};
 use rand::rngs::StdRng;
@@ -96,7 +96,7 @@ fn error_code(answer: Option<Vec<u8>>) -> u16 {
     message.error_code().map_or(0, |error| error.code)
 }
 
-fn dropped(world: &World, node: usize, reason: Drop) -> u64 {
+fn dropped(world: &World, node: usize, reason: DropReason) -> u64 {
     world.nodes[node].agent.stats().drops.get(reason)
 }
 
@@ -138,7 +138,7 @@ fn forged_integrity_leaves_no_trace() {
         (stats.pairs, stats.pending_transactions, stats.requests_received),
         (0, 0, 0)
     );
-    assert_eq!(dropped(&world, B, Drop::WrongPassword), 199);
+    assert_eq!(dropped(&world, B, DropReason::WrongPassword), 199);
     assert_eq!(world.nodes[B].agent.state(), State::New);
 }
 
@@ -195,7 +195,7 @@ fn credentials_of_an_old_generation_are_refused_once_the_new_pair_is_in_use() {
     assert!(world.run(ms(2000), World::both_completed));
     world.run_for(ms(4000));
     assert_eq!(error_code(ask_b(&mut world, "10.0.0.1:1000", &old.bytes())), 401);
-    assert_eq!(dropped(&world, B, Drop::UnknownUfrag), 1);
+    assert_eq!(dropped(&world, B, DropReason::UnknownUfrag), 1);
     // Nor do they mix: the new username with the old password.
     let mixed = Forgery {
         password: old.password,
@@ -215,13 +215,13 @@ fn messages_without_fingerprint_username_or_integrity_are_refused() {
         ..Forgery::honest(&world)
     };
     assert_eq!(ask_b(&mut world, "10.0.0.1:1000", &bare.bytes()), None);
-    assert_eq!(dropped(&world, B, Drop::Fingerprint), 1);
+    assert_eq!(dropped(&world, B, DropReason::Fingerprint), 1);
 
     let mut out = Vec::new();
     Writer::new(&mut out, Class::Request, Method::BINDING, TransactionId([1; 12])).fingerprint();
     // Smaller than an answer would be: none, so that nobody can make us amplify.
     assert_eq!(ask_b(&mut world, "10.0.0.1:1000", &out), None);
-    assert_eq!(dropped(&world, B, Drop::Unauthenticated), 1);
+    assert_eq!(dropped(&world, B, DropReason::Unauthenticated), 1);
     out.clear();
     Writer::new(&mut out, Class::Request, Method::BINDING, TransactionId([1; 12]))
         .software(&"x".repeat(40))
@@ -260,14 +260,14 @@ fn data_is_dropped_until_the_peer_has_proved_itself_on_the_path() {
     world.inject(addr("10.0.0.1:1000"), here, b"\x16\xfe\xfdtoo early".to_vec());
     world.run_for(ms(1));
     assert!(world.nodes[B].received.is_empty());
-    assert_eq!(dropped(&world, B, Drop::DataWithoutConsent), 2);
+    assert_eq!(dropped(&world, B, DropReason::DataWithoutConsent), 2);
     let check = Forgery::honest(&world);
     let _answer = ask_b(&mut world, "10.0.0.1:1000", &check.bytes());
     world.inject(addr("10.0.0.1:1000"), here, b"\x16\xfe\xfdnow".to_vec());
     world.inject(stranger, here, b"\x16\xfe\xfdclient hello".to_vec());
     world.run_for(ms(1));
     assert_eq!(world.nodes[B].received, [b"\x16\xfe\xfdnow"]);
-    assert_eq!(dropped(&world, B, Drop::DataWithoutConsent), 3);
+    assert_eq!(dropped(&world, B, DropReason::DataWithoutConsent), 3);
 }
 
 #[test]
@@ -278,14 +278,14 @@ fn a_flood_of_authentic_checks_from_many_addresses_meets_bounds() {
         let _answer = ask_b(&mut world, &format!("192.0.2.1:{port}"), &check.bytes());
     }
     assert_eq!(world.nodes[B].agent.stats().pairs, 16);
-    assert_eq!(dropped(&world, B, Drop::TooManyPeerReflexive), 1999 - 16);
+    assert_eq!(dropped(&world, B, DropReason::TooManyPeerReflexive), 1999 - 16);
 
     let mut world = World::simple(3); // B does not know A at all
     let check = Forgery::honest(&world);
     for port in 1..2000 {
         let _answer = ask_b(&mut world, &format!("192.0.2.1:{port}"), &check.bytes());
     }
-    assert_eq!(dropped(&world, B, Drop::TooManyEarlyChecks), 1999 - 16);
+    assert_eq!(dropped(&world, B, DropReason::TooManyEarlyChecks), 1999 - 16);
     assert_eq!(world.nodes[B].agent.stats().pairs, 0);
 }
 
@@ -306,7 +306,7 @@ fn a_server_does_not_check_addresses_inside_its_network() {
     let _answer = ask_b(&mut world, "10.0.0.1:1000", &check.bytes());
     world.run_for(ms(2000));
     assert_eq!(world.nodes[B].agent.stats().checks_sent, 0);
-    assert_eq!(dropped(&world, B, Drop::CandidateDenied), 2);
+    assert_eq!(dropped(&world, B, DropReason::CandidateDenied), 2);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn responses_that_are_forged_or_come_from_elsewhere_do_not_make_a_pair_valid() {
         agent.handle_datagram(now, transmit.path, response("guessedguessedguessed!")),
         None
     );
-    assert_eq!(agent.stats().drops.get(Drop::ForgedResponse), 1);
+    assert_eq!(agent.stats().drops.get(DropReason::ForgedResponse), 1);
     assert_eq!((agent.state(), agent.selected_path()), (State::Checking, None));
     // RFC 8445, section 7.2.5.2.1: an answer from another address ends the check as failed.
     let password = world.nodes[B].agent.local_credentials().password().to_owned();
@@ -349,7 +349,7 @@ fn responses_that_are_forged_or_come_from_elsewhere_do_not_make_a_pair_valid() {
         "the transaction has ended"
     );
     assert_eq!(agent.selected_path(), None);
-    assert_eq!(agent.stats().drops.get(Drop::UnknownTransaction), 1);
+    assert_eq!(agent.stats().drops.get(DropReason::UnknownTransaction), 1);
 }
 
 #[test]
@@ -379,5 +379,49 @@ fn any_bytes_at_any_moment_are_survived() {
         assert!(world.run(ms(3000), World::both_completed), "seed {seed}");
         world.run_for(ms(40_000));
         assert!(world.both_completed(), "seed {seed}");
+    }
+}
+
+#[test]
+fn any_call_order_is_legal_and_time_does_not_run_backwards() {
+    for seed in 0..400 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::simple(seed);
+        world.keep_log = false;
+        for _ in 0..60 {
+            let node = rng.random_range(0..2);
+            // One call in four comes with a time that has passed.
+            let now = world.now
+                - ms([0, 0, 0, 5000][rng.random_range(0..4)].min(world.elapsed().as_millis() as u64));
+            let agent = &mut world.nodes[node].agent;
+            match rng.random_range(0..14) {
+                0 => agent.handle_timeout(now),
+                1 => agent.restart(now),
+                2 => agent.end_of_remote_candidates(now),
+                3 => agent.set_role(if rng.random_bool(0.5) {
+                    Role::Controlling
+                } else {
+                    Role::Controlled
+                }),
+                4 => drop(agent.add_local_address(now, addr("10.0.0.9:9"), dunlin_net::Transport::Udp)),
+                5 => agent.remove_local_address(now, addr("10.0.0.9:9"), dunlin_net::Transport::Udp),
+                6 => world.tell_credentials(node, 1 - node),
+                7 | 8 => world.signal_leniently(),
+                9 => drop(agent.send(&mut Vec::new(), |_| true)),
+                10 if rng.random_bool(0.1) => agent.close(),
+                11 => world.run_for(ms(40_000)),
+                _ => world.run_for(ms(rng.random_range(0..500))),
+            }
+            let node = &mut world.nodes[node];
+            let before = node.agent.state();
+            node.agent.handle_timeout(now);
+            if before == State::Closed {
+                assert_eq!(
+                    (node.agent.state(), node.agent.poll_timeout()),
+                    (State::Closed, None)
+                );
+            }
+            world.drain();
+        }
     }
 }

@@ -190,6 +190,17 @@ impl World {
         self.tell_candidates(B, A);
     }
 
+    /// The same between agents that may refuse.
+    pub fn signal_leniently(&mut self) {
+        for (from, to) in [(A, B), (B, A)] {
+            self.tell_credentials(from, to);
+            for candidate in std::mem::take(&mut self.nodes[from].fresh) {
+                let _refused = self.nodes[to].agent.add_remote_candidate(self.now, candidate);
+            }
+        }
+        self.drain();
+    }
+
     /// Sends application data.
     pub fn say(&mut self, node: usize, data: &[u8]) -> bool {
         let mut out = Vec::new();
