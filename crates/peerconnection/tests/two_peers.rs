@@ -31,11 +31,21 @@ impl Pair {
     fn with(a: Config, b: Config) -> Self {
         let now = start();
         let addresses = ["10.0.0.1:1000".parse().unwrap(), "10.0.0.2:2000".parse().unwrap()];
-        let mut peers = [PeerConnection::new(a, [1; 32], now), PeerConnection::new(b, [2; 32], now)];
+        let mut peers = [
+            PeerConnection::new(a, [1; 32], now),
+            PeerConnection::new(b, [2; 32], now),
+        ];
         for (peer, address) in peers.iter_mut().zip(addresses) {
             peer.add_local_address(now, address, Transport::Udp);
         }
-        Self { now, peers, addresses, wire: Vec::new(), events: [Vec::new(), Vec::new()], datagrams: 0 }
+        Self {
+            now,
+            peers,
+            addresses,
+            wire: Vec::new(),
+            events: [Vec::new(), Vec::new()],
+            datagrams: 0,
+        }
     }
 
     fn negotiate(&mut self) {
@@ -67,7 +77,9 @@ impl Pair {
             self.drain();
             let timer = self.peers.iter().filter_map(PeerConnection::poll_timeout).min();
             let arrival = self.wire.iter().map(|(at, ..)| *at).min();
-            let Some(next) = timer.into_iter().chain(arrival).min().filter(|next| *next <= end) else { break };
+            let Some(next) = timer.into_iter().chain(arrival).min().filter(|next| *next <= end) else {
+                break;
+            };
             self.now = self.now.max(next);
             for index in 0..self.wire.len() {
                 if self.wire.get(index).is_some_and(|(at, ..)| *at <= self.now) {
@@ -101,7 +113,10 @@ impl Pair {
 #[test]
 fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
     let mut pair = Pair::new();
-    let init = DataChannelInit { protocol: "v1".to_owned(), ..DataChannelInit::default() };
+    let init = DataChannelInit {
+        protocol: "v1".to_owned(),
+        ..DataChannelInit::default()
+    };
     let ours = pair.peers[0].create_data_channel(pair.now, "chat", init).unwrap();
     pair.negotiate();
     pair.run(Duration::from_secs(2));
@@ -111,7 +126,10 @@ fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
     }
     let theirs = pair.opened(1)[0];
     let channel = pair.peers[1].channel(theirs).unwrap();
-    assert_eq!((channel.label(), channel.init().protocol.as_str()), ("chat", "v1"));
+    assert_eq!(
+        (channel.label(), channel.init().protocol.as_str()),
+        ("chat", "v1")
+    );
     let messages = [
         Message::from("hello"),
         Message::from(""),
@@ -138,14 +156,24 @@ fn a_message_larger_than_the_peer_takes_comes_back_with_the_limit() {
     let mut b = Config::default();
     b.max_message_size = 1000;
     let mut pair = Pair::with(Config::default(), b);
-    let ours = pair.peers[0].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    let ours = pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     let early = pair.peers[0].send(pair.now, ours, Message::from("early"));
-    assert_eq!(early, Err(SendMessageError::NotOpen { message: Message::from("early") }));
+    assert_eq!(
+        early,
+        Err(SendMessageError::NotOpen {
+            message: Message::from("early")
+        })
+    );
     pair.negotiate();
     pair.run(Duration::from_secs(2));
     let message = Message::from(vec![0; 1001]);
     let refused = pair.peers[0].send(pair.now, ours, message.clone()).unwrap_err();
-    assert_eq!(refused.to_string(), "the message is 1001 bytes, the peer takes 1000 at most");
+    assert_eq!(
+        refused.to_string(),
+        "the message is 1001 bytes, the peer takes 1000 at most"
+    );
     assert_eq!(refused.into_message(), message);
 }
 
@@ -155,38 +183,57 @@ fn twenty_channels_of_both_sides_never_share_a_stream() {
     for side in 0..2 {
         for n in 0..10 {
             let label = format!("{side}-{n}");
-            pair.peers[side].create_data_channel(pair.now, &label, DataChannelInit::default()).unwrap();
+            pair.peers[side]
+                .create_data_channel(pair.now, &label, DataChannelInit::default())
+                .unwrap();
         }
     }
     pair.negotiate();
     pair.run(Duration::from_secs(2));
-    let mut streams: Vec<_> = pair.peers[0].channels().map(|(_, channel)| channel.stream().unwrap()).collect();
+    let mut streams: Vec<_> = pair.peers[0]
+        .channels()
+        .map(|(_, channel)| channel.stream().unwrap())
+        .collect();
     streams.sort_unstable();
     streams.dedup();
     assert_eq!(streams.len(), 20);
-    assert!(pair.peers.iter().all(|peer| peer.channels().all(|(_, channel)| channel.state() == ChannelState::Open)));
+    assert!(pair.peers.iter().all(|peer| {
+        peer.channels()
+            .all(|(_, channel)| channel.state() == ChannelState::Open)
+    }));
 }
 
 #[test]
 fn closing_a_channel_flushes_it_and_closes_both_ends() {
     let mut pair = Pair::new();
-    let ours = pair.peers[0].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    let ours = pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     pair.negotiate();
     pair.run(Duration::from_secs(2));
     let theirs = pair.opened(1)[0];
-    pair.peers[0].send(pair.now, ours, Message::from(vec![1; 100_000])).unwrap();
+    pair.peers[0]
+        .send(pair.now, ours, Message::from(vec![1; 100_000]))
+        .unwrap();
     pair.peers[0].close_channel(pair.now, ours);
     pair.run(Duration::from_secs(3));
     assert_eq!(pair.received(1, theirs).len(), 1);
     for (side, id) in [(0, ours), (1, theirs)] {
-        assert_eq!(pair.peers[side].channel(id).unwrap().state(), ChannelState::Closed);
-        let closed = pair.events[side].iter().filter(|event| matches!(event, Event::ChannelClosed(x) if *x == id));
+        assert_eq!(
+            pair.peers[side].channel(id).unwrap().state(),
+            ChannelState::Closed
+        );
+        let closed = pair.events[side]
+            .iter()
+            .filter(|event| matches!(event, Event::ChannelClosed(x) if *x == id));
         assert_eq!(closed.count(), 1);
         pair.peers[side].forget_channel(id);
         assert!(pair.peers[side].channel(id).is_none());
     }
     // The stream is free again.
-    let again = pair.peers[0].create_data_channel(pair.now, "b", DataChannelInit::default()).unwrap();
+    let again = pair.peers[0]
+        .create_data_channel(pair.now, "b", DataChannelInit::default())
+        .unwrap();
     pair.run(Duration::from_secs(1));
     assert_eq!(pair.peers[0].channel(again).unwrap().state(), ChannelState::Open);
     assert_eq!(pair.opened(1).len(), 2);
@@ -195,8 +242,16 @@ fn closing_a_channel_flushes_it_and_closes_both_ends() {
 #[test]
 fn negotiated_channels_need_no_opening() {
     let mut pair = Pair::new();
-    let init = DataChannelInit { negotiated: true, id: Some(7), ..DataChannelInit::default() };
-    let ids = [0, 1].map(|side: usize| pair.peers[side].create_data_channel(pair.now, "n", init.clone()).unwrap());
+    let init = DataChannelInit {
+        negotiated: true,
+        id: Some(7),
+        ..DataChannelInit::default()
+    };
+    let ids = [0, 1].map(|side: usize| {
+        pair.peers[side]
+            .create_data_channel(pair.now, "n", init.clone())
+            .unwrap()
+    });
     let twice = pair.peers[0].create_data_channel(pair.now, "n", init);
     assert_eq!(twice, Err(CreateChannelError::IdInUse { id: 7 }));
     pair.negotiate();
@@ -212,13 +267,18 @@ fn a_peer_that_reads_nothing_is_not_sent_without_end() {
     let mut b = Config::default();
     b.receive_buffer = 100_000;
     let mut pair = Pair::with(Config::default(), b);
-    let ours = pair.peers[0].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    let ours = pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     pair.negotiate();
     pair.run(Duration::from_secs(2));
     let theirs = pair.opened(1)[0];
     let mut sent = 0;
     for _ in 0..300 {
-        while pair.peers[0].send(pair.now, ours, Message::from(vec![1; 60_000])).is_ok() {
+        while pair.peers[0]
+            .send(pair.now, ours, Message::from(vec![1; 60_000]))
+            .is_ok()
+        {
             sent += 1;
         }
         pair.run(Duration::from_millis(50));
@@ -240,7 +300,9 @@ fn a_peer_that_reads_nothing_is_not_sent_without_end() {
 #[test]
 fn closing_tells_the_peer_and_leaves_no_timer() {
     let mut pair = Pair::new();
-    pair.peers[0].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     pair.negotiate();
     pair.run(Duration::from_secs(2));
     pair.peers[0].close(pair.now);
@@ -249,20 +311,33 @@ fn closing_tells_the_peer_and_leaves_no_timer() {
         assert_eq!(pair.peers[side].connection_state(), ConnectionState::Closed);
         assert_eq!(pair.peers[side].signaling_state(), SignalingState::Closed);
         assert_eq!(pair.peers[side].poll_timeout(), None);
-        assert!(pair.events[side].iter().any(|event| matches!(event, Event::ChannelClosed(_))));
+        assert!(
+            pair.events[side]
+                .iter()
+                .any(|event| matches!(event, Event::ChannelClosed(_)))
+        );
     }
-    assert!(pair.events[1].iter().any(|event| matches!(event, Event::ClosedByPeer(_))));
+    assert!(
+        pair.events[1]
+            .iter()
+            .any(|event| matches!(event, Event::ClosedByPeer(_)))
+    );
 }
 
 #[test]
 fn a_peer_that_vanishes_is_reported_within_the_consent_time() {
     let mut pair = Pair::new();
-    pair.peers[0].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     pair.negotiate();
     pair.run(Duration::from_secs(2));
     let gone = pair.now;
     while pair.peers[0].connection_state() != ConnectionState::Failed {
-        pair.now = pair.peers[0].poll_timeout().expect("a timer waits for consent").max(pair.now);
+        pair.now = pair.peers[0]
+            .poll_timeout()
+            .expect("a timer waits for consent")
+            .max(pair.now);
         assert!(pair.now < gone + Duration::from_secs(36), "no report");
         pair.peers[0].handle_timeout(pair.now);
         let mut out = Vec::new();
@@ -271,7 +346,11 @@ fn a_peer_that_vanishes_is_reported_within_the_consent_time() {
             pair.events[0].push(event);
         }
     }
-    assert!(pair.events[0].iter().any(|event| matches!(event, Event::Failed(_))));
+    assert!(
+        pair.events[0]
+            .iter()
+            .any(|event| matches!(event, Event::Failed(_)))
+    );
 }
 
 /// THREATS row 1: the certificate is compared with the description before anything is trusted.
@@ -281,7 +360,9 @@ fn a_wrong_fingerprint_fails_before_any_data_and_says_so() {
         let mut pair = Pair::new();
         for side in 0..2 {
             let label = side.to_string();
-            pair.peers[side].create_data_channel(pair.now, &label, DataChannelInit::default()).unwrap();
+            pair.peers[side]
+                .create_data_channel(pair.now, &label, DataChannelInit::default())
+                .unwrap();
         }
         let forged = |description: SessionDescription| {
             let start = description.sdp.find("a=fingerprint:sha-256 ").unwrap() + 22;
@@ -310,7 +391,11 @@ fn a_wrong_fingerprint_fails_before_any_data_and_says_so() {
         assert!(reason.contains("fingerprint"), "{reason}");
         assert_eq!(pair.peers[victim].connection_state(), ConnectionState::Failed);
         for events in &pair.events {
-            assert!(!events.iter().any(|event| matches!(event, Event::ChannelOpen(_) | Event::DataChannel(_))));
+            assert!(
+                !events
+                    .iter()
+                    .any(|event| matches!(event, Event::ChannelOpen(_) | Event::DataChannel(_)))
+            );
         }
     }
 }
@@ -318,16 +403,31 @@ fn a_wrong_fingerprint_fails_before_any_data_and_says_so() {
 #[test]
 fn malformed_descriptions_name_the_line_and_change_nothing() {
     let mut pair = Pair::new();
-    let error = pair.peers[0].set_remote_description(pair.now, SessionDescription::offer("v=0\r\nrubbish\r\n"));
+    let error =
+        pair.peers[0].set_remote_description(pair.now, SessionDescription::offer("v=0\r\nrubbish\r\n"));
     let text = error.unwrap_err().to_string();
     assert!(text.contains("line 2"), "{text}");
     assert_eq!(pair.peers[0].signaling_state(), SignalingState::Stable);
-    pair.peers[1].create_data_channel(pair.now, "a", DataChannelInit::default()).unwrap();
+    pair.peers[1]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
     let offer = pair.peers[1].set_local_description(pair.now, None).unwrap();
-    let unsigned: String = offer.sdp.lines().filter(|l| !l.starts_with("a=fingerprint")).fold(String::new(), |all, line| all + line + "\r\n");
-    assert!(pair.peers[0].set_remote_description(pair.now, SessionDescription::offer(unsigned)).is_err());
+    let unsigned: String = offer
+        .sdp
+        .lines()
+        .filter(|l| !l.starts_with("a=fingerprint"))
+        .fold(String::new(), |all, line| all + line + "\r\n");
+    assert!(
+        pair.peers[0]
+            .set_remote_description(pair.now, SessionDescription::offer(unsigned))
+            .is_err()
+    );
     let weak = offer.sdp.replace("a=fingerprint:sha-256", "a=fingerprint:md5");
-    assert!(pair.peers[0].set_remote_description(pair.now, SessionDescription::offer(weak)).is_err());
+    assert!(
+        pair.peers[0]
+            .set_remote_description(pair.now, SessionDescription::offer(weak))
+            .is_err()
+    );
     assert_eq!(pair.peers[0].signaling_state(), SignalingState::Stable);
     pair.peers[0].set_remote_description(pair.now, offer).unwrap();
     assert_eq!(pair.peers[0].signaling_state(), SignalingState::HaveRemoteOffer);

@@ -1,7 +1,9 @@
 //! Taking a description into the state (RFC 9429 sections 5.5 to 5.11).
 
+use std::collections::BTreeSet;
+
 use dunlin_sdp::attribute::Setup;
-use dunlin_sdp::{Direction, SessionDescription};
+use dunlin_sdp::{Direction, MediaDescription, SessionDescription};
 
 use super::bundle::Bundle;
 use super::error::JsepError;
@@ -128,9 +130,9 @@ impl Side {
 }
 
 fn check_mids(sdp: &SessionDescription) -> Result<(), JsepError> {
-    for (index, media) in sdp.media.iter().enumerate() {
-        let Some(mid) = media.mid() else { continue };
-        if sdp.media[..index].iter().any(|other| other.mid() == Some(mid)) {
+    let mut known = BTreeSet::new();
+    for mid in sdp.media.iter().filter_map(MediaDescription::mid) {
+        if !known.insert(mid) {
             return Err(JsepError::DuplicateMid(mid.to_owned()));
         }
     }
@@ -333,7 +335,10 @@ fn take_answer(
     for index in 0..answer.media.len() {
         let (offered, answered) = (&offer.media[index], &answer.media[index]);
         if answered.is_rejected() && kind == SdpType::Answer {
-            applied.data_rejected |= state.sections[index].owner == Owner::Data;
+            if state.sections[index].owner == Owner::Data {
+                applied.data_rejected = true;
+                state.data_refused = true;
+            }
             if let Some(id) = state.release_section(index) {
                 set_receiving(state, id, None, applied);
             }

@@ -1,36 +1,44 @@
 //! Which sections of a description share the one transport (RFC 9143; RFC 9429 section 4.1.1).
 
+use std::collections::BTreeMap;
+
 use dunlin_sdp::{MediaDescription, SessionDescription};
 
 /// The sections that share a transport, as indices; the first one is the tagged section.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Bundle {
     pub(crate) members: Vec<usize>,
+    rtcp_mux: bool,
 }
 
 impl Bundle {
     /// The first BUNDLE group with a section that can be used, in the group's order; without a group the first
     /// section that can be used, alone.
     pub(crate) fn of(sdp: &SessionDescription) -> Self {
-        let mut first_alone = None;
-        for (index, media) in sdp.media.iter().enumerate() {
-            if first_alone.is_none() && is_usable(media) {
-                first_alone = Some(index);
-            }
-        }
+        let usable: Vec<bool> = sdp.media.iter().map(is_usable).collect();
+        let mids: BTreeMap<&str, usize> = sdp
+            .media
+            .iter()
+            .enumerate()
+            .filter_map(|(index, media)| Some((media.mid()?, index)))
+            .collect();
         for group in sdp.bundle_groups() {
-            let mut members = Vec::new();
-            for mid in &group.mids {
-                let index = sdp.media.iter().position(|media| media.mid() == Some(mid));
-                members
-                    .extend(index.filter(|index| is_usable(&sdp.media[*index]) && !members.contains(index)));
-            }
+            let mut free = usable.clone();
+            let indices = group
+                .mids
+                .iter()
+                .filter_map(|mid| mids.get(mid.as_str()).copied());
+            let members: Vec<usize> = indices
+                .filter(|index| std::mem::take(&mut free[*index]))
+                .collect();
             if !members.is_empty() {
-                return Self { members };
+                let rtcp_mux = members.iter().any(|index| sdp.media[*index].rtcp_mux());
+                return Self { members, rtcp_mux };
             }
         }
         Self {
-            members: first_alone.into_iter().collect(),
+            members: usable.iter().position(|usable| *usable).into_iter().collect(),
+            rtcp_mux: false,
         }
     }
 
@@ -41,8 +49,7 @@ impl Bundle {
     /// Whether RTCP is multiplexed in this section. RFC 9143 section 9.3 asks for `rtcp-mux` in all bundled sections of
     /// offers, and in the tagged one only elsewhere, so that one section speaks for all.
     pub(crate) fn has_rtcp_mux(&self, sdp: &SessionDescription, index: usize) -> bool {
-        sdp.media[index].rtcp_mux()
-            || (self.contains(index) && self.members.iter().any(|member| sdp.media[*member].rtcp_mux()))
+        (self.rtcp_mux && self.contains(index)) || sdp.media[index].rtcp_mux()
     }
 
     /// The section whose transport attributes count: the tagged one, else the first that has credentials.

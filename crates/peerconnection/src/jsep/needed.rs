@@ -2,7 +2,7 @@
 
 use dunlin_sdp::attribute::Msid;
 
-use super::state::{Owner, State};
+use super::state::State;
 use super::transceiver::{Life, Transceiver};
 use crate::description::SdpType;
 use crate::state::SignalingState;
@@ -16,7 +16,8 @@ pub fn negotiation_needed(state: &State) -> bool {
     if state.restart_wanted {
         return true;
     }
-    if state.data_wanted && !state.sections.iter().any(|section| section.owner == Owner::Data) {
+    // A peer that refused data once would be asked again and again.
+    if state.data_wanted && !state.data_refused && !state.has_data() {
         return true;
     }
     state

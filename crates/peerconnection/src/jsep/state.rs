@@ -99,6 +99,8 @@ pub struct State {
     pub(crate) sections: Vec<Section>,
     pub(crate) numbers: Numbers,
     pub(crate) data_wanted: bool,
+    /// An answer turned the data section down: offers may carry one, but none is made for its sake.
+    pub(crate) data_refused: bool,
     pub(crate) restart_wanted: bool,
     pub(crate) current_local: Option<Description>,
     pub(crate) pending_local: Option<Description>,
@@ -125,6 +127,7 @@ impl State {
             sections: Vec::new(),
             numbers: Numbers::default(),
             data_wanted: false,
+            data_refused: false,
             restart_wanted: false,
             current_local: None,
             pending_local: None,

@@ -45,9 +45,18 @@ fn the_simple_example() {
     for first in [true, false] {
         let (side, told) = replay(&["a1"], first);
         assert_eq!(told[1].media.as_ref().unwrap().len(), 2);
-        let expected = if first { DtlsRole::Passive } else { DtlsRole::Active };
+        let expected = if first {
+            DtlsRole::Passive
+        } else {
+            DtlsRole::Active
+        };
         assert_eq!(told[1].dtls_role, Some(expected));
-        assert!(side.state.transceivers().iter().all(|known| known.current_direction() == Some(Direction::SendRecv)));
+        assert!(
+            side.state
+                .transceivers()
+                .iter()
+                .all(|known| known.current_direction() == Some(Direction::SendRecv))
+        );
     }
 }
 
@@ -56,13 +65,20 @@ fn the_detailed_example_keeps_roles_and_credentials_in_its_second_exchange() {
     for first in [true, false] {
         let (side, told) = replay(&["b1", "b2"], first);
         assert!(told[1].data.is_some() && told[3].data.is_some());
-        assert_eq!(told[3].dtls_role, told[1].dtls_role, "setup:passive keeps the roles");
+        assert_eq!(
+            told[3].dtls_role, told[1].dtls_role,
+            "setup:passive keeps the roles"
+        );
         assert!(told.iter().all(|told| !told.ice_restart && !told.dtls_restart));
         assert_eq!(told[3].media.as_ref().unwrap().len(), 3);
         let video = &told[3].media.as_ref().unwrap()[1];
         // The second offer comes from the other side, which sends video; the answer only receives.
         assert_eq!((video.send.is_some(), video.receive.is_some()), (!first, first));
-        let direction = if first { Direction::RecvOnly } else { Direction::SendOnly };
+        let direction = if first {
+            Direction::RecvOnly
+        } else {
+            Direction::SendOnly
+        };
         assert_eq!(side.state.transceivers()[1].current_direction(), Some(direction));
         if first {
             assert_eq!(video.receive.as_ref().unwrap().rids, ["1", "2", "3"]);
@@ -75,7 +91,12 @@ fn the_early_transport_warmup_example() {
     for first in [true, false] {
         let (side, told) = replay(&["c1", "c2"], first);
         assert_eq!(told[3].media.as_ref().unwrap().len(), 2);
-        assert!(side.state.transceivers().iter().all(|known| known.current_direction() == Some(Direction::SendRecv)));
+        assert!(
+            side.state
+                .transceivers()
+                .iter()
+                .all(|known| known.current_direction() == Some(Direction::SendRecv))
+        );
     }
 }
 
@@ -87,7 +108,14 @@ fn each_offer_of_the_examples_is_answered() {
         let offer = read(&format!("{name}-offer"));
         bob.remote(SdpType::Offer, &offer);
         let (answer, _) = bob.answer();
-        assert!(answer.media.iter().all(|media| media.port != 0), "{name}: {answer}");
-        assert_eq!(answer.bundle_groups().next().unwrap().mids.len(), offer.media.len(), "{name}");
+        assert!(
+            answer.media.iter().all(|media| media.port != 0),
+            "{name}: {answer}"
+        );
+        assert_eq!(
+            answer.bundle_groups().next().unwrap().mids.len(),
+            offer.media.len(),
+            "{name}"
+        );
     }
 }

@@ -220,6 +220,43 @@ fn both_sides_cannot_be_client() {
     );
 }
 
+/// As much of everything as the parser lets through: the work stays in proportion.
+#[test]
+fn the_largest_descriptions_are_handled() {
+    let head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\n\
+        a=ice-pwd:0123456789012345678901\r\n";
+    let head = format!("{head}a=fingerprint:{FINGERPRINT}\r\na=setup:actpass\r\n");
+    let mut texts = vec![format!(
+        "{head}{}",
+        format!("a=group:BUNDLE{}\r\n", " 1".repeat(8000)).repeat(60)
+    )];
+    texts[0].push_str("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\na=rtcp-mux\r\n");
+    let section = format!(
+        "m=video 9 UDP/TLS/RTP/SAVPF{}\r\na=rtcp-mux\r\n",
+        " 96".repeat(5000)
+    );
+    texts.push(format!(
+        "{head}{section}{}",
+        "a=rtpmap:96 VP8/90000\r\n".repeat(4000)
+    ));
+    let mids: String = (0..1024).map(|mid| format!(" {mid}")).collect();
+    let mut many = format!("{head}a=group:BUNDLE{mids}\r\n");
+    for mid in 0..1024 {
+        many.push_str(&format!(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\na=rtcp-mux\r\n"
+        ));
+    }
+    texts.push(many);
+    for text in texts {
+        let offer = SessionDescription::parse(&text).unwrap();
+        let mut bob = Side::new("bob");
+        bob.remote(SdpType::Offer, &offer);
+        let (answer, _) = bob.answer();
+        assert!(answer.media.iter().all(|media| media.port == 9));
+        assert_eq!(bob.offer().media.len(), offer.media.len());
+    }
+}
+
 const SEEDS: [&str; 4] = [
     include_str!("../../../../sdp/tests/data/chromium-simulcast-offer.sdp"),
     include_str!("../../../../sdp/tests/data/firefox-offer.sdp"),

@@ -193,7 +193,12 @@ fn a_rejected_data_section_is_told() {
     let told = alice.remote(SdpType::Answer, &answer);
     assert!(told.data_rejected && told.data.is_none());
     assert!(
-        negotiation_needed(&alice.state),
-        "channels still wait for a section"
+        !negotiation_needed(&alice.state),
+        "the peer is not asked again and again"
+    );
+    assert_eq!(
+        alice.offer().media[0].port,
+        9,
+        "but the next offer has a data section again"
     );
 }
