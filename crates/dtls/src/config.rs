@@ -57,7 +57,8 @@ pub struct Config {
     pub max_datagram: usize,
     /// Largest handshake message from the peer, in bytes. Default: 16 KiB, room for a chain of certificates.
     pub max_message: usize,
-    /// Most bytes of unfinished handshake messages from the peer. Default: 32 KiB.
+    /// Most bytes of unfinished handshake messages from the peer; and most bytes of records that wait for their
+    /// keys. Default: 32 KiB.
     pub max_reassembly: usize,
     /// Most records that wait for their keys because the network reordered them. Default: 16.
     pub max_early_records: usize,

@@ -117,11 +117,7 @@ impl Connection {
         let Some(opener) = self.records.opener.as_mut().filter(|_| connected || !is_data) else {
             // "Implementations MUST either discard or buffer all application data packets for the new epoch until
             // they have received the Finished message for that epoch." (RFC 6347, section 4.2.4)
-            if self.early.len() < self.config.max_early_records {
-                self.early.push_back(record);
-            } else {
-                self.stats.drops.early_overflow += 1;
-            }
+            self.keep_early(&record);
             return;
         };
         match opener.open(header, &mut record) {
@@ -142,6 +138,18 @@ impl Connection {
             ContentType::Handshake => self.receive_fragments(header, &record),
             ContentType::Alert => self.receive_alert(&record),
             ContentType::ChangeCipherSpec => self.stats.drops.unexpected_record += 1,
+        }
+    }
+
+    /// Keeps a copy, so that a short record does not hold on to the long buffer that it came in.
+    fn keep_early(&mut self, record: &[u8]) {
+        let held: usize = self.early.iter().map(BytesMut::len).sum();
+        let fits = held + record.len() <= self.config.max_reassembly;
+        if fits && self.early.len() < self.config.max_early_records {
+            self.early.push_back(BytesMut::from(record));
+        } else {
+            debug!("drop a record that came too early");
+            self.stats.drops.early_overflow += 1;
         }
     }
 
