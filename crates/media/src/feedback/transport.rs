@@ -9,8 +9,8 @@ use dunlin_rtp::{ExtendedSequence, SequenceNumber, SequenceUnwrapper, Ssrc};
 
 /// Packets that are remembered between two feedbacks; a jump beyond begins anew.
 const MAX_PENDING: usize = 8192;
-/// Late packets that are still reported, before those that were reported already.
-const MAX_LATE: i64 = 512;
+/// Packets that are kept after they were told: one that arrives among them late is told with its neighbours.
+const MAX_LATE: usize = 512;
 const REFERENCE_UNIT: i64 = 64_000;
 const DELTA_UNIT: i64 = 250;
 
@@ -22,6 +22,8 @@ pub(crate) struct TransportRecorder {
     base: i64,
     /// Microseconds since the start of the session.
     arrivals: VecDeque<Option<i64>>,
+    /// How many of them were told already.
+    told: usize,
     media: Ssrc,
     feedback_count: u8,
     due: Option<Instant>,
@@ -40,21 +42,15 @@ impl TransportRecorder {
         let number = self.unwrapper.unwrap(sequence).0;
         let at = Some(i64::try_from(at.as_micros()).unwrap_or(i64::MAX));
         self.media = media;
-        if self.arrivals.is_empty() && self.base == 0 {
+        if self.arrivals.is_empty() {
             self.base = number;
         }
-        if number < self.base {
-            if self.base - number > MAX_LATE {
-                return;
-            }
-            while self.base > number {
-                self.arrivals.push_front(None);
-                self.base -= 1;
-            }
-        }
-        let mut index = (number - self.base) as usize;
+        let Ok(mut index) = usize::try_from(number - self.base) else {
+            return;
+        };
         if index >= MAX_PENDING {
             self.arrivals.clear();
+            self.told = 0;
             self.base = number;
             index = 0;
         }
@@ -62,6 +58,7 @@ impl TransportRecorder {
             self.arrivals.push_back(None);
         }
         self.arrivals[index] = at;
+        self.told = self.told.min(index);
         self.due.get_or_insert(now + interval);
     }
 
@@ -72,26 +69,22 @@ impl TransportRecorder {
     /// Puts what is to be told into `feedback`, at most `max` statuses, and answers whether there is anything.
     pub(crate) fn take(&mut self, sender: Ssrc, max: usize, feedback: &mut TransportFeedback) -> bool {
         feedback.statuses.clear();
-        // Losses at the front were told before, or lie before the first packet: a feedback begins with an arrival.
-        while self.arrivals.front() == Some(&None) {
-            self.arrivals.pop_front();
-            self.base += 1;
-        }
-        let Some(Some(first)) = self.arrivals.front().copied() else {
+        let mut pending = self.arrivals.iter().skip(self.told);
+        let Some(first) = pending.find_map(|arrival| *arrival) else {
             self.due = None;
             return false;
         };
         feedback.sender = sender;
         feedback.media = self.media;
-        feedback.base_sequence = ExtendedSequence(self.base).low();
+        feedback.base_sequence = ExtendedSequence(self.base + self.told as i64).low();
         let reference = first.div_euclid(REFERENCE_UNIT);
         // 24 bits, which wrap after twelve days.
         feedback.reference_time = ((reference << 40) >> 40) as i32;
         feedback.feedback_count = self.feedback_count;
         self.feedback_count = self.feedback_count.wrapping_add(1);
         // The deltas add up from rounded values, so that errors do not.
-        let mut told = reference * REFERENCE_UNIT / DELTA_UNIT;
-        while let Some(arrival) = self.arrivals.front().copied() {
+        let mut time = reference * REFERENCE_UNIT / DELTA_UNIT;
+        while let Some(arrival) = self.arrivals.get(self.told).copied() {
             if feedback.statuses.len() >= max {
                 break;
             }
@@ -99,19 +92,23 @@ impl TransportRecorder {
                 None => None,
                 Some(at) => {
                     let ticks = at / DELTA_UNIT;
-                    let Ok(delta) = i16::try_from(ticks - told) else {
+                    let Ok(delta) = i16::try_from(ticks - time) else {
                         break;
                     };
-                    told = ticks;
+                    time = ticks;
                     Some(delta)
                 }
             };
             feedback.statuses.push(status);
-            self.arrivals.pop_front();
-            self.base += 1;
+            self.told += 1;
         }
-        if self.arrivals.is_empty() {
+        if self.told == self.arrivals.len() {
             self.due = None;
+        }
+        while self.told > MAX_LATE {
+            self.arrivals.pop_front();
+            self.told -= 1;
+            self.base += 1;
         }
         true
     }
@@ -180,8 +177,35 @@ mod tests {
         rig.arrived(13, 4000);
         let feedback = rig.take(100).unwrap();
         assert_eq!(feedback.base_sequence, SequenceNumber(11));
-        assert_eq!(feedback.statuses, [Some(12), None, Some(4)]);
+        assert_eq!(
+            feedback.statuses,
+            [Some(12), Some(-4), Some(8)],
+            "with what was told before"
+        );
         assert_eq!(feedback.feedback_count, 1);
+    }
+
+    #[test]
+    fn a_loss_at_the_end_of_a_feedback_begins_the_next() {
+        let mut rig = rig();
+        rig.arrived(10, 1000);
+        rig.take(100).unwrap();
+        rig.arrived(12, 2000);
+        let feedback = rig.take(100).unwrap();
+        assert_eq!(feedback.base_sequence, SequenceNumber(11));
+        assert_eq!(feedback.statuses, [None, Some(8)]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut rig = rig();
+        for sequence in 0..30_000 {
+            rig.arrived(sequence, u64::from(sequence) * 100);
+            if sequence % 300 == 0 {
+                while rig.take(400).is_some() {}
+                assert!(rig.0.arrivals.len() <= MAX_LATE);
+            }
+        }
     }
 
     #[test]

@@ -145,8 +145,8 @@ mod tests {
         assert_eq!(missing.len(), 20);
         assert_eq!(
             asked(&mut missing, start + 5 * MS, 1).len(),
-            15,
-            "one pair reaches 17 packets"
+            16,
+            "one pair reaches 17 numbers"
         );
         assert_eq!(missing.due(), Some(start + 5 * MS), "the others are still due");
         missing.gap(27, 49, start, &policy());
