@@ -4,8 +4,21 @@ use std::fs;
 
 use dunlin_sdp::{Attribute, MediaKind, SessionDescription};
 
+/// What other stacks wrote.
 fn corpus() -> Vec<(String, String)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let files = folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"));
+    assert!(files.len() >= 34, "the corpus is not complete");
+    files
+}
+
+/// The examples of RFC 8829 section 7.
+fn examples() -> Vec<(String, String)> {
+    let files = folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rfc8829"));
+    assert_eq!(files.len(), 10);
+    files
+}
+
+fn folder(folder: &str) -> Vec<(String, String)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -18,7 +31,6 @@ fn corpus() -> Vec<(String, String)> {
         })
         .collect();
     files.sort();
-    assert!(files.len() >= 34, "the corpus is not complete");
     files
 }
 
@@ -32,7 +44,7 @@ fn canonical(text: &str) -> String {
 
 #[test]
 fn every_captured_description_is_written_as_it_was_read() {
-    for (name, text) in corpus() {
+    for (name, text) in corpus().into_iter().chain(examples()) {
         let parsed = SessionDescription::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(parsed.to_string(), canonical(&text), "{name}");
         assert_eq!(
