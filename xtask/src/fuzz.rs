@@ -23,9 +23,10 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<(), String> {
         let mut fuzz = cargo_fuzz(&["run", target, "--"]);
         fuzz.arg(format!("-max_total_time={seconds}"));
         fuzz.args([
-            "-max_len=4096",
+            "-max_len=8192",
             "-timeout=10",
             "-rss_limit_mb=2048",
+            "-len_control=0",
             "-print_final_stats=1",
         ]);
         run(&mut fuzz).map_err(|reason| format!("{reason}\nthe input is in fuzz/artifacts/{target}"))?;

@@ -43,8 +43,8 @@ const EDGES: &[(&str, &[&str])] = &[
         &["dunlin-peerconnection", "dunlin-turn", "dunlin-net"],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // crypto: to measure the cipher alone beside what uses it.
-    ("dunlin-bench", &["dunlin", "dunlin-crypto"]),
+    // below dunlin: to measure the cipher and the forwarding path alone beside what uses them.
+    ("dunlin-bench", &["dunlin", "dunlin-peerconnection", "dunlin-crypto", "dunlin-net"]),
     ("xtask", &[]),
 ];
 

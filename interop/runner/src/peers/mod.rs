@@ -1,6 +1,7 @@
 //! The peers: what can stand at either end of a case.
 
 mod browser;
+mod ours;
 mod page;
 mod program;
 
@@ -114,7 +115,13 @@ impl Peers {
                     end: End::Told(end),
                 })
             }
-            Kind::Dunlin => Err("our own peer is not there yet".to_owned()),
+            Kind::Dunlin => {
+                let (session, end) = ours::start(&name, self.trace);
+                Ok(Seat {
+                    session,
+                    end: End::Told(end),
+                })
+            }
         }
     }
 

@@ -60,7 +60,10 @@ impl Channels {
         let hash = pattern::sha256(&bytes);
         while !bytes.is_empty() {
             let piece = bytes.split_to(chunk.min(bytes.len()));
-            channel.send(Message::Binary(piece)).await.map_err(|error| error.to_string())?;
+            channel
+                .send(Message::Binary(piece))
+                .await
+                .map_err(|error| error.to_string())?;
         }
         Ok(json!({"sha256": hash}))
     }
@@ -69,8 +72,14 @@ impl Channels {
         let total = number(command, "total");
         let label = command["label"].as_str().unwrap_or_default();
         let mut channels = self.lock();
-        let entry = channels.get_mut(label).ok_or_else(|| format!("there is no channel {label:?}"))?;
-        entry.collecting = Some(Collecting { total, bytes: Vec::with_capacity(total), started: None });
+        let entry = channels
+            .get_mut(label)
+            .ok_or_else(|| format!("there is no channel {label:?}"))?;
+        entry.collecting = Some(Collecting {
+            total,
+            bytes: Vec::with_capacity(total),
+            started: None,
+        });
         Ok(())
     }
 
@@ -82,8 +91,12 @@ impl Channels {
     /// Takes a message that is counted; the event once all are there. `Err` gives the message back.
     fn count(&self, label: &str, message: Message) -> Result<Option<Value>, Message> {
         let mut channels = self.lock();
-        let Some(entry) = channels.get_mut(label) else { return Err(message) };
-        let Some(collecting) = &mut entry.collecting else { return Err(message) };
+        let Some(entry) = channels.get_mut(label) else {
+            return Err(message);
+        };
+        let Some(collecting) = &mut entry.collecting else {
+            return Err(message);
+        };
         let started = *collecting.started.get_or_insert_with(Instant::now);
         collecting.bytes.extend_from_slice(raw(&message));
         if collecting.bytes.len() < collecting.total {
@@ -94,18 +107,29 @@ impl Channels {
         entry.collecting = None;
         let hash = pattern::sha256(&bytes);
         let (event, size) = ("collected", bytes.len());
-        Ok(Some(json!({"event": event, "label": label, "size": size, "sha256": hash, "seconds": seconds})))
+        Ok(Some(
+            json!({"event": event, "label": label, "size": size, "sha256": hash, "seconds": seconds}),
+        ))
     }
 }
 
 fn number(command: &Value, name: &str) -> usize {
-    command[name].as_u64().and_then(|value| usize::try_from(value).ok()).unwrap_or(0)
+    command[name]
+        .as_u64()
+        .and_then(|value| usize::try_from(value).ok())
+        .unwrap_or(0)
 }
 
 /// Keeps a channel and serves it until it is closed.
 pub fn adopt(channels: &Channels, channel: DataChannel, echo: bool, log: &Log) {
     let label = channel.label().to_owned();
-    channels.lock().insert(label.clone(), Entry { channel: channel.clone(), collecting: None });
+    channels.lock().insert(
+        label.clone(),
+        Entry {
+            channel: channel.clone(),
+            collecting: None,
+        },
+    );
     tokio::spawn(serve(channels.clone(), channel, label, echo, log.clone()));
 }
 

@@ -5,7 +5,8 @@ mod channel;
 use crate::session::{Log, Request, Session};
 use channel::{Channels, adopt};
 use dunlin::{
-    Config, DataChannelInit, Event, Events, IceCandidate, PeerConnection, SessionDescription,
+    Config, DataChannelInit, Event, Events, IceCandidate, MediaKind, PeerConnection, SessionDescription,
+    TransceiverInit,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 pub fn start(name: &str, trace: bool) -> (Session, oneshot::Sender<()>) {
     let (session, requests, log) = Session::new(name, trace);
     let (end, ended) = oneshot::channel::<()>();
-    let peer = Arc::new(Peer { log, connection: Mutex::default(), channels: Channels::default() });
+    let peer = Arc::new(Peer::new(log));
     tokio::spawn(async move {
         tokio::select! {
             () = serve(peer, requests) => {}
@@ -40,23 +41,78 @@ struct Peer {
     log: Log,
     connection: Mutex<Option<PeerConnection>>,
     channels: Channels,
+    /// The kinds of media that are sent back.
+    wanted: Mutex<Vec<MediaKind>>,
 }
 
 impl Peer {
+    fn new(log: Log) -> Self {
+        Peer {
+            log,
+            connection: Mutex::default(),
+            channels: Channels::default(),
+            wanted: Mutex::default(),
+        }
+    }
+
+    fn wanted(&self) -> Vec<MediaKind> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A section for each kind of media that is sent back and has none yet.
+    fn offer_sections(&self) -> Result<(), String> {
+        let connection = self.connection()?;
+        for kind in self.wanted() {
+            if !connection
+                .transceivers()
+                .iter()
+                .any(|transceiver| transceiver.kind() == kind)
+            {
+                connection
+                    .add_transceiver(kind, TransceiverInit::default())
+                    .map_err(text)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn command(&self, command: &Value) -> Result<Value, String> {
         let name = command["do"].as_str().unwrap_or_default();
         match name {
             "new" => self.new_connection(command).await?,
             "channel" => self.create_channel(command)?,
-            "offer" | "answer" => {
-                return self.connection()?.set_local_description().map(described).map_err(text);
+            "offer" => {
+                self.offer_sections()?;
+                return self
+                    .connection()?
+                    .set_local_description()
+                    .map(described)
+                    .map_err(text);
             }
-            "remote" => self.connection()?.set_remote_description(description(command)?).map_err(text)?,
+            "answer" => {
+                return self
+                    .connection()?
+                    .set_local_description()
+                    .map(described)
+                    .map_err(text);
+            }
+            "remote" => {
+                let connection = self.connection()?;
+                connection
+                    .set_remote_description(description(command)?)
+                    .map_err(text)?;
+                if !self.wanted().is_empty() {
+                    dunlin::echo::accept(&connection);
+                }
+            }
             "candidate" => self.candidate(&command["candidate"])?,
             "gathered" => {
                 let connection = self.connection()?;
                 connection.gathered().await.map_err(text)?;
-                return connection.local_description().map(described).ok_or("no local description".to_owned());
+                return connection
+                    .local_description()
+                    .map(described)
+                    .ok_or("no local description".to_owned());
             }
             "send" => return self.channels.send(command).await,
             "flood" => return self.channels.flood(command).await,
@@ -71,7 +127,9 @@ impl Peer {
 
     fn connection(&self) -> Result<PeerConnection, String> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.clone().ok_or_else(|| "there is no connection yet".to_owned())
+        connection
+            .clone()
+            .ok_or_else(|| "there is no connection yet".to_owned())
     }
 
     async fn new_connection(&self, command: &Value) -> Result<(), String> {
@@ -79,8 +137,20 @@ impl Peer {
         config.sockets.include_loopback = true;
         let (connection, events) = PeerConnection::bind(config).await.map_err(text)?;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        let sections = command["media"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let kinds = sections.iter().map(|section| match section["kind"].as_str() {
+            Some("video") => MediaKind::Video,
+            _ => MediaKind::Audio,
+        });
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = kinds.collect();
         let echo = command["echo"] == true;
-        tokio::spawn(listen(connection, events, self.log.clone(), self.channels.clone(), echo));
+        tokio::spawn(listen(
+            connection,
+            events,
+            self.log.clone(),
+            self.channels.clone(),
+            echo,
+        ));
         Ok(())
     }
 
@@ -93,7 +163,10 @@ impl Peer {
         init.negotiated = command["negotiated"] == true;
         init.id = number("id");
         let label = command["label"].as_str().unwrap_or_default();
-        let channel = self.connection()?.create_data_channel(label, init).map_err(text)?;
+        let channel = self
+            .connection()?
+            .create_data_channel(label, init)
+            .map_err(text)?;
         adopt(&self.channels, channel, command["echo"] == true, &self.log);
         Ok(())
     }
@@ -109,14 +182,17 @@ impl Peer {
     fn stats(&self) -> Result<Value, String> {
         let connection = self.connection()?;
         let path = connection.selected_path();
+        let stats = json!(connection.stats());
         Ok(json!({
+            "dtls": stats["transport"]["dtlsState"],
+            "dtlsRole": stats["transport"]["dtlsRole"],
             "connection": connection.connection_state().as_str(),
             "ice": connection.ice_connection_state().as_str(),
             "signaling": connection.signaling_state().as_str(),
             "local": path.map(|path| path.local.to_string()),
             "remote": path.map(|path| path.remote.to_string()),
             "failure": connection.failure().map(text),
-            "stats": format!("{:?}", connection.stats()),
+            "stats": stats,
         }))
     }
 }
@@ -143,7 +219,7 @@ async fn listen(pc: PeerConnection, mut events: Events, log: Log, channels: Chan
                 adopt(&channels, channel, echo, &log);
             }
             Event::Track(track) => {
-                log.push(json!({"event": "track", "kind": track.kind().as_str()}));
+                log.push(json!({"event": "track", "kind": track.transceiver().kind().as_str()}));
                 tokio::spawn(dunlin::echo::track(track));
             }
             Event::Failed(reason) | Event::ClosedByPeer(reason) => {
@@ -155,7 +231,10 @@ async fn listen(pc: PeerConnection, mut events: Events, log: Log, channels: Chan
 }
 
 fn description(command: &Value) -> Result<SessionDescription, String> {
-    json!({"type": command["type"], "sdp": command["sdp"]}).to_string().parse().map_err(text)
+    json!({"type": command["type"], "sdp": command["sdp"]})
+        .to_string()
+        .parse()
+        .map_err(text)
 }
 
 fn described(description: SessionDescription) -> Value {
