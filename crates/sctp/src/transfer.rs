@@ -249,7 +249,8 @@ impl Association {
         // unacknowledged window probes SHOULD NOT increment the error counter".
         let probing = tcb.peer_window < self.config.max_datagram;
         let heard = std::mem::take(&mut tcb.heard);
-        if !(probing && heard) && !tcb.outstanding.is_empty() && self.count_error() {
+        let excused = probing && heard || tcb.outstanding.is_empty();
+        if !excused && self.count_error() {
             return;
         }
         let now = self.now;
