@@ -3,13 +3,17 @@
 mod datagram;
 pub mod laws;
 mod link;
+mod nat;
 mod node;
+pub mod peer;
+pub mod scenario;
 mod stun_server;
 mod trace;
 mod world;
 
 pub use datagram::{Protocol, nominal_size};
 pub use link::{Fate, Link, Loss, Rate};
+pub use nat::{Dependence, Nat, NatKind};
 pub use node::{Node, NodeId};
 pub use stun_server::StunServer;
 pub use trace::{Entry, Trace, TraceHash};

@@ -1,4 +1,4 @@
-//! Who takes part in scenarios: peer connections and the servers that they ask.
+//! Who takes part in scenarios: peer connections and the boxes between them.
 
 use std::time::Instant;
 
@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use dunlin_net::{Path, Transmit};
 use dunlin_peerconnection::{Event, PeerConnection};
 
+use crate::nat::Nat;
 use crate::node::Node;
 use crate::stun_server::StunServer;
 
@@ -15,6 +16,8 @@ pub enum Party {
     Peer(Box<PeerConnection>),
     /// A STUN server.
     Stun(StunServer),
+    /// A NAT.
+    Nat(Nat),
 }
 
 impl Party {
@@ -25,7 +28,7 @@ impl Party {
     pub fn peer(&mut self) -> &mut PeerConnection {
         match self {
             Party::Peer(peer) => peer,
-            Party::Stun(_) => panic!("this is a STUN server"),
+            Party::Stun(_) | Party::Nat(_) => panic!("this is no peer"),
         }
     }
 }
@@ -35,6 +38,7 @@ impl std::fmt::Debug for Party {
         f.write_str(match self {
             Party::Peer(_) => "Peer",
             Party::Stun(_) => "Stun",
+            Party::Nat(_) => "Nat",
         })
     }
 }
@@ -46,6 +50,7 @@ impl Node for Party {
         match self {
             Party::Peer(peer) => peer.handle_datagram(now, path, data),
             Party::Stun(server) => server.handle_datagram(now, path, data),
+            Party::Nat(nat) => nat.handle_datagram(now, path, data),
         }
     }
 
@@ -53,6 +58,7 @@ impl Node for Party {
         match self {
             Party::Peer(peer) => peer.handle_timeout(now),
             Party::Stun(server) => server.handle_timeout(now),
+            Party::Nat(nat) => nat.handle_timeout(now),
         }
     }
 
@@ -60,6 +66,7 @@ impl Node for Party {
         match self {
             Party::Peer(peer) => peer.poll_transmit(now, out),
             Party::Stun(server) => server.poll_transmit(now, out),
+            Party::Nat(nat) => nat.poll_transmit(now, out),
         }
     }
 
@@ -67,6 +74,7 @@ impl Node for Party {
         match self {
             Party::Peer(peer) => peer.poll_event(),
             Party::Stun(server) => server.poll_event().map(|never| match never {}),
+            Party::Nat(nat) => nat.poll_event().map(|never| match never {}),
         }
     }
 
@@ -74,6 +82,7 @@ impl Node for Party {
         match self {
             Party::Peer(peer) => peer.poll_timeout(),
             Party::Stun(server) => server.poll_timeout(),
+            Party::Nat(nat) => nat.poll_timeout(),
         }
     }
 }

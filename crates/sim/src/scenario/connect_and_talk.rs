@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use dunlin_net::Transport;
 use dunlin_peerconnection::{
-    CandidateInit, ChannelId, Config, ConnectionState, Event, IceGatheringState, PeerConnection, SendMessageError,
-    SessionDescription,
+    CandidateInit, ChannelId, Config, ConnectionState, Event, IceGatheringState, PeerConnection,
+    SendMessageError, SessionDescription,
 };
 use log::info;
 
@@ -19,6 +19,7 @@ use super::ledger::Ledger;
 use super::plan::{Families, Plan};
 use crate::laws::seed_of;
 use crate::link::{Fate, Link, Loss};
+use crate::nat::Nat;
 use crate::node::NodeId;
 use crate::peer::Party;
 use crate::stun_server::StunServer;
@@ -103,7 +104,13 @@ impl<'a> Script<'a> {
             for address in &addresses {
                 peer.add_local_address(now, (*address, 5000).into(), Transport::Udp);
             }
-            world.add(Party::Peer(Box::new(peer)), &addresses, &plan.links[side])
+            let id = world.add(Party::Peer(Box::new(peer)), &addresses, &plan.links[side]);
+            if let Some(kind) = plan.nats[side] {
+                let outside = IpAddr::from([198, 51, 100, 1 + side as u8]);
+                let nat = world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &Link::default());
+                world.put_behind(id, nat);
+            }
+            id
         });
         Self {
             ledger: Ledger::new(&plan.channels),
@@ -160,10 +167,18 @@ impl<'a> Script<'a> {
     /// RFC 8831, section 6.7: closing a channel resets its streams in both directions.
     fn close_a_channel(&mut self) {
         let closer = self.plan.closer;
-        let Some((&index, &id)) = self.channels[closer].first_key_value() else { return };
+        let Some((&index, &id)) = self.channels[closer].first_key_value() else {
+            return;
+        };
         self.peer(closer, |peer, now| peer.close_channel(now, id));
-        let all = self.run(CLOSE_WITHIN, |script| script.closed.iter().all(|closed| closed.contains(&index)));
-        assert!(all, "channel {index} was not closed at both ends: {:?}", self.closed);
+        let all = self.run(CLOSE_WITHIN, |script| {
+            script.closed.iter().all(|closed| closed.contains(&index))
+        });
+        assert!(
+            all,
+            "channel {index} was not closed at both ends: {:?}",
+            self.closed
+        );
     }
 
     fn part(&mut self) {
@@ -173,7 +188,11 @@ impl<'a> Script<'a> {
         // The other learns it from the goodbye, or when the path stays silent.
         self.run(Duration::from_secs(60), |_| false);
         let other = self.peer(1 - closer, |peer, _| peer.connection_state());
-        assert_ne!(other, ConnectionState::Connected, "the other side never learnt that it is alone");
+        assert_ne!(
+            other,
+            ConnectionState::Connected,
+            "the other side never learnt that it is alone"
+        );
         self.peer(1 - closer, |peer, now| peer.close(now));
         self.run(Duration::from_secs(10), |_| false);
         assert!(self.world.is_quiet(), "timers are left after close");
@@ -219,7 +238,11 @@ impl<'a> Script<'a> {
             }
             Step::Outage(down) => {
                 for side in 0..2 {
-                    let loss = if down { Loss::All } else { self.plan.later[side].loss };
+                    let loss = if down {
+                        Loss::All
+                    } else {
+                        self.plan.later[side].loss
+                    };
                     self.world.uplink(self.peers[side]).loss = loss;
                 }
             }
@@ -244,11 +267,16 @@ impl<'a> Script<'a> {
     }
 
     fn on_event(&mut self, node: NodeId, event: Event) {
-        let Some(side) = self.peers.iter().position(|peer| *peer == node) else { return };
+        let Some(side) = self.peers.iter().position(|peer| *peer == node) else {
+            return;
+        };
         let at = self.world.elapsed();
         info!("{at:?} side {side}: {event:?}");
         // The name only: what an event carries may come from the crypto backend.
-        let name: String = format!("{event:?}").chars().take_while(|c| c.is_alphanumeric()).collect();
+        let name: String = format!("{event:?}")
+            .chars()
+            .take_while(|c| c.is_alphanumeric())
+            .collect();
         self.world.trace_mut().mix(name.as_bytes());
         match event {
             Event::ConnectionState(ConnectionState::Connected) => {
@@ -266,7 +294,9 @@ impl<'a> Script<'a> {
                 self.signal(Step::Candidate(1 - side, candidate));
             }
             Event::DataChannel(id) => {
-                let label = self.peer(side, |peer, _| peer.channel(id).map(|channel| channel.label().to_owned()));
+                let label = self.peer(side, |peer, _| {
+                    peer.channel(id).map(|channel| channel.label().to_owned())
+                });
                 if let Some(index) = label.and_then(|label| label.parse().ok()) {
                     self.channels[side].insert(index, id);
                     self.open[side].insert(index);
@@ -301,25 +331,34 @@ impl<'a> Script<'a> {
     }
 
     fn listen(&mut self, side: usize, id: ChannelId) {
-        let Some(index) = self.index_of(side, id) else { return };
+        let Some(index) = self.index_of(side, id) else {
+            return;
+        };
         while let Some(message) = self.peer(side, |peer, now| peer.receive(now, id)) {
             self.ledger.hear(side, index, &message);
         }
     }
 
     fn index_of(&self, side: usize, id: ChannelId) -> Option<usize> {
-        self.channels[side].iter().find(|(_, own)| **own == id).map(|(index, _)| *index)
+        self.channels[side]
+            .iter()
+            .find(|(_, own)| **own == id)
+            .map(|(index, _)| *index)
     }
 
     fn peer<T>(&mut self, side: usize, command: impl FnOnce(&mut PeerConnection, Instant) -> T) -> T {
-        self.world.command(self.peers[side], |party, now| command(party.peer(), now))
+        self.world
+            .command(self.peers[side], |party, now| command(party.peer(), now))
     }
 
     fn states(&mut self) -> [String; 2] {
         [0, 1].map(|side| {
             self.peer(side, |peer, _| {
                 let (ice, dtls) = (peer.ice_connection_state(), peer.dtls_state());
-                format!("signalling {:?}, ice {ice:?}, dtls {dtls:?}", peer.signaling_state())
+                format!(
+                    "signalling {:?}, ice {ice:?}, dtls {dtls:?}",
+                    peer.signaling_state()
+                )
             })
         })
     }

@@ -31,7 +31,13 @@ impl Ledger {
         for (index, channel) in channels.iter().enumerate() {
             for (side, sizes) in channel.messages.iter().enumerate() {
                 let (ordered, reliable) = (channel.init.ordered, channel.is_reliable());
-                let flow = Flow { ordered, reliable, sizes: sizes.clone(), said: 0, heard: BTreeSet::new() };
+                let flow = Flow {
+                    ordered,
+                    reliable,
+                    sizes: sizes.clone(),
+                    said: 0,
+                    heard: BTreeSet::new(),
+                };
                 flows.insert((side, index), flow);
             }
         }
@@ -47,7 +53,9 @@ impl Ledger {
 
     /// The connection took it.
     pub(crate) fn said(&mut self, side: usize, channel: usize) {
-        self.flows.entry((side, channel)).and_modify(|flow| flow.said += 1);
+        self.flows
+            .entry((side, channel))
+            .and_modify(|flow| flow.said += 1);
     }
 
     /// This side heard this on this channel.
@@ -56,18 +64,36 @@ impl Ledger {
     /// When it was never said, or not like this, or was heard before, or is out of order.
     pub(crate) fn hear(&mut self, side: usize, channel: usize, message: &Message) {
         let speaker = 1 - side;
-        let flow = self.flows.get_mut(&(speaker, channel)).expect("a channel of the plan");
+        let flow = self
+            .flows
+            .get_mut(&(speaker, channel))
+            .expect("a channel of the plan");
         let number = number_of(message);
-        assert!(number < flow.said, "channel {channel}: side {side} heard message {number}, which was never said");
+        assert!(
+            number < flow.said,
+            "channel {channel}: side {side} heard message {number}, which was never said"
+        );
         let said = compose(speaker, channel, number, flow.sizes[number]);
-        assert!(*message == said, "channel {channel}: message {number} arrived changed");
+        assert!(
+            *message == said,
+            "channel {channel}: message {number} arrived changed"
+        );
         if flow.ordered {
             let last = flow.heard.last().copied();
-            assert!(last.is_none_or(|last| last < number), "channel {channel}: message {number} came after {last:?}");
+            assert!(
+                last.is_none_or(|last| last < number),
+                "channel {channel}: message {number} came after {last:?}"
+            );
             let expected = flow.heard.len();
-            assert!(!flow.reliable || number == expected, "channel {channel}: {number} came instead of {expected}");
+            assert!(
+                !flow.reliable || number == expected,
+                "channel {channel}: {number} came instead of {expected}"
+            );
         }
-        assert!(flow.heard.insert(number), "channel {channel}: message {number} arrived twice");
+        assert!(
+            flow.heard.insert(number),
+            "channel {channel}: message {number} arrived twice"
+        );
         self.heard += 1;
     }
 
@@ -85,7 +111,11 @@ impl Ledger {
             let open = said < all || (flow.reliable && heard < all);
             open.then(|| format!("channel {channel} from side {side}: {said} of {all} said, {heard} heard"))
         };
-        self.flows.iter().filter_map(missing).collect::<Vec<_>>().join("; ")
+        self.flows
+            .iter()
+            .filter_map(missing)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
@@ -119,8 +149,11 @@ mod tests {
     use dunlin_peerconnection::DataChannelInit;
 
     fn ledger() -> Ledger {
-        let channel =
-            Channel { creator: 0, init: DataChannelInit::default(), messages: [vec![20, 30, 40], Vec::new()] };
+        let channel = Channel {
+            creator: 0,
+            init: DataChannelInit::default(),
+            messages: [vec![20, 30, 40], Vec::new()],
+        };
         let mut ledger = Ledger::new(&[channel]);
         (0..3).for_each(|_| ledger.said(0, 0));
         ledger

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::laws::seed_of;
 use crate::link::{Link, Loss, Rate};
+use crate::nat::{Dependence, NatKind};
 
 /// One run of `connect_and_talk`.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Plan {
     pub families: [Families; 2],
     /// Whether there is a STUN server that the two know.
     pub stun: bool,
+    /// What each side is behind. Only such as leave a way: there is no relay.
+    pub nats: [Option<NatKind>; 2],
     /// The DTLS role of the answerer.
     pub setup: AnswerSetup,
     /// The channels.
@@ -74,31 +77,72 @@ impl Plan {
         let mut later = links.clone();
         for link in &mut later {
             // Only once all is encrypted: nothing but the UDP checksum protects the first messages of a handshake.
-            link.corrupt = if rng.random_bool(0.3) { rng.random_range(0.0..0.02) } else { 0.0 };
+            link.corrupt = if rng.random_bool(0.3) {
+                rng.random_range(0.0..0.02)
+            } else {
+                0.0
+            };
             link.loss = loss(rng);
             link.delay = milliseconds(rng, 0..150);
         }
+        let nats = nats(rng);
+        let behind_nat = nats.iter().any(Option::is_some);
         let families = match rng.random_range(0..6) {
+            // The translators here know no IPv6.
+            _ if behind_nat => [Families::V4, Families::V4],
             0 => [Families::V6, Families::V6],
             1 => [Families::Both, Families::V4],
             2 => [Families::V6, Families::Both],
             3 => [Families::Both, Families::Both],
             _ => [Families::V4, Families::V4],
         };
-        let channels = (0..rng.random_range(1..6)).map(|index| channel(rng, index)).collect();
-        let outage = rng.random_bool(0.25).then(|| (milliseconds(rng, 0..3000), milliseconds(rng, 100..5000)));
+        let channels = (0..rng.random_range(1..6))
+            .map(|index| channel(rng, index))
+            .collect();
+        let outage = rng
+            .random_bool(0.25)
+            .then(|| (milliseconds(rng, 0..3000), milliseconds(rng, 100..5000)));
         Self {
             links,
             later,
             signalling: milliseconds(rng, 0..400),
             trickle: rng.random_bool(0.6),
             families,
-            stun: rng.random_bool(0.3),
-            setup: if rng.random_bool(0.5) { AnswerSetup::Active } else { AnswerSetup::Passive },
+            stun: behind_nat || rng.random_bool(0.3),
+            nats,
+            setup: if rng.random_bool(0.5) {
+                AnswerSetup::Active
+            } else {
+                AnswerSetup::Passive
+            },
             channels,
             outage,
             closer: rng.random_range(0..2),
         }
+    }
+}
+
+fn nats(rng: &mut StdRng) -> [Option<NatKind>; 2] {
+    let dependence = |rng: &mut StdRng| match rng.random_range(0..3) {
+        0 => Dependence::EndpointIndependent,
+        1 => Dependence::AddressDependent,
+        _ => Dependence::AddressAndPortDependent,
+    };
+    loop {
+        let nats = [(); 2].map(|()| {
+            rng.random_bool(0.4).then(|| NatKind {
+                mapping: dependence(rng),
+                filtering: dependence(rng),
+                expiry: Duration::from_secs(120),
+                hairpin: rng.random(),
+            })
+        });
+        if let [Some(a), Some(b)] = nats
+            && !a.can_reach(b)
+        {
+            continue;
+        }
+        return nats;
     }
 }
 
@@ -114,9 +158,21 @@ fn link(rng: &mut StdRng) -> Link {
     });
     Link {
         delay: milliseconds(rng, 0..150),
-        jitter: if rng.random_bool(0.5) { milliseconds(rng, 0..40) } else { Duration::ZERO },
-        reorder: if rng.random_bool(0.5) { rng.random_range(0.0..0.1) } else { 0.0 },
-        duplicate: if rng.random_bool(0.5) { rng.random_range(0.0..0.05) } else { 0.0 },
+        jitter: if rng.random_bool(0.5) {
+            milliseconds(rng, 0..40)
+        } else {
+            Duration::ZERO
+        },
+        reorder: if rng.random_bool(0.5) {
+            rng.random_range(0.0..0.1)
+        } else {
+            0.0
+        },
+        duplicate: if rng.random_bool(0.5) {
+            rng.random_range(0.0..0.05)
+        } else {
+            0.0
+        },
         corrupt: 0.0,
         loss: loss(rng),
         rate,
@@ -139,7 +195,10 @@ fn loss(rng: &mut StdRng) -> Loss {
 }
 
 fn channel(rng: &mut StdRng, index: u16) -> Channel {
-    let mut init = DataChannelInit { ordered: rng.random_bool(0.6), ..DataChannelInit::default() };
+    let mut init = DataChannelInit {
+        ordered: rng.random_bool(0.6),
+        ..DataChannelInit::default()
+    };
     match rng.random_range(0..6) {
         0 => init.max_retransmits = Some(rng.random_range(0..4)),
         1 => init.max_packet_life_time = Some(rng.random_range(0..500)),
@@ -154,7 +213,11 @@ fn channel(rng: &mut StdRng, index: u16) -> Channel {
         (0..count).map(|_| size(rng)).collect()
     };
     let messages = [messages(), messages()];
-    Channel { creator: rng.random_range(0..2), init, messages }
+    Channel {
+        creator: rng.random_range(0..2),
+        init,
+        messages,
+    }
 }
 
 fn size(rng: &mut StdRng) -> usize {

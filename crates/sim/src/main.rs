@@ -1,0 +1,144 @@
+//! `dunlin-sim`: runs the scenario `connect_and_talk` with many seeds, or one seed again.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use dunlin_sim::World;
+use dunlin_sim::laws::seed_of;
+use dunlin_sim::peer::Party;
+use dunlin_sim::scenario::{Outcome, connect_and_talk};
+
+/// The simulator: two peers over a virtual network, many times.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Run only this one, and say what happens.
+    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    seed: Option<u64>,
+    /// Write the datagrams of the run (with --seed), or of the first one that fails, to this file.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = if arguments.seed.is_some() { "info" } else { "off" };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+        .format_timestamp(None)
+        .init();
+    match arguments.seed {
+        Some(seed) => replay(seed, arguments.pcap.as_deref()),
+        None => run_all(&arguments),
+    }
+}
+
+fn replay(seed: u64, pcap: Option<&Path>) -> ExitCode {
+    let result = run(seed, pcap, pcap.is_some());
+    match result {
+        Ok(outcome) => {
+            report(seed, &outcome);
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("seed {seed} failed: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(seed: u64, outcome: &Outcome) {
+    let Outcome {
+        hash,
+        connected,
+        elapsed,
+        messages,
+        datagrams,
+    } = outcome;
+    println!(
+        "seed {seed}: trace {hash}, connected after {connected:.2?}, {messages} messages, {datagrams} datagrams, \
+         {elapsed:.1?} of virtual time"
+    );
+}
+
+fn run_all(arguments: &Arguments) -> ExitCode {
+    // A failing seed is told in one line; its panic is not printed beside it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut failed = Vec::new();
+    let (mut messages, mut datagrams, mut virtual_time) = (0, 0, std::time::Duration::ZERO);
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
+        let mut result = run(seed, None, false);
+        // Now and then a seed is run again: the same seed gives the same trace.
+        if let Ok(outcome) = &result
+            && seed % 16 == 0
+            && let Ok(again) = run(seed, None, false)
+            && again.hash != outcome.hash
+        {
+            result = Err(format!(
+                "two runs of one seed differ: {} and {}",
+                outcome.hash, again.hash
+            ));
+        }
+        match result {
+            Ok(outcome) => {
+                messages += outcome.messages;
+                datagrams += outcome.datagrams;
+                virtual_time += outcome.elapsed;
+            }
+            Err(reason) => {
+                println!("seed {seed} failed: {reason}\n  again: cargo xtask sim --seed {seed}");
+                if failed.is_empty() {
+                    let file = arguments
+                        .pcap
+                        .clone()
+                        .unwrap_or_else(|| format!("target/sim-{seed}.pcapng").into());
+                    let _ = run(seed, Some(&file), true);
+                    println!("  its datagrams: {}", file.display());
+                }
+                failed.push(seed);
+            }
+        }
+    }
+    let passed = arguments.seeds - failed.len() as u64;
+    println!(
+        "{passed} of {} seeds passed: {messages} messages, {datagrams} datagrams, {} s of virtual time",
+        arguments.seeds,
+        virtual_time.as_secs(),
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs a seed; what panics in it is its failure.
+fn run(seed: u64, pcap: Option<&Path>, keep: bool) -> Result<Outcome, String> {
+    let mut world = World::<Party>::new(seed_of(seed, 1));
+    if keep {
+        world.trace_mut().keep();
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| connect_and_talk(seed, &mut world))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned())
+    });
+    if let Some(path) = pcap {
+        let written =
+            File::create(path).and_then(|file| world.trace().write_pcapng(&mut BufWriter::new(file)));
+        if let Err(error) = written {
+            eprintln!("cannot write {}: {error}", path.display());
+        }
+    }
+    result
+}
