@@ -49,11 +49,12 @@ pub enum Loss {
     None,
     /// Each with this probability.
     Random(f64),
-    /// Bursts, after Gilbert and Elliott: two states, each with its own loss.
+    /// Bursts, after Gilbert and Elliott: two states, each with its own loss. Time moves the state on, not datagrams:
+    /// a burst ends whether anyone sends or not.
     Bursts {
-        /// How often a datagram finds that the good state has ended.
+        /// How often the good state ends within 10 ms.
         enter: f64,
-        /// How often a datagram finds that the bad state has ended.
+        /// How often the bad state ends within 10 ms.
         leave: f64,
         /// The loss in the good state.
         good: f64,
@@ -118,6 +119,8 @@ pub(crate) struct Carried {
 pub(crate) struct LinkState {
     pub(crate) link: Link,
     in_bad_state: bool,
+    /// Until when the state has been moved on.
+    state_at: Instant,
     count: u64,
     /// When the token bucket has paid for all that it let through.
     paid_until: Instant,
@@ -131,6 +134,7 @@ impl LinkState {
         Self {
             link,
             in_bad_state: false,
+            state_at: now,
             count: 0,
             paid_until,
             last_arrival: now,
@@ -151,7 +155,7 @@ impl LinkState {
         if len > self.link.mtu {
             return lost(Fate::TooBig);
         }
-        if self.loses(state, loss) {
+        if self.loses(now, state, loss) {
             return lost(Fate::Lost);
         }
         let Some(departure) = self.depart(now, size) else {
@@ -181,7 +185,7 @@ impl LinkState {
         }
     }
 
-    fn loses(&mut self, state: u64, loss: u64) -> bool {
+    fn loses(&mut self, now: Instant, state: u64, loss: u64) -> bool {
         match self.link.loss {
             Loss::None => false,
             Loss::All => true,
@@ -194,12 +198,22 @@ impl LinkState {
                 good,
                 bad,
             } => {
-                if chance(if self.in_bad_state { leave } else { enter }, state) {
-                    self.in_bad_state = !self.in_bad_state;
-                }
+                self.move_on(now, enter, leave, state);
                 chance(if self.in_bad_state { bad } else { good }, loss)
             }
         }
+    }
+
+    /// Moves the two-state chain on by whole slots, in one draw.
+    fn move_on(&mut self, now: Instant, enter: f64, leave: f64, draw: u64) {
+        const SLOT_MILLIS: u32 = 10;
+        let slots = (now.saturating_duration_since(self.state_at).as_millis() as u32) / SLOT_MILLIS;
+        self.state_at += Duration::from_millis(u64::from(slots * SLOT_MILLIS));
+        // Far from the start the chain forgets where it began: what is left of that is (1 - enter - leave)^slots.
+        let settled = enter / (enter + leave).max(f64::MIN_POSITIVE);
+        let began = f64::from(u8::from(self.in_bad_state));
+        let memory = (1.0 - enter - leave).powi(slots.min(100_000) as i32);
+        self.in_bad_state = chance(settled + (began - settled) * memory, draw);
     }
 
     /// When the last byte is through the bucket; `None` when the queue is full.
@@ -258,7 +272,7 @@ mod tests {
 
     #[test]
     fn loss_comes_as_often_as_asked_and_in_bursts_when_asked() {
-        let gap = Duration::from_millis(1);
+        let gap = Duration::from_millis(10);
         let random = carry_all(
             Link {
                 loss: Loss::Random(0.1),
