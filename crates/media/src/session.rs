@@ -12,7 +12,7 @@ use crate::demux::{Receiver, Route, Tags, route};
 use crate::feedback::TransportRecorder;
 use crate::receive::{Accepted, MediaStream, RtxStream, Stream, StreamKind, decapsulate};
 use crate::reports::Outbox;
-use crate::send::{HopExtensions, Place, Repeat, Sender};
+use crate::send::{HopExtensions, Place, Repeat, Resumed, Sender};
 use crate::stats::{Drops, ReceiveStats, SendStats};
 use crate::{
     Config, Event, OutgoingPacket, ReceiverConfig, ReceiverId, SendError, SenderConfig, SenderId,
@@ -52,6 +52,8 @@ pub struct Session {
     events: VecDeque<Event>,
     transport_sequence: u16,
     next_id: u32,
+    /// The next number of each SSRC that was sent and may be sent again: the keys outlive the sender.
+    retired: BTreeMap<Ssrc, i64>,
 }
 
 /// Whether the session goes on.
@@ -103,6 +105,7 @@ impl Session {
             events: VecDeque::new(),
             transport_sequence: 0,
             next_id: 0,
+            retired: BTreeMap::new(),
         }
     }
 
@@ -153,29 +156,49 @@ impl Session {
     pub fn add_sender(&mut self, config: SenderConfig) -> SenderId {
         let id = SenderId(self.next_id);
         self.next_id += 1;
-        let random = [self.rng.random(), self.rng.random()];
-        self.senders
-            .push(Sender::new(id, config, self.config.max_history, random));
+        let sender = self.new_sender(id, config);
+        self.senders.push(sender);
         id
+    }
+
+    fn new_sender(&mut self, id: SenderId, config: SenderConfig) -> Sender {
+        let random = [self.rng.random(), self.rng.random()];
+        let resumed = Resumed {
+            media: self.retired.get(&config.ssrc).copied(),
+            rtx: config.rtx_ssrc.and_then(|ssrc| self.retired.get(&ssrc).copied()),
+        };
+        Sender::new(id, config, self.config.max_history, random, resumed)
+    }
+
+    /// What is left of a sender: a goodbye, and its numbers.
+    fn retire(&mut self, sender: &Sender) {
+        if sender.has_sent() {
+            self.outbox.byes.push(sender.config.ssrc);
+        }
+        for (ssrc, next) in sender.used() {
+            if self.retired.len() >= self.config.max_streams {
+                self.retired.pop_first();
+            }
+            self.retired.insert(ssrc, next);
+        }
+        self.queue.retain(|queued| queued.sender != sender.id);
+        self.repeats.retain(|repeat| repeat.sender != sender.id);
     }
 
     /// Changes what a sender sends. A stream whose SSRC changes says goodbye, and begins anew.
     pub fn update_sender(&mut self, id: SenderId, config: SenderConfig) {
-        let max_history = self.config.max_history;
-        let random = [self.rng.random(), self.rng.random()];
-        let Some(sender) = self.senders.iter_mut().find(|sender| sender.id == id) else {
+        let Some(index) = self.senders.iter().position(|sender| sender.id == id) else {
             return;
         };
-        if sender.config.ssrc == config.ssrc {
-            sender.config = config;
-            sender.configured(max_history);
+        let before = &self.senders[index].config;
+        if before.ssrc == config.ssrc && (before.rtx_ssrc == config.rtx_ssrc || before.rtx_ssrc.is_none()) {
+            self.senders[index].config = config;
+            self.senders[index].configured(self.config.max_history);
         } else {
-            if sender.has_sent() {
-                self.outbox.byes.push(sender.config.ssrc);
-            }
-            *sender = Sender::new(id, config, max_history, random);
-            self.queue.retain(|queued| queued.sender != id);
-            self.repeats.retain(|repeat| repeat.sender != id);
+            let sender = self.senders.remove(index);
+            self.retire(&sender);
+            let sender = self.new_sender(id, config);
+            self.senders.insert(index, sender);
         }
     }
 
@@ -183,11 +206,7 @@ impl Session {
     pub fn remove_sender(&mut self, id: SenderId) {
         if let Some(index) = self.senders.iter().position(|sender| sender.id == id) {
             let sender = self.senders.remove(index);
-            if sender.has_sent() {
-                self.outbox.byes.push(sender.config.ssrc);
-            }
-            self.queue.retain(|queued| queued.sender != id);
-            self.repeats.retain(|repeat| repeat.sender != id);
+            self.retire(&sender);
         }
     }
 
@@ -272,6 +291,11 @@ impl Session {
         let is_rtx = config.codec(header.payload_type).is_none();
         if let Some(stream) = self.streams.get_mut(&header.ssrc) {
             if stream.receiver == *id && stream.media().is_none() == is_rtx {
+                if let (Some(media), Some(rid)) = (stream.media_mut(), tags.rid)
+                    && media.rid.is_none()
+                {
+                    media.rid = Some(rid.to_owned());
+                }
                 if tags.mid.is_some() {
                     stream.mid_updated = stream.mid_updated.max(stream.reception.peek(header.sequence).0);
                 }

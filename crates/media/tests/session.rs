@@ -335,6 +335,37 @@ fn a_stream_ends_with_a_goodbye_and_comes_back_with_a_packet() {
     assert_eq!(pair.received(), [1], "a straggler");
 }
 
+/// The keys of the transport may protect each number of an SSRC once, whoever the sender is.
+#[test]
+fn a_sender_that_comes_back_with_its_ssrc_goes_on_with_its_numbers() {
+    let mut pair = Pair::new(true);
+    let mut numbers = Vec::new();
+    for round in 0..3 {
+        pair.send(round);
+        pair.send(round);
+        numbers.extend(
+            pair.rtp()
+                .iter()
+                .map(|packet| Header::parse(packet).unwrap().sequence.0),
+        );
+        if round == 0 {
+            pair.alice.remove_sender(pair.sender);
+            pair.sender = pair.alice.add_sender(sender_config(true));
+        } else {
+            let other = SenderConfig {
+                ssrc: Ssrc(0x3000),
+                ..sender_config(true)
+            };
+            pair.alice.update_sender(pair.sender, other);
+            pair.alice.update_sender(pair.sender, sender_config(true));
+        }
+    }
+    assert!(
+        numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+        "{numbers:?}"
+    );
+}
+
 #[test]
 fn a_closed_session_says_goodbye_and_is_still() {
     let mut pair = Pair::new(true);

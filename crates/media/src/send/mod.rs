@@ -7,5 +7,5 @@ mod sequencer;
 
 pub(crate) use elements::{Elements, HopExtensions};
 pub(crate) use history::History;
-pub(crate) use sender::{Repeat, Sender};
+pub(crate) use sender::{Repeat, Resumed, Sender};
 pub(crate) use sequencer::Place;

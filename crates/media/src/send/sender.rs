@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dunlin_rtp::rtcp::{ReportBlock, SenderReport};
 use dunlin_rtp::{
-    Csrcs, ExtendedSequence, ExtensionKind, Header, HeaderFields, NtpTime, SequenceNumber, Timestamp,
+    Csrcs, ExtendedSequence, ExtensionKind, Header, HeaderFields, NtpTime, SequenceNumber, Ssrc, Timestamp,
     write_header,
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Sender {
     pub(crate) fir_count: u64,
     sequencer: Sequencer,
     history: Option<History>,
-    rtx_sequence: SequenceNumber,
+    rtx_sequence: i64,
     /// The highest number written.
     highest: Option<ExtendedSequence>,
     last: Option<Last>,
@@ -57,6 +57,13 @@ struct Totals {
     reported_bytes: u32,
 }
 
+/// Where streams of the same SSRCs ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resumed {
+    pub(crate) media: Option<i64>,
+    pub(crate) rtx: Option<i64>,
+}
+
 /// A packet to send again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Repeat {
@@ -65,7 +72,14 @@ pub(crate) struct Repeat {
 }
 
 impl Sender {
-    pub(crate) fn new(id: SenderId, config: SenderConfig, max_history: usize, random: [u16; 2]) -> Self {
+    /// A sender that begins at random numbers, or goes on where streams of its SSRCs ended.
+    pub(crate) fn new(
+        id: SenderId,
+        config: SenderConfig,
+        max_history: usize,
+        random: [u16; 2],
+        resumed: Resumed,
+    ) -> Self {
         let mut sender = Self {
             id,
             config,
@@ -73,9 +87,11 @@ impl Sender {
             nack_count: 0,
             pli_count: 0,
             fir_count: 0,
-            sequencer: Sequencer::new(random[0]),
+            sequencer: resumed
+                .media
+                .map_or_else(|| Sequencer::new(random[0]), Sequencer::resume),
             history: None,
-            rtx_sequence: SequenceNumber(random[1] & 0x7fff),
+            rtx_sequence: resumed.rtx.unwrap_or(i64::from(random[1] & 0x7fff)),
             highest: None,
             last: None,
             totals: Totals::default(),
@@ -186,6 +202,15 @@ impl Sender {
         })
     }
 
+    /// The numbers that follow those that were used, by SSRC.
+    pub(crate) fn used(&self) -> impl Iterator<Item = (Ssrc, i64)> {
+        let media = self
+            .has_sent()
+            .then_some((self.config.ssrc, self.sequencer.next()));
+        let rtx = self.config.rtx_ssrc.map(|ssrc| (ssrc, self.rtx_sequence));
+        media.into_iter().chain(rtx)
+    }
+
     /// Whether retransmissions have a stream of their own.
     pub(crate) fn repeats_on_rtx(&self) -> bool {
         self.config.rtx_ssrc.is_some() && self.config.codecs.iter().any(|codec| codec.rtx.is_some())
@@ -225,7 +250,7 @@ impl Sender {
                 marker: header.marker,
                 padding: false,
                 payload_type,
-                sequence: self.rtx_sequence,
+                sequence: ExtendedSequence(self.rtx_sequence).low(),
                 timestamp: header.timestamp,
                 ssrc,
                 csrcs: Csrcs::NONE,
@@ -236,7 +261,7 @@ impl Sender {
             // RFC 4588, section 4: "the 2-octet OSN field" in front of the original payload.
             out.extend_from_slice(&header.sequence.0.to_be_bytes());
             out.extend_from_slice(payload);
-            self.rtx_sequence = self.rtx_sequence.next();
+            self.rtx_sequence += 1;
         } else {
             out.extend_from_slice(packet);
         }

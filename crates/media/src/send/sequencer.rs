@@ -17,6 +17,8 @@ const MAX_LATE: i64 = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Sequencer {
     next: i64,
+    /// Whether any number was given out.
+    started: bool,
     anchor: Option<Anchor>,
 }
 
@@ -42,8 +44,23 @@ impl Sequencer {
     pub(crate) fn new(random: u16) -> Self {
         Self {
             next: 1024 + i64::from(random % (32_768 - 1024)),
+            started: false,
             anchor: None,
         }
+    }
+
+    /// One that goes on after a stream of the same SSRC: its keys may protect each number once only.
+    pub(crate) fn resume(next: i64) -> Self {
+        Self {
+            next,
+            started: true,
+            anchor: None,
+        }
+    }
+
+    /// The number that follows all that were given out.
+    pub(crate) fn next(&self) -> i64 {
+        self.next
     }
 
     /// The place of a packet, or `None` when it is too late. `expected` is the timestamp that a packet of now would
@@ -57,6 +74,7 @@ impl Sequencer {
         let Some(source) = source else {
             let sequence = ExtendedSequence(self.next);
             self.next += 1;
+            self.started = true;
             self.anchor = None;
             return Some(Place { sequence, timestamp });
         };
@@ -67,13 +85,14 @@ impl Sequencer {
             {
                 anchor
             }
-            before => self.anchored(source, timestamp, before.and(expected)),
+            _ => self.anchored(source, timestamp, expected),
         };
         let sequence = source.sequence.0 + anchor.offset;
         if sequence < anchor.floor || sequence < self.next - MAX_LATE {
             return None;
         }
         self.anchor = Some(anchor);
+        self.started = true;
         self.next = self.next.max(sequence + 1);
         let timestamp = timestamp.wrapping_add(anchor.timestamp_offset);
         Some(Place {
@@ -86,12 +105,14 @@ impl Sequencer {
         Anchor {
             source: source.ssrc,
             offset: self.next - source.sequence.0,
-            floor: if self.anchor.is_none() {
-                self.next - MAX_LATE
-            } else {
+            floor: if self.started {
                 self.next
+            } else {
+                self.next - MAX_LATE
             },
-            timestamp_offset: expected.map_or(0, |expected| expected.0.wrapping_sub(timestamp.0)),
+            timestamp_offset: expected
+                .filter(|_| self.started)
+                .map_or(0, |expected| expected.0.wrapping_sub(timestamp.0)),
         }
     }
 }
@@ -179,6 +200,21 @@ mod tests {
         );
         assert_eq!(at(2, 900, 4_000_000_000, 1300), Timestamp(1300));
         assert_eq!(at(2, 901, 4_000_000_300, 9999), Timestamp(1600));
+    }
+
+    #[test]
+    fn a_source_after_own_packets_gets_none_of_their_numbers() {
+        let mut sequencer = Sequencer::new(0);
+        let own: Vec<i64> = (0..3)
+            .map(|_| sequencer.place(None, Timestamp(0), None).unwrap().sequence.0)
+            .collect();
+        assert_eq!(own, [1024, 1025, 1026]);
+        assert_eq!(
+            numbers(&mut sequencer, &[(1, 50), (1, 49), (1, 51)]),
+            [Some(1027), None, Some(1028)]
+        );
+        let mut resumed = Sequencer::resume(sequencer.next());
+        assert_eq!(numbers(&mut resumed, &[(1, 52), (1, 51)]), [Some(1029), None]);
     }
 
     #[test]
