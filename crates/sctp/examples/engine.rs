@@ -11,7 +11,15 @@ use dunlin_sctp::{Association, Config, Event, Ppid, SendOptions, StreamId};
 /// Packets of one turn share a buffer, as a batch from the socket does.
 const BATCH: usize = 64 << 10;
 
-fn carry(from: &mut Association, to: &mut Association, now: Instant) -> bool {
+/// Bytes and messages.
+#[derive(Clone, Copy, Default)]
+struct Received {
+    bytes: u64,
+    messages: u64,
+}
+
+/// Carries all that is due, and takes the events after each batch, as a driver does.
+fn carry(from: &mut Association, to: &mut Association, now: Instant, received: &mut Received) -> bool {
     let mut any = false;
     loop {
         let mut batch = Vec::with_capacity(BATCH);
@@ -30,6 +38,12 @@ fn carry(from: &mut Association, to: &mut Association, now: Instant) -> bool {
         for &end in &ends[..count] {
             to.handle_datagram(now, batch.slice(start..end));
             start = end;
+        }
+        while let Some(event) = to.poll_event() {
+            if let Event::Message { data, .. } = event {
+                received.bytes += data.len() as u64;
+                received.messages += 1;
+            }
         }
     }
 }
@@ -52,8 +66,8 @@ fn main() {
     let mut b = Association::new(config, [2; 32], now);
     a.connect(now);
     let message = Bytes::from(vec![7u8; size]);
-    let (mut received, mut messages) = (0u64, 0u64);
-    let mut measured: Option<(Instant, u64, u64)> = None;
+    let mut received = Received::default();
+    let mut measured: Option<(Instant, Received)> = None;
     let wall = Instant::now();
     loop {
         while a
@@ -66,15 +80,8 @@ fn main() {
             )
             .is_ok()
         {}
-        let mut any = carry(&mut a, &mut b, now);
-        while let Some(event) = b.poll_event() {
-            if let Event::Message { data, .. } = event {
-                received += data.len() as u64;
-                messages += 1;
-            }
-        }
-        any |= carry(&mut b, &mut a, now);
-        while a.poll_event().is_some() {}
+        let mut any = carry(&mut a, &mut b, now, &mut received);
+        any |= carry(&mut b, &mut a, now, &mut received);
         if !any {
             let next = a
                 .poll_timeout()
@@ -88,11 +95,12 @@ fn main() {
         }
         match measured {
             None if wall.elapsed() > Duration::from_millis(300) => {
-                measured = Some((Instant::now(), received, messages));
+                measured = Some((Instant::now(), received));
             }
-            Some((since, bytes, count)) if since.elapsed() > Duration::from_secs(seconds) => {
+            Some((since, before)) if since.elapsed() > Duration::from_secs(seconds) => {
                 let elapsed = since.elapsed().as_secs_f64();
-                let (bytes, count) = ((received - bytes) as f64, (messages - count) as f64);
+                let bytes = (received.bytes - before.bytes) as f64;
+                let count = (received.messages - before.messages) as f64;
                 println!(
                     "{size} B messages, {queue} B queued: {:.0} MB/s, {:.2} M messages/s, virtual time {:?}",
                     bytes / elapsed / 1e6,

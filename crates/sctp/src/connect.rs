@@ -391,10 +391,9 @@ impl Association {
     /// Action D: our INIT ACK's cookie came back, and both tags are the association's.
     fn on_own_cookie(&mut self) -> bool {
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::CookieEchoed(mut tcb, _) => {
-                // Whatever rode on a COOKIE ECHO that was not answered goes out again.
-                tcb.outstanding.lose_all();
+            State::CookieEchoed(tcb, _) => {
                 self.open(tcb, true);
+                self.await_what_rode_along();
             }
             State::Open(mut tcb, phase) => {
                 tcb.cookie_ack_due = true;
@@ -405,16 +404,20 @@ impl Association {
         true
     }
 
+    /// The COOKIE ECHO may have carried data, which from now on is retransmitted like any other.
+    fn await_what_rode_along(&mut self) {
+        if self.state.tcb().is_some_and(|tcb| !tcb.outstanding.is_empty()) {
+            self.restart_retransmission_timer();
+        }
+    }
+
     /// Section 5.1, step E, and 5.2.5.
     pub(crate) fn on_cookie_ack(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::CookieEchoed(tcb, _) => {
-                let outstanding = !tcb.outstanding.is_empty();
                 self.state = State::Open(tcb, Phase::Established);
                 self.on_established(true);
-                if outstanding {
-                    self.restart_retransmission_timer();
-                }
+                self.await_what_rode_along();
             }
             other => {
                 self.state = other;

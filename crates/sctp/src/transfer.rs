@@ -220,7 +220,7 @@ impl Association {
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
         }
         if sent_new
-            && tcb.recovery_exit.is_none()
+            && !tcb.outstanding.has_gaps()
             && let Some(rtt) = tcb.rto.smoothed()
         {
             let wait = (rtt * 2).max(MIN_PROBE_TIMEOUT);
@@ -274,13 +274,23 @@ impl Association {
         self.restart_retransmission_timer();
     }
 
-    /// The tail of a burst has not been acknowledged in two round trips: ask about it (RFC 8985, section 7.3).
+    /// The tail of a burst has not been acknowledged in two round trips: ask about it (RFC 8985, section 7.3). With a gap
+    /// the peer has already said what is missing.
     pub(crate) fn on_probe_timer(&mut self) {
+        let now = self.now;
         let State::Open(tcb, phase) = &mut self.state else {
             return;
         };
-        if phase.sends_data() && !tcb.outstanding.has_lost() && tcb.recovery_exit.is_none() {
-            tcb.probe_due = tcb.outstanding.probe_len(self.now).is_some();
+        if !phase.sends_data() || tcb.outstanding.has_lost() {
+            return;
+        }
+        if tcb.outstanding.has_gaps() {
+            if tcb.outstanding.lose_missing() {
+                self.stats.fast_recoveries += u64::from(enter_recovery(tcb));
+                self.stats.abandoned += abandon(tcb, &mut self.queue, now);
+            }
+        } else {
+            tcb.probe_due = tcb.outstanding.probe_len(now).is_some();
         }
     }
 
@@ -460,13 +470,8 @@ impl Association {
             };
             tcb.congestion.on_ack(now, acked, round_trip);
         }
-        if outcome.lost && tcb.recovery_exit.is_none() {
-            tcb.recovery_exit = Some(tcb.outstanding.next().previous());
-            tcb.congestion.on_loss();
-            // "When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd and SHOULD NOT delay
-            // retransmission for this single packet."
-            tcb.rescue = true;
-            self.stats.fast_recoveries += 1;
+        if outcome.lost {
+            self.stats.fast_recoveries += u64::from(enter_recovery(tcb));
         }
         self.stats.abandoned += outcome.abandoned;
         close_abandoned(tcb, &mut self.queue);
@@ -489,21 +494,36 @@ impl Association {
             self.timers
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
         }
-        if acknowledged
-            && self.timers.is_running(Timer::Probe)
-            && let Some(rtt) = tcb.rto.smoothed()
-        {
-            if tcb.recovery_exit.is_some() || tcb.outstanding.has_lost() {
+        if acknowledged && let Some(rtt) = tcb.rto.smoothed() {
+            if tcb.outstanding.has_lost() || tcb.outstanding.is_empty() {
                 self.timers.stop(Timer::Probe);
             } else {
+                let wait = if tcb.outstanding.has_gaps() {
+                    rtt / 2
+                } else {
+                    rtt * 2
+                };
                 self.timers
-                    .set(Timer::Probe, self.now + (rtt * 2).max(MIN_PROBE_TIMEOUT));
+                    .set(Timer::Probe, self.now + wait.max(MIN_PROBE_TIMEOUT));
             }
         }
         if nothing_waits && tcb.outstanding.is_empty() {
             self.continue_shutdown();
         }
     }
+}
+
+/// Something was found lost; `true` when that begins a fast recovery.
+fn enter_recovery(tcb: &mut Tcb) -> bool {
+    if tcb.recovery_exit.is_some() {
+        return false;
+    }
+    tcb.recovery_exit = Some(tcb.outstanding.next().previous());
+    tcb.congestion.on_loss();
+    // "When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd and SHOULD NOT delay
+    // retransmission for this single packet."
+    tcb.rescue = true;
+    true
 }
 
 /// Sends the last chunk again if it fits; `true` when it did.

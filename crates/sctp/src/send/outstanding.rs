@@ -267,6 +267,36 @@ impl Outstanding {
         self.send_again(self.next().previous(), now, true, out);
     }
 
+    /// Whether something beyond a gap has been acknowledged.
+    pub(crate) fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    /// What is missing below the highest TSN acknowledged counts as lost: it had its time to arrive late (RFC 8985,
+    /// section 6.3). `true` when there was any.
+    pub(crate) fn lose_missing(&mut self) -> bool {
+        let Some(&(limit, _)) = self.gaps.last() else {
+            return false;
+        };
+        let mut any = false;
+        let mut place = self.base;
+        while place < limit {
+            let Some(chunk) = self.chunks.get_mut(place.since(self.base)) else {
+                break;
+            };
+            if chunk.state == State::InFlight {
+                chunk.state = State::Lost;
+                chunk.misses = 0;
+                self.flight -= chunk.wire_len();
+                self.flight_data -= chunk.data.len();
+                self.lost.insert(place);
+                any = true;
+            }
+            place = place.next();
+        }
+        any
+    }
+
     /// T3-rtx expired, or the packet with the COOKIE ECHO did: all that is in flight counts as lost.
     pub(crate) fn lose_all(&mut self) {
         for (i, chunk) in self.chunks.iter_mut().enumerate() {

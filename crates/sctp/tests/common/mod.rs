@@ -1,6 +1,6 @@
 //! Two associations, a link between them in virtual time, and a dissector of its own, so that a test reads like a
 //! message diagram and does not trust the crate's parser.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
