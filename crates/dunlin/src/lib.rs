@@ -1,1 +1,44 @@
-//! WebRTC for Rust: full peers over tokio.
+#![doc = include_str!("../README.md")]
+// The facade is where the clock, the locks and the sharing live; everything below takes them by argument.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod channel_state;
+mod config;
+mod core;
+mod data_channel;
+mod description;
+mod driver;
+pub mod echo;
+mod endpoint;
+mod error;
+mod event;
+mod interfaces;
+mod mailbox;
+mod peer_connection;
+mod resolver;
+mod routes;
+mod socket;
+mod track;
+mod track_state;
+mod train;
+
+pub use bytes::Bytes;
+pub use dunlin_net::{Path, Transport};
+
+pub use crate::config::{Config, EndpointConfig, PeerConfig};
+pub use crate::data_channel::DataChannel;
+pub use crate::description::{IceCandidate, ParseSignalError, SdpType, SessionDescription};
+pub use crate::endpoint::Endpoint;
+pub use crate::error::{
+    AddCandidateError, BindError, ConnectionError, CreateChannelError, DescriptionError, Error, SendError,
+    TransceiverError,
+};
+pub use crate::event::{Event, Events};
+pub use crate::peer_connection::PeerConnection;
+pub use crate::track::{Feedback, IncomingPacket, TrackReceiver, TrackSender, Transceiver};
+pub use dunlin_peerconnection::{
+    Certificate, ChannelCounters, ChannelState, Codecs, ConnectionState, DataChannelInit, Direction,
+    DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState, MediaKind, Message, NegotiatedCodec,
+    OutgoingPacket, PayloadType, RtpPacket, SignalingState, SourceSequence, Stats, Timestamp,
+    TransceiverInit,
+};

@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release -p dunlin-peerconnection --example throughput [MESSAGE_BYTES]`
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a program, which owns the clock")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program, which owns the clock"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for side in 0..2 {
             for _ in 0..BATCH {
                 out.clear();
-                let Some(transmit) = peers[side].poll_transmit(now, &mut out) else { break };
+                let Some(transmit) = peers[side].poll_transmit(now, &mut out) else {
+                    break;
+                };
                 pool.reserve(65_536);
                 pool.extend_from_slice(&out);
                 peers[1 - side].handle_datagram(now, transmit.path.reversed(), pool.split());

@@ -21,13 +21,14 @@ pub use data_channel::{ChannelCounters, ChannelId, DataChannel, DataChannelInit,
 pub use description::{CandidateInit, SdpType, SessionDescription, UnknownSdpType};
 pub use dunlin_dtls::Certificate;
 pub use dunlin_media::{OutgoingPacket, SourceSequence};
+pub use dunlin_rtp::{Packet, PayloadType, SequenceNumber, Ssrc, Timestamp};
 pub use error::{
     AddCandidateError, CreateChannelError, DescriptionError, SendMessageError, TransceiverError,
 };
 pub use event::Event;
 pub use jsep::{
-    CodecCapability, Codecs, Direction, HeaderExtensions, MediaKind, Transceiver, TransceiverId,
-    TransceiverInit,
+    CodecCapability, Codecs, Direction, HeaderExtensions, MediaKind, NegotiatedCodec, ReceiveParameters,
+    SendParameters, Transceiver, TransceiverId, TransceiverInit,
 };
 pub use peer_connection::PeerConnection;
 pub use state::{

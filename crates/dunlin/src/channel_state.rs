@@ -1,0 +1,57 @@
+//! What the handles of one data channel share with the core of its connection.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dunlin_peerconnection as peer;
+use dunlin_peerconnection::ChannelId;
+use tokio::sync::Notify;
+
+/// No one waits for room.
+const NOBODY: usize = 0;
+
+/// The constant facts of a channel and its two signals.
+#[derive(Debug)]
+pub(crate) struct ChannelShared {
+    pub(crate) id: ChannelId,
+    pub(crate) label: String,
+    pub(crate) init: peer::DataChannelInit,
+    /// There may be a message, or the state changed.
+    pub(crate) readable: Notify,
+    /// There may be room, or the state changed.
+    pub(crate) room: Notify,
+    /// One more than the buffered amount at or below which somebody wants to be woken.
+    wake_below: AtomicUsize,
+}
+
+impl ChannelShared {
+    pub(crate) fn new(id: ChannelId, channel: &peer::DataChannel) -> Self {
+        Self {
+            id,
+            label: channel.label().to_owned(),
+            init: channel.init().clone(),
+            readable: Notify::new(),
+            room: Notify::new(),
+            wake_below: AtomicUsize::new(NOBODY),
+        }
+    }
+
+    /// Somebody waits until at most `amount` is buffered. Called under the connection's lock.
+    pub(crate) fn wake_at(&self, amount: usize) {
+        self.wake_below
+            .fetch_max(amount.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Wakes those who wait for room, if there is what they wait for. Called under the connection's lock.
+    pub(crate) fn wake_if_room(&self, peer: &peer::PeerConnection) {
+        let below = self.wake_below.load(Ordering::Relaxed);
+        if below != NOBODY && peer.buffered_amount(self.id) < below {
+            self.wake_below.store(NOBODY, Ordering::Relaxed);
+            self.room.notify_waiters();
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.readable.notify_waiters();
+        self.room.notify_waiters();
+    }
+}

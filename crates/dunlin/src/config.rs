@@ -1,0 +1,73 @@
+//! What endpoints and connections are made with.
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use dunlin_peerconnection::Config as PeerConfig;
+
+/// The sockets of an endpoint, or of a connection that has its own.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointConfig {
+    /// The addresses to bind to. Default none: any IPv4 address and any IPv6 address, at a port that the
+    /// system picks, announced with the addresses of this host's interfaces.
+    pub bind: Vec<SocketAddr>,
+    /// Whether loopback addresses are announced although there are others. Default false.
+    pub include_loopback: bool,
+    /// The size asked for the send and the receive buffer of each socket, in bytes; the system may give less.
+    /// Default 4 MiB: a burst that does not fit is lost, and read as congestion.
+    pub socket_buffer: usize,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            bind: Vec::new(),
+            include_loopback: false,
+            socket_buffer: 4 * 1024 * 1024,
+        }
+    }
+}
+
+impl EndpointConfig {
+    /// One socket at this address.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            bind: vec![address],
+            include_loopback: address.ip().is_loopback(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A connection. `Config::default()` is what a browser would do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// STUN servers as URLs, `stun:host` or `stun:host:port` (RFC 7064). Default none.
+    pub stun_servers: Vec<String>,
+    /// The public addresses of a 1:1 NAT in front of this host, announced in place of the local ones.
+    /// Default none.
+    pub external_ips: Vec<IpAddr>,
+    /// The sockets that `PeerConnection::bind` opens; an `Endpoint` has its own.
+    pub sockets: EndpointConfig,
+    /// How many bytes may wait on one channel before `send` waits for room. Default 1 MiB.
+    pub channel_buffer: usize,
+    /// How many received RTP packets may wait on one track before the oldest is dropped. Default 1024.
+    pub track_queue: usize,
+    /// Everything about the protocols: certificate, codecs, limits, timers.
+    pub peer: PeerConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            stun_servers: Vec::new(),
+            external_ips: Vec::new(),
+            sockets: EndpointConfig::default(),
+            channel_buffer: 1024 * 1024,
+            track_queue: 1024,
+            peer: PeerConfig::default(),
+        }
+    }
+}

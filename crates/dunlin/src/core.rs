@@ -1,0 +1,277 @@
+//! What the driver and the handles of one connection share.
+//!
+//! The core owns no handle: handles own a `Connection`, which closes the core when the last one goes. So no
+//! cycle can keep a connection alive.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use dunlin_peerconnection as peer;
+use dunlin_peerconnection::{ChannelId, ConnectionState, TransceiverId};
+use tokio::sync::Notify;
+
+use crate::channel_state::ChannelShared;
+use crate::error::ConnectionError;
+use crate::mailbox::Mailbox;
+use crate::routes::Key;
+use crate::track::IncomingPacket;
+use crate::track_state::{Listening, TrackShared};
+
+/// What is kept for `Events::next`: ids, which become handles only when they are handed out.
+#[derive(Debug)]
+pub(crate) enum RawEvent {
+    Plain(peer::Event),
+    DataChannel(Arc<ChannelShared>),
+    Track(Listening, Vec<String>),
+}
+
+/// One connection: the protocol core behind its lock, and what wakes those who wait.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) key: Key,
+    state: Mutex<State>,
+    /// A connection state, the gathering state or the end.
+    pub(crate) changed: Notify,
+    /// The queue of events got one.
+    pub(crate) events: Notify,
+    mailbox: Arc<Mailbox>,
+    dirty: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(key: Key, state: State, mailbox: Arc<Mailbox>) -> Self {
+        Self {
+            key,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            events: Notify::new(),
+            mailbox,
+            dirty: AtomicBool::new(false),
+        }
+    }
+
+    /// The lock. A panic of another holder has been reported where it happened.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A command of a handle: it runs, what it caused is told, and the driver sends what it queued.
+    pub(crate) fn command<T>(&self, run: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let result = {
+            let mut state = self.lock();
+            let result = run(&mut state, Instant::now());
+            state.pump(self);
+            result
+        };
+        self.wake_driver();
+        result
+    }
+
+    /// Asks the driver to look at this connection.
+    pub(crate) fn wake_driver(&self) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.mailbox.post(self.key);
+        }
+    }
+
+    /// The driver looks.
+    pub(crate) fn clear_dirty(&self) {
+        self.dirty.store(false, Ordering::Release);
+    }
+
+    /// Wakes everyone who waits for anything of this connection.
+    pub(crate) fn wake_all(&self, state: &State) {
+        self.changed.notify_waiters();
+        self.events.notify_waiters();
+        for channel in state.channels.values() {
+            channel.wake_all();
+        }
+        for track in state.tracks.values() {
+            track.wake_all();
+        }
+    }
+
+    /// Waits until `ready` answers something. Cancel-safe when `ready` takes something only as it answers.
+    pub(crate) async fn wait<T>(
+        &self,
+        notify: &Notify,
+        mut ready: impl FnMut(&mut State, &Core) -> Option<T>,
+    ) -> T {
+        loop {
+            let notified = notify.notified();
+            tokio::pin!(notified);
+            // Registered before the check: what happens between the check and the await is not missed.
+            notified.as_mut().enable();
+            if let Some(answer) = ready(&mut self.lock(), self) {
+                return answer;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// The part of a connection that is behind the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) peer: peer::PeerConnection,
+    pub(crate) events: VecDeque<RawEvent>,
+    /// The `Events` stream was dropped: nobody takes what the peer opens.
+    pub(crate) deaf: bool,
+    pub(crate) channels: HashMap<ChannelId, Arc<ChannelShared>>,
+    pub(crate) tracks: HashMap<TransceiverId, Arc<TrackShared>>,
+    pub(crate) track_queue: usize,
+    /// Why the connection failed or was closed by the peer.
+    pub(crate) reason: Option<ConnectionError>,
+    /// The driver let go of the connection: nothing moves any more.
+    pub(crate) detached: bool,
+}
+
+impl State {
+    pub(crate) fn new(peer: peer::PeerConnection, track_queue: usize) -> Self {
+        Self {
+            peer,
+            events: VecDeque::new(),
+            deaf: false,
+            channels: HashMap::new(),
+            tracks: HashMap::new(),
+            track_queue,
+            reason: None,
+            detached: false,
+        }
+    }
+
+    /// Why nothing can be expected of the connection (now), if so.
+    pub(crate) fn ended(&self) -> Option<ConnectionError> {
+        match self.peer.connection_state() {
+            ConnectionState::Failed | ConnectionState::Closed => {
+                Some(self.reason.clone().unwrap_or(ConnectionError::Closed))
+            }
+            _ if self.detached => Some(self.reason.clone().unwrap_or(ConnectionError::Closed)),
+            _ => None,
+        }
+    }
+
+    /// Takes what the protocols tell and wakes those who wait for it.
+    pub(crate) fn pump(&mut self, core: &Core) {
+        while let Some(event) = self.peer.poll_event() {
+            self.dispatch(core, event);
+        }
+        for channel in self.channels.values() {
+            channel.wake_if_room(&self.peer);
+        }
+    }
+
+    fn dispatch(&mut self, core: &Core, event: peer::Event) {
+        use peer::Event;
+        match event {
+            Event::ChannelReadable(id) => {
+                if let Some(channel) = self.channels.get(&id) {
+                    channel.readable.notify_waiters();
+                }
+            }
+            Event::ChannelOpen(id) | Event::ChannelClosing(id) => {
+                if let Some(channel) = self.channels.get(&id) {
+                    channel.wake_all();
+                }
+            }
+            Event::ChannelClosed(id) => match self.channels.get(&id) {
+                Some(channel) => channel.wake_all(),
+                None => self.peer.forget_channel(id),
+            },
+            // `low` compares with the amount itself.
+            Event::BufferedAmountLow(_) => {}
+            Event::DataChannel(id) if self.deaf => self.peer.close_channel(Instant::now(), id),
+            Event::DataChannel(id) => {
+                if let Some(channel) = self.channel(id) {
+                    self.tell(core, RawEvent::DataChannel(channel));
+                }
+            }
+            Event::Track { transceiver, streams } => {
+                let track = self.track(transceiver);
+                track.set_ended(false);
+                if !self.deaf {
+                    self.tell(core, RawEvent::Track(Listening::new(track), streams));
+                }
+            }
+            Event::TrackEnded(id) => self.track(id).set_ended(true),
+            Event::Rtp { transceiver, packet } => {
+                let limit = self.track_queue;
+                self.track(transceiver).push(
+                    IncomingPacket {
+                        packet: packet.packet,
+                        sequence: packet.sequence,
+                    },
+                    limit,
+                );
+            }
+            Event::KeyframeRequest(id) => self.track(id).request_keyframe(),
+            Event::Failed(reason) => {
+                self.reason = Some(ConnectionError::Failed(reason.clone()));
+                self.tell_state(core, Event::Failed(reason));
+            }
+            Event::ClosedByPeer(reason) => {
+                self.reason = Some(ConnectionError::ClosedByPeer(reason.clone()));
+                self.tell_state(core, Event::ClosedByPeer(reason));
+            }
+            other => self.tell_state(core, other),
+        }
+    }
+
+    /// A state changed, a candidate was found, or negotiation is needed.
+    fn tell_state(&mut self, core: &Core, event: peer::Event) {
+        if let peer::Event::ConnectionState(state) = event {
+            match state {
+                ConnectionState::Connected => self.reason = None,
+                ConnectionState::Failed | ConnectionState::Closed => core.wake_all(self),
+                _ => {}
+            }
+        }
+        core.changed.notify_waiters();
+        if !self.deaf {
+            self.tell(core, RawEvent::Plain(event));
+        }
+    }
+
+    fn tell(&mut self, core: &Core, event: RawEvent) {
+        self.events.push_back(event);
+        core.events.notify_waiters();
+    }
+
+    /// The shared part of a channel that the protocols know.
+    pub(crate) fn channel(&mut self, id: ChannelId) -> Option<Arc<ChannelShared>> {
+        if let Some(channel) = self.channels.get(&id) {
+            return Some(channel.clone());
+        }
+        let channel = Arc::new(ChannelShared::new(id, self.peer.channel(id)?));
+        self.channels.insert(id, channel.clone());
+        Some(channel)
+    }
+
+    /// The shared part of a transceiver's tracks.
+    pub(crate) fn track(&mut self, id: TransceiverId) -> Arc<TrackShared> {
+        self.tracks
+            .entry(id)
+            .or_insert_with(|| Arc::new(TrackShared::new(id)))
+            .clone()
+    }
+}
+
+/// What every handle holds: dropping the last one closes the connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) core: Arc<Core>,
+    /// How many bytes may wait on one channel before `send` waits.
+    pub(crate) channel_buffer: usize,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.core.command(|state, now| {
+            state.deaf = true;
+            state.events.clear();
+            state.peer.close(now);
+        });
+    }
+}

@@ -1,0 +1,384 @@
+//! The one task of an endpoint: it owns the sockets and moves datagrams between them and the connections.
+//!
+//! One turn of the loop takes what handles posted, one batch from each socket, and the timers that are due;
+//! serves every connection that any of these touched under one lock each; and sends what they had in trains.
+//! The work of a turn is bounded, so no flood and no busy connection starves the others.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_net::Path;
+use tokio::time::Sleep;
+
+use crate::core::{Core, State};
+use crate::error::ConnectionError;
+use crate::mailbox::Mailbox;
+use crate::routes::{Key, Routes};
+use crate::socket::{Batch, Socket};
+use crate::train::Trains;
+
+/// How many bytes one connection may queue before it is another's turn.
+const BURST: usize = 128 * 1024;
+/// How many bytes may be queued in one turn.
+const TURN: usize = 512 * 1024;
+/// After how many turns without a pause the other tasks of the runtime get theirs.
+const TURNS: u32 = 4;
+/// How many paths a connection may have in the table at once: what ICE checks, and some to spare.
+const MAX_PATHS: usize = 128;
+
+/// A connection as the driver sees it.
+#[derive(Debug)]
+struct Connection {
+    core: Arc<Core>,
+    /// Datagrams that wait for the connection's next service.
+    inbox: Vec<(Path, BytesMut)>,
+    /// It is in `Driver::touched`.
+    touched: bool,
+    deadline: Option<Instant>,
+    ufrag: String,
+    selected: Option<Path>,
+    /// Where it has sent to, the latest last.
+    paths: VecDeque<Path>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    mailbox: Arc<Mailbox>,
+    sockets: Vec<Socket>,
+    batch: Batch,
+    connections: HashMap<Key, Connection>,
+    routes: Routes,
+    /// Connections to serve in this turn, and those that had more than the last turn allowed.
+    touched: VecDeque<Key>,
+    timers: BTreeSet<(Instant, Key)>,
+    trains: Trains,
+    /// A socket takes no more now: nothing new is made to send until it does.
+    blocked: bool,
+    sleep: Pin<Box<Sleep>>,
+    new: Vec<Arc<Core>>,
+    dirty: Vec<Key>,
+    /// The paths that the connection being served has sent on.
+    used: Vec<Path>,
+}
+
+impl Driver {
+    pub(crate) fn new(sockets: Vec<Socket>, mailbox: Arc<Mailbox>) -> Self {
+        Self {
+            mailbox,
+            sockets,
+            batch: Batch::new(),
+            connections: HashMap::new(),
+            routes: Routes::default(),
+            touched: VecDeque::new(),
+            timers: BTreeSet::new(),
+            trains: Trains::default(),
+            blocked: false,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            new: Vec::new(),
+            dirty: Vec::new(),
+            used: Vec::new(),
+        }
+    }
+
+    /// Runs until the endpoint has neither handles nor connections.
+    pub(crate) async fn run(mut self) {
+        let mut turns = 0;
+        loop {
+            let closing = self.collect();
+            let more = self.receive();
+            let now = Instant::now();
+            self.touch_due(now);
+            self.serve(now);
+            self.blocked = !self.send();
+            if closing && self.connections.is_empty() && self.trains.is_empty() {
+                log::debug!("the endpoint's last connection is gone: its sockets close");
+                return;
+            }
+            let busy = more || (!self.blocked && !self.touched.is_empty());
+            turns = if busy { turns + 1 } else { 0 };
+            if !busy {
+                self.wait().await;
+            } else if turns % TURNS == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes what handles have posted.
+    fn collect(&mut self) -> bool {
+        let (mut new, mut dirty) = (std::mem::take(&mut self.new), std::mem::take(&mut self.dirty));
+        let closing = self.mailbox.collect(&mut new, &mut dirty);
+        for core in new.drain(..) {
+            let key = core.key;
+            let connection = Connection {
+                core,
+                inbox: Vec::new(),
+                touched: false,
+                deadline: None,
+                ufrag: String::new(),
+                selected: None,
+                paths: VecDeque::new(),
+            };
+            self.connections.insert(key, connection);
+            self.touch(key);
+        }
+        for key in dirty.drain(..) {
+            if let Some(connection) = self.connections.get(&key) {
+                connection.core.clear_dirty();
+                self.touch(key);
+            }
+        }
+        (self.new, self.dirty) = (new, dirty);
+        closing
+    }
+
+    fn touch(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(&key)
+            && !connection.touched
+        {
+            connection.touched = true;
+            self.touched.push_back(key);
+        }
+    }
+
+    /// Takes one batch from each socket. Answers whether there may be more.
+    fn receive(&mut self) -> bool {
+        let Self {
+            sockets,
+            batch,
+            connections,
+            routes,
+            touched,
+            mailbox,
+            ..
+        } = self;
+        let mut more = false;
+        for socket in &*sockets {
+            match socket.receive(batch) {
+                Ok(()) => more = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                // Such as an ICMP error that some systems report here: it concerns a datagram, not the socket.
+                Err(error) => {
+                    log::debug!("{}: receiving: {error}", socket.local());
+                    continue;
+                }
+            }
+            batch.drain(socket.local(), |path, data| {
+                let Some((key, connection)) = routes
+                    .find(path, &data)
+                    .and_then(|key| Some((key, connections.get_mut(&key)?)))
+                else {
+                    log::debug!("{path}: {} bytes for no connection", data.len());
+                    mailbox.unrouted.fetch_add(1, Ordering::Relaxed);
+                    return;
+                };
+                connection.inbox.push((path, data));
+                if !connection.touched {
+                    connection.touched = true;
+                    touched.push_back(key);
+                }
+            });
+        }
+        more
+    }
+
+    /// Touches the connections whose timer is due.
+    fn touch_due(&mut self, now: Instant) {
+        while let Some(&(deadline, key)) = self.timers.first() {
+            if deadline > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(connection) = self.connections.get_mut(&key) {
+                connection.deadline = None;
+            }
+            self.touch(key);
+        }
+    }
+
+    /// Serves every touched connection once.
+    fn serve(&mut self, now: Instant) {
+        for _ in 0..self.touched.len() {
+            let Some(key) = self.touched.pop_front() else {
+                return;
+            };
+            self.serve_one(key, now);
+        }
+    }
+
+    fn serve_one(&mut self, key: Key, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let core = connection.core.clone();
+        let mut state = core.lock();
+        for (path, data) in connection.inbox.drain(..) {
+            state.peer.handle_datagram(now, path, data);
+        }
+        state.peer.handle_timeout(now);
+        // While the sockets are full, connections still take what arrived, but make nothing to send.
+        let may_send = !self.blocked && self.trains.len() < TURN;
+        let drained = may_send && drain(&mut state, now, &mut self.trains, &self.sockets, &mut self.used);
+        state.pump(&core);
+        // Before the lock is given back: a handle may restart ICE right after.
+        if state.peer.local_ufrag() != connection.ufrag {
+            state.peer.local_ufrag().clone_into(&mut connection.ufrag);
+            self.routes.add_ufrag(key, &connection.ufrag);
+        }
+        learn_paths(key, connection, &mut self.used, &mut self.routes);
+        if state.peer.selected_path() != connection.selected {
+            connection.selected = state.peer.selected_path();
+            if let Some(path) = connection.selected {
+                self.routes.select_path(key, path);
+            }
+        }
+        if drained && state.peer.is_closed() {
+            state.detached = true;
+            core.wake_all(&state);
+            drop(state);
+            self.remove(key);
+            return;
+        }
+        // What is still to be sent makes the timer due at once: it is armed when everything is out.
+        let deadline = if drained { state.peer.poll_timeout() } else { None };
+        drop(state);
+        if connection.deadline != deadline {
+            if let Some(old) = connection.deadline {
+                self.timers.remove(&(old, key));
+            }
+            connection.deadline = deadline;
+            self.timers.extend(deadline.map(|at| (at, key)));
+        }
+        if drained {
+            connection.touched = false;
+        } else {
+            self.touched.push_back(key);
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some(connection) = self.connections.remove(&key)
+            && let Some(deadline) = connection.deadline
+        {
+            self.timers.remove(&(deadline, key));
+        }
+        self.routes.remove(key);
+    }
+
+    /// Sends what is collected. Answers false when a socket takes no more now; the rest is kept.
+    fn send(&mut self) -> bool {
+        while let Some((train, bytes)) = self.trains.front() {
+            match self.sockets.iter().find(|socket| socket.serves(train.path.local)) {
+                Some(socket) => match socket.send(train, bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                    _ => {}
+                },
+                None => log::debug!("{}: no socket has this local address", train.path),
+            }
+            self.trains.pop();
+        }
+        true
+    }
+
+    /// Sleeps until a handle posts, a socket has something, a timer is due, or there is room to send again.
+    async fn wait(&mut self) {
+        let Self {
+            mailbox,
+            sockets,
+            timers,
+            trains,
+            sleep,
+            ..
+        } = self;
+        let deadline = timers.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
+        if let Some(deadline) = deadline
+            // Timers mostly move back: waking once too early costs less than arming anew each turn.
+            && (sleep.is_elapsed() || deadline < sleep.deadline())
+        {
+            sleep.as_mut().reset(deadline);
+        }
+        let full = trains.front().map(|(train, _)| train.path.local);
+        let mut posted = pin!(mailbox.notify.notified());
+        poll_fn(|cx| {
+            let mut ready = posted.as_mut().poll(cx).is_ready();
+            ready |= deadline.is_some() && sleep.as_mut().poll(cx).is_ready();
+            for socket in &*sockets {
+                ready |= socket.poll_readable(cx).is_ready();
+                ready |=
+                    full.is_some_and(|local| socket.serves(local)) && socket.poll_writable(cx).is_ready();
+            }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Drop for Driver {
+    /// The runtime was shut down, or the last connection is gone: nobody waits for ever.
+    fn drop(&mut self) {
+        let cores = self.connections.drain().map(|(_, connection)| connection.core);
+        for core in cores.chain(self.mailbox.end()) {
+            let mut state = core.lock();
+            state.detached = true;
+            state.reason.get_or_insert_with(|| {
+                ConnectionError::Failed("The runtime that drove the connection was shut down.".to_owned())
+            });
+            core.wake_all(&state);
+        }
+    }
+}
+
+/// Moves what a connection has to send into trains. Answers false when it has more than its share.
+fn drain(
+    state: &mut State,
+    now: Instant,
+    trains: &mut Trains,
+    sockets: &[Socket],
+    used: &mut Vec<Path>,
+) -> bool {
+    let limit = trains.len() + BURST;
+    let mut segments = 1;
+    while trains.len() < limit {
+        let start = trains.len();
+        let Some(transmit) = state.peer.poll_transmit(now, trains.buffer()) else {
+            return true;
+        };
+        if used.last() != Some(&transmit.path) {
+            let local = transmit.path.local;
+            segments = sockets
+                .iter()
+                .find(|socket| socket.serves(local))
+                .map_or(1, Socket::max_segments);
+            used.push(transmit.path);
+        }
+        trains.push(transmit, start, segments);
+    }
+    false
+}
+
+/// What comes back on the paths that a connection sends on is for it.
+fn learn_paths(key: Key, connection: &mut Connection, used: &mut Vec<Path>, routes: &mut Routes) {
+    for path in used.drain(..) {
+        if connection.paths.back() == Some(&path) || connection.paths.contains(&path) {
+            continue;
+        }
+        if !routes.add_path(key, path) {
+            continue;
+        }
+        connection.paths.push_back(path);
+        if connection.paths.len() > MAX_PATHS
+            && let Some(oldest) = connection.paths.pop_front()
+            && connection.selected != Some(oldest)
+        {
+            routes.remove_path(key, oldest);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! An endpoint: sockets that many connections share.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use dunlin_net::Transport;
+use dunlin_peerconnection as peer;
+
+use crate::config::{Config, EndpointConfig};
+use crate::core::{Connection, Core, State};
+use crate::driver::Driver;
+use crate::error::BindError;
+use crate::event::Events;
+use crate::mailbox::Mailbox;
+use crate::peer_connection::PeerConnection;
+use crate::socket::Socket;
+use crate::{interfaces, resolver};
+
+/// Sockets that many connections share: one port for a whole server.
+///
+/// Arriving datagrams find their connection by the ICE username fragment that they name, then by the addresses
+/// that the connection uses. So two connections of one endpoint cannot share one remote address and port.
+///
+/// Cloning makes another handle. The sockets close when the last handle and the last connection are gone.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mailbox: Arc<Mailbox>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+impl Endpoint {
+    /// Opens the sockets and starts the task that drives them on the current tokio runtime.
+    ///
+    /// Cancel-safe: a dropped future leaves nothing behind.
+    ///
+    /// # Errors
+    /// When the system refuses a socket, or the host has no address to announce.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    // Async although nothing waits today: gathering interfaces and opening relayed sockets may have to.
+    #[allow(clippy::unused_async)]
+    pub async fn bind(config: EndpointConfig) -> Result<Self, BindError> {
+        let (sockets, addresses) = open(&config)?;
+        let mailbox = Arc::new(Mailbox::default());
+        tokio::spawn(Driver::new(sockets, mailbox.clone()).run());
+        Ok(Self {
+            inner: Arc::new(Inner { mailbox, addresses }),
+        })
+    }
+
+    /// The addresses that connections announce.
+    #[must_use]
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.inner.addresses
+    }
+
+    /// How many datagrams arrived that belonged to no connection.
+    #[must_use]
+    pub fn unrouted_datagrams(&self) -> u64 {
+        self.inner.mailbox.unrouted.load(Ordering::Relaxed)
+    }
+
+    /// Makes a connection on this endpoint's sockets; `config.sockets` is not used.
+    ///
+    /// Cancel-safe: a dropped future leaves nothing behind. It waits only for the names of STUN servers.
+    ///
+    /// # Errors
+    /// When a STUN URL is malformed, or the runtime that drove the endpoint is gone.
+    pub async fn connection(&self, config: Config) -> Result<(PeerConnection, Events), BindError> {
+        let stun_servers = resolver::stun_servers(&config.stun_servers).await?;
+        let mut peer_config = config.peer;
+        peer_config.stun_servers.extend(stun_servers);
+        peer_config.external_ips.extend(config.external_ips);
+        let now = Instant::now();
+        let mut connection = peer::PeerConnection::new(peer_config, dunlin_crypto::random::seed(), now);
+        for address in &self.inner.addresses {
+            connection.add_local_address(now, *address, Transport::Udp);
+        }
+        let mailbox = &self.inner.mailbox;
+        let state = State::new(connection, config.track_queue);
+        let core = Arc::new(Core::new(mailbox.next_key(), state, mailbox.clone()));
+        let connection = Arc::new(Connection {
+            core: core.clone(),
+            channel_buffer: config.channel_buffer,
+        });
+        if !mailbox.add(core) {
+            return Err(BindError::EndpointGone);
+        }
+        Ok((PeerConnection::new(connection.clone()), Events::new(connection)))
+    }
+}
+
+/// The sockets, and the addresses they are announced with.
+fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindError> {
+    let local = interfaces::local_addresses(config.include_loopback).map_err(BindError::Interfaces)?;
+    let mut sockets = Vec::new();
+    if config.bind.is_empty() {
+        open_any(&local, config.socket_buffer, &mut sockets)?;
+    }
+    for address in &config.bind {
+        sockets.push(bind(*address, config.socket_buffer)?);
+    }
+    let mut addresses = Vec::new();
+    for socket in &sockets {
+        let bound = socket.local();
+        if bound.ip().is_unspecified() {
+            let same_family = local.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4());
+            addresses.extend(same_family.map(|ip| SocketAddr::new(*ip, bound.port())));
+        } else {
+            addresses.push(bound);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(BindError::NoAddress);
+    }
+    Ok((sockets, addresses))
+}
+
+/// One socket per family that this host has addresses of, at the same port where that is free.
+fn open_any(local: &[IpAddr], buffer: usize, sockets: &mut Vec<Socket>) -> Result<(), BindError> {
+    let mut port = 0;
+    if local.iter().any(IpAddr::is_ipv4) {
+        let socket = bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), buffer)?;
+        port = socket.local().port();
+        sockets.push(socket);
+    }
+    if local.iter().any(IpAddr::is_ipv6) {
+        let any = |port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+        match bind(any(port), buffer).or_else(|_| bind(any(0), buffer)) {
+            Ok(socket) => sockets.push(socket),
+            // An address of a family that sockets cannot be made of: containers have that.
+            Err(error) if !sockets.is_empty() => log::debug!("without IPv6: {error}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr, buffer: usize) -> Result<Socket, BindError> {
+    Socket::bind(address, buffer).map_err(|source| BindError::Socket { address, source })
+}

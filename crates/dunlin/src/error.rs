@@ -1,0 +1,135 @@
+//! What can go wrong at the facade: one small enum per thing that is asked for.
+
+use std::io;
+use std::net::SocketAddr;
+
+use dunlin_peerconnection::Message;
+
+pub use dunlin_peerconnection::{AddCandidateError, CreateChannelError, DescriptionError, TransceiverError};
+
+/// Why an endpoint or a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The system refused a socket.
+    #[error("cannot open a UDP socket at {address}: {source}")]
+    Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not tell its interfaces.
+    #[error("cannot list the network interfaces: {0}")]
+    Interfaces(#[source] io::Error),
+    /// There is nothing to announce.
+    #[error("this host has no usable IP address: connect it to a network, or bind to an address")]
+    NoAddress,
+    /// A STUN URL is malformed.
+    #[error("{0:?} is not a STUN URL: stun:host or stun:host:port is")]
+    StunUrl(String),
+    /// The endpoint's task has ended with the runtime that ran it.
+    #[error("the endpoint has ended: the runtime that drove it was shut down")]
+    EndpointGone,
+}
+
+/// Why there is no connection (any more).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// It could not be established, or it broke: why, in words that its user can act on.
+    #[error("the connection failed: {0}")]
+    Failed(String),
+    /// The peer ended it; the reason in words.
+    #[error("the peer closed the connection: {0}")]
+    ClosedByPeer(String),
+    /// It was closed on this side.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why a message was not sent. The message comes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The channel is closing or closed.
+    #[error("the channel is closed")]
+    Closed {
+        /// The message.
+        message: Message,
+    },
+    /// The message is larger than the peer said it takes.
+    #[error("the message is {size} bytes, the peer takes {limit} at most")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The peer's limit in bytes.
+        limit: usize,
+        /// The message.
+        message: Message,
+    },
+    /// There is no room now (only `try_send` says this; `send` waits).
+    #[error("the channel has no room now")]
+    Full {
+        /// The message.
+        message: Message,
+    },
+    /// The channel is not open yet (only `try_send` says this; `send` waits).
+    #[error("the channel is not open yet")]
+    NotOpen {
+        /// The message.
+        message: Message,
+    },
+    /// The connection failed while the channel was in use.
+    #[error("{reason}")]
+    Connection {
+        /// Why.
+        reason: ConnectionError,
+        /// The message.
+        message: Message,
+    },
+}
+
+impl SendError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            SendError::Closed { message }
+            | SendError::TooLarge { message, .. }
+            | SendError::Full { message }
+            | SendError::NotOpen { message }
+            | SendError::Connection { message, .. } => message,
+        }
+    }
+}
+
+/// Any of the above, for programs that only report errors: every error of this crate converts into it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An endpoint or a connection could not be made.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A description was refused.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// A candidate was refused.
+    #[error(transparent)]
+    Candidate(#[from] AddCandidateError),
+    /// A channel was not created.
+    #[error(transparent)]
+    CreateChannel(#[from] CreateChannelError),
+    /// A transceiver refused.
+    #[error(transparent)]
+    Transceiver(#[from] TransceiverError),
+    /// A message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The connection ended.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A signalling message was not understood.
+    #[error(transparent)]
+    Signal(#[from] crate::description::ParseSignalError),
+}

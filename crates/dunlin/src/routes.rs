@@ -1,0 +1,140 @@
+//! Whose datagram is this: many connections on one port.
+//!
+//! A STUN request names the connection in its USERNAME: "the username fragment provided by the peer, followed
+//! by a colon" (RFC 8445, section 7.2.2). Everything else belongs to the connection that talks with its sender.
+
+use std::collections::HashMap;
+
+use dunlin_net::Path;
+
+/// One connection of an endpoint. Keys are not used twice.
+pub(crate) type Key = u64;
+
+/// The two tables: username fragments that connections announced, and paths that connections use.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    by_ufrag: HashMap<String, Key>,
+    by_path: HashMap<Path, Key>,
+}
+
+impl Routes {
+    /// The connection that `data` is for.
+    pub(crate) fn find(&self, path: Path, data: &[u8]) -> Option<Key> {
+        if let Some(ufrag) = requested_ufrag(data) {
+            return self.by_ufrag.get(ufrag).copied();
+        }
+        self.by_path.get(&path).copied()
+    }
+
+    /// `key` announces this username fragment.
+    pub(crate) fn add_ufrag(&mut self, key: Key, ufrag: &str) {
+        self.by_ufrag.entry(ufrag.to_owned()).or_insert(key);
+    }
+
+    /// `key` has sent something on `path`. The first to do so gets what comes back: an answer to a request
+    /// that nobody authenticated takes no path away from a connection that has it.
+    pub(crate) fn add_path(&mut self, key: Key, path: Path) -> bool {
+        *self.by_path.entry(path).or_insert(key) == key
+    }
+
+    /// `key` selected `path`, which takes the peer's consent: it is the connection's now, whoever had it.
+    pub(crate) fn select_path(&mut self, key: Key, path: Path) {
+        self.by_path.insert(path, key);
+    }
+
+    /// `key` does not use `path` any more.
+    pub(crate) fn remove_path(&mut self, key: Key, path: Path) {
+        if self.by_path.get(&path) == Some(&key) {
+            self.by_path.remove(&path);
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn remove(&mut self, key: Key) {
+        self.by_ufrag.retain(|_, owner| *owner != key);
+        self.by_path.retain(|_, owner| *owner != key);
+    }
+}
+
+/// The recipient's username fragment in a STUN Binding request; `None` when the datagram is something else.
+fn requested_ufrag(data: &[u8]) -> Option<&str> {
+    const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+    const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+    const USERNAME: u16 = 0x0006;
+    let (header, mut rest) = data.split_at_checked(20)?;
+    if header[..2] != BINDING_REQUEST || header[4..8] != MAGIC_COOKIE {
+        return None;
+    }
+    loop {
+        let (head, tail) = rest.split_at_checked(4)?;
+        let kind = u16::from_be_bytes([head[0], head[1]]);
+        let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let value = tail.get(..len)?;
+        if kind == USERNAME {
+            return std::str::from_utf8(value)
+                .ok()?
+                .split_once(':')
+                .map(|(ours, _)| ours);
+        }
+        rest = tail.get(len.next_multiple_of(4)..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(port: u16) -> Path {
+        Path::udp(
+            "10.0.0.1:1".parse().unwrap(),
+            format!("10.0.0.2:{port}").parse().unwrap(),
+        )
+    }
+
+    fn request(username: &str) -> Vec<u8> {
+        let mut data = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        data.extend([7; 12]);
+        data.extend([0x00, 0x24, 0, 4, 1, 2, 3, 4]);
+        data.extend([0x00, 0x06, 0, u8::try_from(username.len()).unwrap()]);
+        data.extend(username.as_bytes());
+        data.resize(data.len().next_multiple_of(4), 0);
+        data
+    }
+
+    #[test]
+    fn a_request_goes_by_its_username_and_the_rest_by_its_path() {
+        let mut routes = Routes::default();
+        routes.add_ufrag(1, "abcd");
+        routes.add_ufrag(2, "efghi");
+        assert_eq!(routes.find(path(9), &request("abcd:peer")), Some(1));
+        assert_eq!(routes.find(path(9), &request("efghi:peer")), Some(2));
+        assert_eq!(routes.find(path(9), &request("xxxx:peer")), None);
+        assert_eq!(routes.find(path(9), &[22, 254, 253]), None);
+        assert!(routes.add_path(1, path(9)));
+        assert_eq!(routes.find(path(9), &[22, 254, 253]), Some(1));
+        routes.remove(1);
+        assert_eq!(routes.find(path(9), &[22, 254, 253]), None);
+        assert_eq!(routes.find(path(9), &request("abcd:peer")), None);
+    }
+
+    #[test]
+    fn a_path_in_use_moves_only_to_a_connection_that_selected_it() {
+        let mut routes = Routes::default();
+        assert!(routes.add_path(1, path(9)));
+        assert!(!routes.add_path(2, path(9)));
+        assert_eq!(routes.find(path(9), &[0x80]), Some(1));
+        routes.select_path(2, path(9));
+        assert_eq!(routes.find(path(9), &[0x80]), Some(2));
+        routes.remove_path(1, path(9));
+        assert_eq!(routes.find(path(9), &[0x80]), Some(2));
+    }
+
+    #[test]
+    fn truncated_requests_have_no_username() {
+        let whole = request("abcd:peer");
+        assert_eq!(requested_ufrag(&whole), Some("abcd"));
+        for len in 0..whole.len() - 3 {
+            assert_eq!(requested_ufrag(&whole[..len]), None, "{len}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Trains: consecutive datagrams of one path and one size, which leave in one system call (UDP GSO).
+
+use std::ops::Range;
+
+use dunlin_net::{Ecn, Path, Transmit};
+
+/// The largest payload of a UDP datagram over IPv4; the kernel builds a train as one such datagram.
+const MAX_BYTES: usize = 65_507;
+
+/// Datagrams of one path: all of `segment` bytes, except the last, which may be shorter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Train {
+    pub(crate) path: Path,
+    pub(crate) ecn: Ecn,
+    pub(crate) segment: usize,
+    pub(crate) count: usize,
+    pub(crate) bytes: Range<usize>,
+    /// A shorter datagram was appended: nothing can follow it.
+    complete: bool,
+}
+
+/// Datagrams that wait to be sent: their bytes, one after the other, and the trains they form.
+#[derive(Debug, Default)]
+pub(crate) struct Trains {
+    bytes: Vec<u8>,
+    trains: Vec<Train>,
+    next: usize,
+}
+
+impl Trains {
+    /// Whether everything was sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.trains.len()
+    }
+
+    /// How many bytes are collected.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Where `poll_transmit` appends the next datagram.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Notes that the bytes from `start` to the buffer's end are one datagram.
+    pub(crate) fn push(&mut self, transmit: Transmit, start: usize, max_segments: usize) {
+        let size = self.bytes.len() - start;
+        if let Some(last) = self.trains.last_mut() {
+            let fits = !last.complete
+                && last.path == transmit.path
+                && last.ecn == transmit.ecn
+                && last.bytes.end == start
+                && size <= last.segment
+                && size > 0
+                && last.count < max_segments
+                && last.bytes.len() + size <= MAX_BYTES;
+            if fits {
+                last.count += 1;
+                last.complete = size < last.segment;
+                last.bytes.end += size;
+                return;
+            }
+        }
+        let bytes = start..self.bytes.len();
+        let Transmit { path, ecn } = transmit;
+        self.trains.push(Train {
+            path,
+            ecn,
+            segment: size,
+            count: 1,
+            bytes,
+            complete: false,
+        });
+    }
+
+    /// The train to send now.
+    pub(crate) fn front(&self) -> Option<(&Train, &[u8])> {
+        let train = self.trains.get(self.next)?;
+        Some((train, self.bytes.get(train.bytes.clone())?))
+    }
+
+    /// The front train was sent, or given up.
+    pub(crate) fn pop(&mut self) {
+        self.next += 1;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.trains.clear();
+            self.next = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(port: u16) -> Path {
+        Path::udp(
+            "10.0.0.1:1".parse().unwrap(),
+            format!("10.0.0.2:{port}").parse().unwrap(),
+        )
+    }
+
+    fn push(trains: &mut Trains, port: u16, size: usize) {
+        let start = trains.buffer().len();
+        trains.buffer().resize(start + size, 0);
+        trains.push(Transmit::new(path(port)), start, 4);
+    }
+
+    fn shape(trains: &mut Trains) -> Vec<(u16, usize, usize, usize)> {
+        let mut shape = Vec::new();
+        while let Some((train, bytes)) = trains.front() {
+            shape.push((train.path.remote.port(), train.segment, train.count, bytes.len()));
+            trains.pop();
+        }
+        shape
+    }
+
+    #[test]
+    fn equal_sizes_of_one_path_go_together_and_a_shorter_one_ends_the_train() {
+        let mut trains = Trains::default();
+        for size in [1200, 1200, 700, 1200, 1300, 1300] {
+            push(&mut trains, 1, size);
+        }
+        assert_eq!(
+            shape(&mut trains),
+            [(1, 1200, 3, 3100), (1, 1200, 1, 1200), (1, 1300, 2, 2600)]
+        );
+        assert!(trains.is_empty());
+        assert_eq!(trains.len(), 0);
+    }
+
+    #[test]
+    fn another_path_or_the_segment_limit_begins_a_new_train() {
+        let mut trains = Trains::default();
+        for (port, count) in [(1, 5), (2, 1), (1, 1)] {
+            for _ in 0..count {
+                push(&mut trains, port, 100);
+            }
+        }
+        let expected = [
+            (1, 100, 4, 400),
+            (1, 100, 1, 100),
+            (2, 100, 1, 100),
+            (1, 100, 1, 100),
+        ];
+        assert_eq!(shape(&mut trains), expected);
+    }
+
+    #[test]
+    fn a_train_is_never_longer_than_one_udp_datagram() {
+        let mut trains = Trains::default();
+        for _ in 0..4 {
+            push(&mut trains, 1, 30_000);
+        }
+        assert_eq!(
+            shape(&mut trains),
+            [(1, 30_000, 2, 60_000), (1, 30_000, 2, 60_000)]
+        );
+    }
+}
