@@ -38,11 +38,6 @@ impl Clock {
     pub(crate) fn ntp(&self, at: Instant) -> NtpTime {
         self.ntp_start.wrapping_add(self.since_start(at))
     }
-
-    /// A time in units of a media clock, modulo 2^32.
-    pub(crate) fn units(&self, at: Instant, clock_rate: u32) -> u32 {
-        units(self.since_start(at), clock_rate)
-    }
 }
 
 /// A duration in units of a media clock, modulo 2^32.

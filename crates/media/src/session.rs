@@ -21,6 +21,7 @@ use crate::{
 
 /// A stream that was silent for so long makes room for a new one when the table is full.
 const IDLE: Duration = Duration::from_secs(10);
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// All RTP streams of one transport. Packets go in and out plain; the parent protects them.
@@ -77,11 +78,11 @@ impl Session {
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        // RFC 7022, section 4.2: a short-term persistent name of at least 96 random bits.
-        let random: [u8; 12] = rng.random();
+        // RFC 7022, section 4.2: "minimally the least significant 96 bits SHOULD be converted to ASCII using Base64".
+        let mut character = || char::from(BASE64[rng.random_range(0..BASE64.len())]);
         let mut config = config;
         if config.cname.is_empty() {
-            config.cname = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            config.cname = (0..96 / 6).map(|_| character()).collect();
         }
         Self {
             clock: Clock::new(now, config.ntp_start),
@@ -359,7 +360,7 @@ impl Session {
                     media.codec = *codec;
                 }
                 let clock_rate = media.codec.clock_rate;
-                let arrival = self.clock.units(now, clock_rate);
+                let arrival = self.clock.since_start(now);
                 if highest.is_none_or(|highest| sequence.0 > highest.0) {
                     stream.reception.timed(header.timestamp, arrival, clock_rate);
                 }

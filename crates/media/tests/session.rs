@@ -188,7 +188,7 @@ fn compounds_are_complete_unless_reduced_size_was_negotiated() {
                     panic!("{packets:?}")
                 };
                 assert_eq!(names.chunks[0].items[0].kind, SdesKind::CNAME);
-                assert_eq!(names.chunks[0].items[0].value.len(), 24);
+                assert_eq!(names.chunks[0].items[0].value.len(), 16);
             } else {
                 feedback_alone += 1;
             }

@@ -41,7 +41,7 @@ impl PayloadType {
         self.0
     }
 
-    /// RFC 5761, section 4: "payload types in the range 64-95 MUST NOT be used" with multiplexed RTCP.
+    /// RFC 5761, section 4: "payload type values in the range 64-95 MUST NOT be used".
     #[must_use]
     pub const fn collides_with_rtcp(self) -> bool {
         self.0 >= 64 && self.0 <= 95

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use dunlin_rtp::rtcp::ReportBlock;
 use dunlin_rtp::{ExtendedSequence, NtpTime, SequenceNumber, SequenceUnwrapper, Ssrc, Timestamp};
 
+use crate::clock::units;
+
 /// The reception of one source.
 #[derive(Debug, Clone)]
 pub(crate) struct Reception {
@@ -13,13 +15,21 @@ pub(crate) struct Reception {
     received: u64,
     expected_prior: u64,
     received_prior: u64,
-    transit: Option<i32>,
+    timed: Option<Timed>,
     /// The jitter times 16, as in appendix A.8.
     jitter_16: u32,
     clock_rate: u32,
     last_sr: Option<(NtpTime, Instant)>,
     /// Whether a packet arrived since the last report.
     active: bool,
+}
+
+/// When the packet before came, for the jitter.
+#[derive(Debug, Clone, Copy)]
+struct Timed {
+    timestamp: Timestamp,
+    arrival: Duration,
+    clock_rate: u32,
 }
 
 impl Reception {
@@ -30,7 +40,7 @@ impl Reception {
             received: 0,
             expected_prior: 0,
             received_prior: 0,
-            transit: None,
+            timed: None,
             jitter_16: 0,
             clock_rate,
             last_sr: None,
@@ -59,23 +69,27 @@ impl Reception {
         extended
     }
 
-    /// Appendix A.8: `arrival` is in units of the media clock.
-    pub(crate) fn timed(&mut self, timestamp: Timestamp, arrival: u32, clock_rate: u32) {
-        // RFC 7160, section 4.1: a change of the clock rate begins the computation anew.
-        if self.clock_rate != clock_rate {
-            self.clock_rate = clock_rate;
-            self.transit = None;
-            self.jitter_16 = 0;
-        }
-        let transit = arrival.wrapping_sub(timestamp.0).cast_signed();
-        if let Some(before) = self.transit {
-            let d = transit.wrapping_sub(before).unsigned_abs();
+    /// Appendix A.8; `arrival` is the time since the start of the session.
+    pub(crate) fn timed(&mut self, timestamp: Timestamp, arrival: Duration, clock_rate: u32) {
+        if let Some(before) = self.timed {
+            // RFC 7160, section 4.3: "D(i,j) = (arrival_time_j * clock_rate_i - timestamp_j) - (arrival_time_i *
+            // clock_rate_i - timestamp_i)".
+            let elapsed = units(arrival.saturating_sub(before.arrival), before.clock_rate);
+            let d = elapsed
+                .wrapping_sub(timestamp.0.wrapping_sub(before.timestamp.0))
+                .cast_signed()
+                .unsigned_abs();
             // A jump of the timestamps is no jitter: more than five seconds is not counted.
             if u64::from(d) < 5 * u64::from(clock_rate) {
                 self.jitter_16 = self.jitter_16 + d - ((self.jitter_16 + 8) >> 4);
             }
         }
-        self.transit = Some(transit);
+        self.clock_rate = clock_rate;
+        self.timed = Some(Timed {
+            timestamp,
+            arrival,
+            clock_rate,
+        });
     }
 
     pub(crate) fn sender_report(&mut self, ntp: NtpTime, now: Instant) {
@@ -189,12 +203,13 @@ mod tests {
     #[test]
     fn jitter_follows_appendix_a_8() {
         let mut reception = Reception::new(8000);
-        reception.timed(Timestamp(u32::MAX - 100), 1000, 8000);
-        reception.timed(Timestamp(59), 1160, 8000);
+        let at = |millis| Duration::from_millis(millis);
+        reception.timed(Timestamp(u32::MAX - 100), at(1000), 8000);
+        reception.timed(Timestamp(59), at(1020), 8000);
         assert_eq!(reception.jitter(), Duration::ZERO, "as regular as sent");
         for i in 1..200u32 {
-            let late = if i % 2 == 0 { 0 } else { 80 };
-            reception.timed(Timestamp(59 + 160 * i), 1160 + 160 * i + late, 8000);
+            let late = if i % 2 == 0 { 0 } else { 10 };
+            reception.timed(Timestamp(59 + 160 * i), at(1020 + 20 * u64::from(i) + late), 8000);
         }
         let jitter = reception.jitter();
         assert!(

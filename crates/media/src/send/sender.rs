@@ -258,7 +258,8 @@ impl Sender {
             if write_header(out, &fields, elements.as_slice()).is_err() {
                 return false;
             }
-            // RFC 4588, section 4: "the 2-octet OSN field" in front of the original payload.
+            // RFC 4588, section 4: "The length of the retransmission payload header is 2 octets. This payload
+            // header contains only one field, OSN (original sequence number)".
             out.extend_from_slice(&header.sequence.0.to_be_bytes());
             out.extend_from_slice(payload);
             self.rtx_sequence += 1;
