@@ -4,7 +4,7 @@
 use dunlin::{Config, DataChannel, Error, Event, Events, PeerConnection};
 
 /// Answers an offer in JSON, as browsers write it, and serves the connection in the background.
-async fn answer(offer: &str) -> Result<String, Error> {
+pub async fn answer(offer: &str) -> Result<String, Error> {
     let (pc, events) = PeerConnection::bind(Config::default()).await?;
     pc.set_remote_description(offer.parse()?)?;
     // What an offer brings only receives at first: let it send, too.

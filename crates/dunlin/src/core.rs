@@ -16,7 +16,6 @@ use crate::channel_state::ChannelShared;
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
 use crate::routes::Key;
-use crate::track::IncomingPacket;
 use crate::track_state::{Listening, TrackShared};
 
 /// What is kept for `Events::next`: ids, which become handles only when they are handed out.
@@ -198,13 +197,7 @@ impl State {
             Event::TrackEnded(id) => self.track(id).set_ended(true),
             Event::Rtp { transceiver, packet } => {
                 let limit = self.track_queue;
-                self.track(transceiver).push(
-                    IncomingPacket {
-                        packet: packet.packet,
-                        sequence: packet.sequence,
-                    },
-                    limit,
-                );
+                self.track(transceiver).push(packet, limit);
             }
             Event::KeyframeRequest(id) => self.track(id).request_keyframe(),
             Event::Failed(reason) => {

@@ -39,9 +39,10 @@ pub async fn track(mut track: TrackReceiver) {
         tokio::select! {
             packet = track.recv() => {
                 let Some(packet) = packet else { break };
-                let payload_type = packet.packet.header.payload_type;
-                let Some(payload_type) = same_codec(payload_type, &received, &sent) else { continue };
-                if sender.send_packet(packet.forward(payload_type)).is_err() {
+                let mut outgoing = packet.forward();
+                let Some(payload_type) = same_codec(outgoing.payload_type, &received, &sent) else { continue };
+                outgoing.payload_type = payload_type;
+                if sender.send_packet(outgoing).is_err() {
                     refused += 1;
                 }
             }

@@ -35,10 +35,10 @@ pub use crate::error::{
 };
 pub use crate::event::{Event, Events};
 pub use crate::peer_connection::PeerConnection;
-pub use crate::track::{Feedback, IncomingPacket, TrackReceiver, TrackSender, Transceiver};
+pub use crate::track::{Feedback, TrackReceiver, TrackSender, Transceiver};
 pub use dunlin_peerconnection::{
-    Certificate, ChannelCounters, ChannelState, Codecs, ConnectionState, DataChannelInit, Direction,
-    DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState, MediaKind, Message, NegotiatedCodec,
-    OutgoingPacket, PayloadType, RtpPacket, SignalingState, SourceSequence, Stats, Timestamp,
-    TransceiverInit,
+    AnswerSetup, Certificate, ChannelCounters, ChannelState, CodecCapability, Codecs, ConnectionState,
+    DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState,
+    MediaKind, Message, NegotiatedCodec, OutgoingPacket, PayloadType, RtpPacket, SignalingState,
+    SourceSequence, Stats, Timestamp, TransceiverInit,
 };

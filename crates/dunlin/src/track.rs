@@ -4,30 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dunlin_peerconnection as peer;
-use dunlin_peerconnection::{Direction, MediaKind, NegotiatedCodec, OutgoingPacket, TransceiverError};
+use dunlin_peerconnection::{
+    CodecCapability, Direction, MediaKind, NegotiatedCodec, OutgoingPacket, RtpPacket, TransceiverError,
+};
 
 use crate::core::{Connection, Core, State};
 use crate::track_state::{Listening, TrackShared};
-
-/// A packet that arrived on a track.
-#[derive(Debug, Clone)]
-pub struct IncomingPacket {
-    /// The packet, decrypted; its bytes are a slice of what the socket received.
-    pub packet: dunlin_peerconnection::Packet,
-    /// Its place in the stream, for whoever forwards it.
-    pub sequence: peer::SourceSequence,
-}
-
-impl IncomingPacket {
-    /// The packet to send on, with this payload type.
-    #[must_use]
-    pub fn forward(&self, payload_type: peer::PayloadType) -> OutgoingPacket {
-        OutgoingPacket {
-            payload_type,
-            ..OutgoingPacket::forward(&self.packet, self.sequence)
-        }
-    }
-}
 
 /// What the peer wants of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +76,17 @@ impl Transceiver {
         let id = self.shared.id;
         self.core()
             .command(|state, _| state.peer.set_direction(id, direction))
+    }
+
+    /// Sets the codecs to use, in order of preference; empty for all of the connection's. It counts from the next
+    /// offer or answer on.
+    ///
+    /// # Errors
+    /// When the transceiver is stopped.
+    pub fn set_codec_preferences(&self, codecs: Vec<CodecCapability>) -> Result<(), TransceiverError> {
+        let id = self.shared.id;
+        self.core()
+            .command(|state, _| state.peer.set_codec_preferences(id, codecs))
     }
 
     /// Ends it. The peer learns of it from the next offer.
@@ -230,7 +223,7 @@ impl TrackReceiver {
     /// At most [`Config::track_queue`](crate::Config) packets wait; then the oldest is dropped.
     ///
     /// Cancel-safe: a packet is taken only as it is returned.
-    pub async fn recv(&mut self) -> Option<IncomingPacket> {
+    pub async fn recv(&mut self) -> Option<RtpPacket> {
         let shared = &self.listening.0;
         // Without the connection's lock while there are packets.
         if let Some(packet) = shared.pop() {

@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dunlin_peerconnection::TransceiverId;
+use dunlin_peerconnection::{RtpPacket, TransceiverId};
 use tokio::sync::Notify;
-
-use crate::track::IncomingPacket;
 
 /// What arrived for a transceiver and was not taken yet.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct TrackShared {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    packets: VecDeque<IncomingPacket>,
+    packets: VecDeque<RtpPacket>,
     receivers: usize,
     dropped: u64,
     ended: bool,
@@ -43,7 +41,7 @@ impl TrackShared {
     }
 
     /// A packet arrived. It is dropped when nobody receives, and the oldest is when too many wait.
-    pub(crate) fn push(&self, packet: IncomingPacket, limit: usize) {
+    pub(crate) fn push(&self, packet: RtpPacket, limit: usize) {
         let mut inbox = self.lock();
         if inbox.receivers == 0 {
             return;
@@ -58,7 +56,7 @@ impl TrackShared {
         }
     }
 
-    pub(crate) fn pop(&self) -> Option<IncomingPacket> {
+    pub(crate) fn pop(&self) -> Option<RtpPacket> {
         self.lock().packets.pop_front()
     }
 
