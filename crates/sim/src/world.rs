@@ -73,6 +73,8 @@ struct Place<N> {
     gateway: Option<NodeId>,
     uplink: LinkState,
     downlink: LinkState,
+    /// When the last STUN response that nothing had changed arrived.
+    answered: Option<Instant>,
 }
 
 /// A datagram on a link.
@@ -86,6 +88,8 @@ struct Flight {
     /// As the receiver sees it.
     path: Path,
     data: Vec<u8>,
+    /// Whether no bit has flipped so far.
+    intact: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +179,7 @@ impl<N: Node> World<N> {
             gateway: None,
             uplink: LinkState::new(link.clone(), self.now),
             downlink: LinkState::new(link.clone(), self.now),
+            answered: None,
         });
         self.drain(id);
         id
@@ -223,6 +228,12 @@ impl<N: Node> World<N> {
         self.trace
             .record(self.elapsed(), path.reversed(), Fate::Injected, data);
         self.hand_over(to, path, data);
+    }
+
+    /// How long ago a STUN response reached this node unharmed.
+    #[must_use]
+    pub fn last_answered(&self, node: NodeId) -> Option<Duration> {
+        self.places[node.0].answered.map(|at| self.now - at)
     }
 
     /// Whether no node waits for anything and nothing is on its way.
@@ -317,8 +328,20 @@ impl<N: Node> World<N> {
             return;
         };
         match flight.leg {
-            Leg::Core => self.carry(flight.to, Leg::Door, flight.to, flight.path, flight.data),
+            Leg::Core => {
+                let Flight {
+                    to,
+                    path,
+                    data,
+                    intact,
+                    ..
+                } = flight;
+                self.carry(to, Leg::Door, to, path, data, intact);
+            }
             Leg::Door => {
+                if flight.intact && flight.data.starts_with(&[0x01, 0x01]) {
+                    self.places[flight.to.0].answered = Some(self.now);
+                }
                 self.trace.record(
                     self.elapsed(),
                     flight.path.reversed(),
@@ -426,11 +449,11 @@ impl<N: Node> World<N> {
         }
         self.recent
             .push_back((to, transmit.path.reversed(), data.to_vec()));
-        self.carry(from, Leg::Core, to, transmit.path.reversed(), data.to_vec());
+        self.carry(from, Leg::Core, to, transmit.path.reversed(), data.to_vec(), true);
     }
 
     /// Puts a datagram on the link of `place` that leads to `leg`'s end.
-    fn carry(&mut self, place: NodeId, leg: Leg, to: NodeId, path: Path, mut data: Vec<u8>) {
+    fn carry(&mut self, place: NodeId, leg: Leg, to: NodeId, path: Path, mut data: Vec<u8>, intact: bool) {
         let place = &mut self.places[place.0];
         let link = if leg == Leg::Core {
             &mut place.uplink
@@ -445,9 +468,10 @@ impl<N: Node> World<N> {
             let bit = (u128::from(flip) * (data.len() as u128 * 8)) >> 64;
             data[bit as usize / 8] ^= 1 << (bit % 8);
         }
+        let intact = intact && carried.flip.is_none();
         for at in carried.arrivals.into_iter().flatten() {
             self.sequence += 1;
-            let (tie, sequence) = (self.rng.next_u32(), self.sequence);
+            let (tie, sequence, data) = (self.rng.next_u32(), self.sequence, data.clone());
             self.in_flight.push(Reverse(Flight {
                 at,
                 tie,
@@ -455,7 +479,8 @@ impl<N: Node> World<N> {
                 leg,
                 to,
                 path,
-                data: data.clone(),
+                data,
+                intact,
             }));
         }
     }

@@ -33,6 +33,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const TALK_WITHIN: Duration = Duration::from_secs(600);
 /// How long after a channel was closed both ends know.
 const CLOSE_WITHIN: Duration = Duration::from_secs(120);
+/// How long nothing may come back before a path is given up, less what a round trip takes.
+const CONSENT: Duration = Duration::from_secs(29);
 /// How often the two try to say more.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -60,6 +62,10 @@ struct Script<'a> {
     closed: [BTreeSet<usize>; 2],
     described: [bool; 2],
     connected: [Option<Duration>; 2],
+    /// One side has closed.
+    parting: bool,
+    /// Consent expired as it has to: the line was too bad for too long.
+    cut_off: bool,
 }
 
 /// Runs the scenario of this seed in an empty world.
@@ -124,6 +130,8 @@ impl<'a> Script<'a> {
             closed: Default::default(),
             described: [false; 2],
             connected: [None; 2],
+            parting: false,
+            cut_off: false,
         }
     }
 
@@ -147,7 +155,11 @@ impl<'a> Script<'a> {
         let all = self.run(CONNECT_WITHIN + self.plan.signalling * 3, |script| {
             script.connected.iter().all(Option::is_some)
         });
-        assert!(all, "not connected within 30 s: {:?}", self.states());
+        assert!(
+            all && !self.cut_off,
+            "not connected within 30 s: {:?}",
+            self.states()
+        );
     }
 
     fn talk(&mut self) {
@@ -160,13 +172,20 @@ impl<'a> Script<'a> {
             self.schedule(after + duration, Step::Outage(false));
         }
         self.schedule(TICK, Step::Speak);
-        let all = self.run(TALK_WITHIN, |script| script.ledger.is_complete());
-        assert!(all, "{}; {:?}", self.ledger.missing(), self.states());
+        let all = self.run(TALK_WITHIN, |script| {
+            let all_open = |open: &BTreeSet<usize>| open.len() == script.plan.channels.len();
+            script.ledger.is_complete() && script.open.iter().all(all_open)
+        });
+        let states = self.states();
+        assert!(all, "{}; open {:?}; {states:?}", self.ledger.missing(), self.open);
     }
 
     /// RFC 8831, section 6.7: closing a channel resets its streams in both directions.
     fn close_a_channel(&mut self) {
         let closer = self.plan.closer;
+        if self.cut_off {
+            return;
+        }
         let Some((&index, &id)) = self.channels[closer].first_key_value() else {
             return;
         };
@@ -183,6 +202,7 @@ impl<'a> Script<'a> {
 
     fn part(&mut self) {
         self.agenda.clear();
+        (self.parting, self.cut_off) = (true, false);
         let closer = self.plan.closer;
         self.peer(closer, |peer, now| peer.close(now));
         // The other learns it from the goodbye, or when the path stays silent.
@@ -198,10 +218,10 @@ impl<'a> Script<'a> {
         assert!(self.world.is_quiet(), "timers are left after close");
     }
 
-    /// Lets the world and the agenda go on until `done`, or until `limit` has passed: then `false`.
+    /// Lets the world and the agenda go on until `done` or cut off, or until `limit` has passed: then `false`.
     fn run(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
         let end = self.world.now() + limit;
-        while !done(self) {
+        while !done(self) && !self.cut_off {
             let next = self.agenda.first_key_value().map(|((at, _), _)| *at);
             match self.world.run_until(next.map_or(end, |next| next.min(end))) {
                 Some((node, event)) => self.on_event(node, event),
@@ -282,8 +302,12 @@ impl<'a> Script<'a> {
             Event::ConnectionState(ConnectionState::Connected) => {
                 self.connected[side].get_or_insert(at);
             }
-            Event::ConnectionState(ConnectionState::Failed) if self.agenda.is_empty() => {}
-            Event::Failed(reason) if !self.agenda.is_empty() => panic!("side {side} failed: {reason}"),
+            Event::Failed(reason) if !self.parting => {
+                // RFC 7675, section 5.1: without a response for 30 s, consent expires. With one it must not.
+                let silent = self.world.last_answered(node).is_some_and(|ago| ago >= CONSENT);
+                assert!(silent, "side {side} failed: {reason}");
+                self.cut_off = true;
+            }
             Event::IceGatheringState(IceGatheringState::Complete) if !self.plan.trickle => {
                 let described = self.peer(side, |peer, _| peer.local_description().is_some());
                 if described {
