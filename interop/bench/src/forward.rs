@@ -3,10 +3,10 @@
 
 use crate::figures::Figures;
 use crate::link::text;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use dunlin_net::{Path, Transport};
 use dunlin_peerconnection::{
-    Config, ConnectionState, Event, MediaKind, OutgoingPacket, PayloadType, PeerConnection, Timestamp,
+    Config, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection, Timestamp,
     TransceiverId, TransceiverInit,
 };
 use std::net::SocketAddr;
@@ -36,11 +36,10 @@ struct Wire {
 
 pub fn measure(figures: &mut Figures) -> Result<(), String> {
     let mut wire = Wire::connected()?;
-    let payload_type = *wire.send_types(0).first().ok_or("no codec was negotiated")?;
-    let payload = bytes::Bytes::from(vec![7; PAYLOAD]);
+    let payload = Bytes::from(vec![7; PAYLOAD]);
     let (mut allocations, mut bytes, mut took) = (0, 0, Duration::ZERO);
     for count in 0..WARM_UP + PACKETS {
-        let packet = OutgoingPacket::new(payload_type, Timestamp(count * 90), payload.clone());
+        let packet = wire.packet(count, &payload)?;
         let source = &mut wire.ends[0];
         source.peer.send_rtp(wire.now, source.video, packet).map_err(text)?;
         let Some((path, datagram)) = wire.next_datagram(0) else { return Err("nothing was sent".to_owned()) };
@@ -73,8 +72,8 @@ impl Wire {
             let mut peer = PeerConnection::new(Config::default(), [number; 32], now);
             let address = SocketAddr::from(([10, 0, 0, number + 1], 5000));
             peer.add_local_address(now, address, Transport::Udp);
-            let init = TransceiverInit::default();
-            let video = peer.add_transceiver(now, MediaKind::Video, init).map_err(text)?;
+            // In the answerers the offer replaces it.
+            let video = peer.add_transceiver(MediaKind::Video, TransceiverInit::default()).map_err(text)?;
             ends.push(End { peer, address, video });
         }
         let mut wire = Wire { ends, now, arena: BytesMut::new(), out: Vec::new() };
@@ -112,9 +111,12 @@ impl Wire {
         Ok(())
     }
 
-    fn send_types(&self, end: usize) -> Vec<PayloadType> {
-        let end = &self.ends[end];
-        end.peer.send_codecs(end.video).iter().map(|codec| codec.payload_type).collect()
+    /// The packet that the source sends: its payload type is that of the first codec.
+    fn packet(&self, count: u32, payload: &Bytes) -> Result<OutgoingPacket, String> {
+        let source = &self.ends[0];
+        let parameters = source.peer.send_parameters(source.video).ok_or("sending was not negotiated")?;
+        let codec = parameters.codecs.first().ok_or("no codec was negotiated")?;
+        Ok(OutgoingPacket::new(codec.payload_type, Timestamp(count * 90), payload.clone()))
     }
 
     /// The next datagram that an end sends, and the path it arrives on.
@@ -133,10 +135,9 @@ impl Wire {
         let (incoming, outgoing) = (&mut left[1], &mut right[0]);
         incoming.peer.handle_datagram(now, path, datagram);
         while let Some(event) = incoming.peer.poll_event() {
-            if let Event::Rtp { packet, sequence, .. } = event {
-                let packet = OutgoingPacket::forward(&packet, sequence);
+            if let Event::Rtp { packet, .. } = event {
                 // A refusal shows in the count of datagrams.
-                let _ = outgoing.peer.send_rtp(now, outgoing.video, packet);
+                let _ = outgoing.peer.send_rtp(now, outgoing.video, packet.forward());
             }
         }
         let mut sent = 0;
