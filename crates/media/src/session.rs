@@ -21,6 +21,8 @@ use crate::{
 
 /// A stream that was silent for so long makes room for a new one when the table is full.
 const IDLE: Duration = Duration::from_secs(10);
+/// How far a retransmission may be ahead of the stream that it repairs.
+const MAX_AHEAD: i64 = 512;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
 
@@ -390,6 +392,14 @@ impl Session {
             return self.drops.unknown_rtx += 1;
         };
         let sequence = stream.reception.peek(packet.header.sequence);
+        // What is repeated was sent before: a number far ahead is a lie, and would make what follows look old.
+        if stream
+            .reception
+            .highest()
+            .is_some_and(|highest| sequence.0 - highest.0 > MAX_AHEAD)
+        {
+            return self.drops.unknown_rtx += 1;
+        }
         if let Some(media) = stream.media_mut() {
             media.retransmitted += 1;
         }

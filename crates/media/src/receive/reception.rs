@@ -81,7 +81,8 @@ impl Reception {
                 .unsigned_abs();
             // A jump of the timestamps is no jitter: more than five seconds is not counted.
             if u64::from(d) < 5 * u64::from(clock_rate) {
-                self.jitter_16 = self.jitter_16 + d - ((self.jitter_16 + 8) >> 4);
+                let decay = self.jitter_16.saturating_add(8) >> 4;
+                self.jitter_16 = self.jitter_16.saturating_add(d) - decay;
             }
         }
         self.clock_rate = clock_rate;
@@ -198,6 +199,15 @@ mod tests {
             (block.last_sr, block.delay_since_last_sr),
             (0xb705_2000, 0x0005_4000)
         );
+    }
+
+    #[test]
+    fn a_clock_rate_of_a_liar_overflows_nothing() {
+        let mut reception = Reception::new(u32::MAX);
+        for i in 0..100u32 {
+            reception.timed(Timestamp(i << 31), Duration::from_millis(u64::from(i)), u32::MAX);
+        }
+        assert!(reception.jitter() <= Duration::from_secs(1));
     }
 
     #[test]
