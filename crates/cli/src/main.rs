@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 // A program owns the clock, shares state between handlers and prints.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod echo;
 mod page;

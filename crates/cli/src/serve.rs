@@ -99,18 +99,25 @@ pub(crate) async fn open(options: &Options) -> Result<App, ServeError> {
         }
     }
     if sockets.bind.is_empty() && options.ice_port != 0 {
-        sockets.bind.push(SocketAddr::new([0, 0, 0, 0].into(), options.ice_port));
+        sockets
+            .bind
+            .push(SocketAddr::new([0, 0, 0, 0].into(), options.ice_port));
     }
-    Ok(App { endpoint: Endpoint::bind(sockets).await?, config })
+    Ok(App {
+        endpoint: Endpoint::bind(sockets).await?,
+        config,
+    })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ServeError::PortInUse(address),
-        io::ErrorKind::AddrNotAvailable => ServeError::NoSuchAddress(address),
-        io::ErrorKind::PermissionDenied => ServeError::Forbidden(address),
-        _ => ServeError::Listen(address, error),
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => ServeError::PortInUse(address),
+            io::ErrorKind::AddrNotAvailable => ServeError::NoSuchAddress(address),
+            io::ErrorKind::PermissionDenied => ServeError::Forbidden(address),
+            _ => ServeError::Listen(address, error),
+        })
 }
 
 /// An address that a browser on this machine can open.
@@ -124,7 +131,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 async fn websocket(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {
     // An offer is some ten kilobytes; nobody needs to send a megabyte.
-    upgrade.max_message_size(1 << 20).on_upgrade(|socket| signalling::run(socket, app))
+    upgrade
+        .max_message_size(1 << 20)
+        .on_upgrade(|socket| signalling::run(socket, app))
 }
 
 /// `POST /offer`: an offer with its candidates inside, answered the same way.
@@ -134,10 +143,14 @@ async fn offer(State(app): State<Arc<App>>, body: String) -> Response {
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
     };
     match session::answer_whole(&app, offer).await {
-        Ok(answer) => {
-            ([("content-type", "application/json"), ("access-control-allow-origin", "*")], answer.to_string())
-                .into_response()
-        }
+        Ok(answer) => (
+            [
+                ("content-type", "application/json"),
+                ("access-control-allow-origin", "*"),
+            ],
+            answer.to_string(),
+        )
+            .into_response(),
         Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
     }
 }

@@ -33,7 +33,13 @@ pub(crate) async fn run(mut socket: WebSocket, app: Arc<App>) {
             converse(&mut socket, &pc, events).await;
             pc.close();
         }
-        Err(error) => tell(&mut socket, &json!({"type": "error", "message": error.to_string()})).await,
+        Err(error) => {
+            tell(
+                &mut socket,
+                &json!({"type": "error", "message": error.to_string()}),
+            )
+            .await
+        }
     }
 }
 

@@ -63,13 +63,17 @@ pub(crate) async fn run(mut channel: DataChannel) -> Result<(), Error> {
             Ok(Command::Upload) => count = Count::default(),
             Ok(Command::End) => channel.send(count.report()).await?,
             Ok(Command::Download { seconds, size }) => {
-                let time = Duration::try_from_secs_f64(seconds).unwrap_or(MAX_TIME).min(MAX_TIME);
+                let time = Duration::try_from_secs_f64(seconds)
+                    .unwrap_or(MAX_TIME)
+                    .min(MAX_TIME);
                 let sent = download(&channel, time, size.clamp(1, MAX_SIZE)).await?;
                 channel.send(sent.report()).await?;
             }
             Err(error) => {
                 log::info!("throughput: {text:?} is no command: {error}");
-                channel.send(r#"{"error": "not a command of the throughput test"}"#).await?;
+                channel
+                    .send(r#"{"error": "not a command of the throughput test"}"#)
+                    .await?;
             }
         }
     }

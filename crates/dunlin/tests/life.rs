@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, config, echo, soon, trickle};
+use common::{Pair, config, connect_whole, echo, soon, trickle};
 use dunlin::{
     ConnectionError, ConnectionState, DataChannelInit, Endpoint, EndpointConfig, Event, Message,
     PeerConnection, SessionDescription,
@@ -41,17 +41,7 @@ async fn dropping_the_last_handle_closes_the_connection() {
     let channel = alice
         .create_data_channel("held", DataChannelInit::default())
         .unwrap();
-    // Without trickle, so that no task holds a handle.
-    alice.set_local_description().unwrap();
-    soon("gathering", alice.gathered()).await.unwrap();
-    bob.set_remote_description(alice.local_description().unwrap())
-        .unwrap();
-    bob.set_local_description().unwrap();
-    soon("gathering", bob.gathered()).await.unwrap();
-    alice
-        .set_remote_description(bob.local_description().unwrap())
-        .unwrap();
-    soon("bob", bob.connected()).await.unwrap();
+    connect_whole(&alice, &bob).await;
     drop((alice, alice_events));
     // The channel is a handle: the connection lives.
     soon("a message to leave", channel.send("alive")).await.unwrap();
@@ -71,16 +61,24 @@ fn every_task_ends_with_its_connections() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut pair = Pair::new().await;
-        let channel = pair
-            .alice
+        let (alice, alice_events) = PeerConnection::bind(config()).await.unwrap();
+        let (bob, mut bob_events) = PeerConnection::bind(config()).await.unwrap();
+        let mut channel = alice
             .create_data_channel("x", DataChannelInit::default())
             .unwrap();
-        pair.negotiate();
-        echo(pair.accepted().await);
-        pair.connected().await;
-        assert!(tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0);
-        drop((channel, pair));
+        connect_whole(&alice, &bob).await;
+        tokio::spawn(async move {
+            while let Some(event) = bob_events.next().await {
+                if let Event::DataChannel(channel) = event {
+                    echo(channel);
+                }
+            }
+        });
+        channel.send("x").await.unwrap();
+        soon("echo", channel.recv()).await.unwrap();
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 4);
+        // The peer's tasks hold its handles: they end as the peer learns of the end.
+        drop((alice, alice_events, channel, bob));
         soon("the tasks to end", async {
             while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
                 tokio::task::yield_now().await;

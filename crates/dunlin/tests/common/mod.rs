@@ -92,6 +92,22 @@ impl Pair {
     }
 }
 
+/// Connects two peers without trickle, so that no task holds a handle of theirs.
+pub(crate) async fn connect_whole(alice: &PeerConnection, bob: &PeerConnection) {
+    alice.set_local_description().unwrap();
+    soon("gathering", alice.gathered()).await.unwrap();
+    bob.set_remote_description(alice.local_description().unwrap())
+        .unwrap();
+    dunlin::echo::accept(bob);
+    bob.set_local_description().unwrap();
+    soon("gathering", bob.gathered()).await.unwrap();
+    alice
+        .set_remote_description(bob.local_description().unwrap())
+        .unwrap();
+    soon("alice to connect", alice.connected()).await.unwrap();
+    soon("bob to connect", bob.connected()).await.unwrap();
+}
+
 /// Sends everything back until the channel is closed.
 pub(crate) fn echo(channel: DataChannel) {
     tokio::spawn(dunlin::echo::channel(channel));
