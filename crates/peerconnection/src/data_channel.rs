@@ -221,7 +221,6 @@ impl DataChannel {
         SendOptions {
             unordered: !self.init.ordered && self.confirmed,
             reliability,
-            ..SendOptions::default()
         }
     }
 }
@@ -322,7 +321,7 @@ impl Channels {
         }
         let stream = match (init.negotiated, init.id) {
             (true, None) => return Err(CreateChannelError::NegotiatedWithoutId),
-            (_, Some(id)) if id >= STREAM_LIMIT => return Err(CreateChannelError::IdOutOfRange { id }),
+            (_, Some(id @ STREAM_LIMIT..)) => return Err(CreateChannelError::IdOutOfRange { id }),
             (_, Some(id)) if self.by_stream.contains_key(&StreamId(id)) => {
                 return Err(CreateChannelError::IdInUse { id });
             }

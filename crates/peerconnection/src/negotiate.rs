@@ -57,15 +57,17 @@ pub(crate) struct Negotiation {
 
 impl Negotiation {
     pub(crate) fn new(config: &Config, certificate: &Certificate, cname: &str, rng: &mut StdRng) -> Self {
-        let mut settings = Settings::default();
-        settings.codecs = config.codecs.clone();
-        settings.header_extensions = config.header_extensions.clone();
-        settings.answer_setup = config.answer_setup;
-        settings.max_message_size = config.max_message_size as u64;
-        settings.ice_lite = config.ice_lite;
-        // "the value of <sess-id> ... a 64-bit signed integer, ... positive" (RFC 9429, section 5.2.1).
-        settings.session_id = rng.random::<u64>() >> 2;
-        settings.cname = cname.to_owned();
+        let settings = Settings {
+            codecs: config.codecs.clone(),
+            header_extensions: config.header_extensions.clone(),
+            answer_setup: config.answer_setup,
+            cname: cname.to_owned(),
+            max_message_size: config.max_message_size as u64,
+            ice_lite: config.ice_lite,
+            // "the value of <sess-id> ... a 64-bit signed integer, ... positive" (RFC 9429, section 5.2.1).
+            session_id: rng.random::<u64>() >> 2,
+            ..Settings::default()
+        };
         Self {
             jsep: State::new(settings, rng.random()),
             fingerprint: certificate.fingerprint(HashAlgorithm::Sha256).to_string(),
