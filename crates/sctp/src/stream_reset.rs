@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::association::Association;
 use crate::config::Config;
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
 use crate::packet::HEADER_LEN;
 use crate::packet::RawChunk;
 use crate::packet::reconfig::{
@@ -19,6 +19,8 @@ use crate::types::{Place, StreamId, Tsn};
 const MAX_RESPONSES: usize = 4;
 /// How often the peer may say "in progress" to one request before it counts as refused.
 const MAX_IN_PROGRESS: u32 = 60;
+/// Retransmissions of a request that a peer, alive otherwise, may leave unanswered before it counts as refused.
+const MAX_UNANSWERED: u32 = 10;
 
 /// Both directions of stream resets.
 #[derive(Debug)]
@@ -48,7 +50,9 @@ struct Request {
     streams: Vec<StreamId>,
     /// To be sent with the next packet.
     due: bool,
-    /// The peer knows it: the wait is not the path's fault.
+    /// How often it was sent again since the peer last said something about it.
+    unanswered: u32,
+    /// How often the peer said "in progress": the wait is not the path's fault.
     in_progress: u32,
 }
 
@@ -97,6 +101,7 @@ impl StreamReset {
             last_tsn,
             streams,
             due: true,
+            unanswered: 0,
             in_progress: 0,
         });
     }
@@ -185,9 +190,14 @@ impl Association {
     }
 
     pub(crate) fn start_reconfig_timer(&mut self) {
-        if let Some(tcb) = self.state.tcb() {
-            self.timers.set(Timer::Reconfig, self.now + tcb.rto.current());
-        }
+        let Some(tcb) = self.state.tcb() else { return };
+        let unanswered = tcb.reset.request.as_ref().map_or(0, |request| request.unanswered);
+        let wait = tcb
+            .rto
+            .current()
+            .saturating_mul(1 << unanswered.min(16))
+            .min(self.config.rto_max);
+        self.timers.set(Timer::Reconfig, self.now + wait);
     }
 
     /// "If the timer expires, besides doubling the value, the sender MUST retransmit the RE-CONFIG chunk, increment the
@@ -198,13 +208,12 @@ impl Association {
             return;
         };
         request.due = true;
-        if request.in_progress == 0 {
-            tcb.rto.back_off();
-            tcb.errors += 1;
+        request.unanswered += 1;
+        if request.unanswered > MAX_UNANSWERED {
+            return self.conclude_request(false);
         }
-        let errors = tcb.errors;
-        if self.config.max_retransmits.is_some_and(|max| errors > max) {
-            return self.close(CloseReason::Unreachable);
+        if request.in_progress == 0 && self.count_error() {
+            return;
         }
         self.start_reconfig_timer();
     }
@@ -336,7 +345,6 @@ impl Association {
 
     /// Section 5.2.7.
     fn on_reset_response(&mut self, number: RequestNumber, result: ResetResult) {
-        let now = self.now;
         let Some(tcb) = self.state.tcb_mut() else { return };
         let Some(request) = tcb
             .reset
@@ -355,24 +363,32 @@ impl Association {
                 if request.in_progress < MAX_IN_PROGRESS =>
             {
                 request.in_progress += 1;
-                let wait = tcb.rto.current();
-                self.timers.set(Timer::Reconfig, now + wait);
+                request.unanswered = 0;
+                self.start_reconfig_timer();
             }
             _ => {
-                let done = matches!(result, ResetResult::NOTHING_TO_DO | ResetResult::PERFORMED);
-                let streams = std::mem::take(&mut request.streams);
-                tcb.reset.request = None;
-                self.timers.stop(Timer::Reconfig);
-                for stream in streams {
-                    if done {
-                        self.queue.reset_done(stream);
-                        self.inbox.push(Event::StreamResetDone(stream));
-                    } else {
-                        log::debug!("sctp: the peer refused to reset {stream}: result {}", result.0);
-                        self.queue.reset_failed(stream);
-                        self.inbox.push(Event::StreamResetFailed(stream));
-                    }
-                }
+                log::debug!("sctp: stream reset: result {}", result.0);
+                self.conclude_request(matches!(
+                    result,
+                    ResetResult::NOTHING_TO_DO | ResetResult::PERFORMED
+                ));
+            }
+        }
+    }
+
+    /// Our request has come to its end, one way or the other.
+    fn conclude_request(&mut self, done: bool) {
+        self.timers.stop(Timer::Reconfig);
+        let Some(request) = self.state.tcb_mut().and_then(|tcb| tcb.reset.request.take()) else {
+            return;
+        };
+        for stream in request.streams {
+            if done {
+                self.queue.reset_done(stream);
+                self.inbox.push(Event::StreamResetDone(stream));
+            } else {
+                self.queue.reset_failed(stream);
+                self.inbox.push(Event::StreamResetFailed(stream));
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::packet::sack::{Sack, write_sack};
 use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
 use crate::receive::reassembly::Violation;
+use crate::send::Limit;
 use crate::send::congestion::Acked;
 use crate::send::outstanding::BadSack;
 use crate::state::{Phase, State};
@@ -181,8 +182,11 @@ impl Association {
         }
         while !tcb.outstanding.has_lost()
             && let Some(room) = new_data_room(tcb, &mut self.queue, now, packet, self.config.max_outstanding)
-            && let Some(fragment) = self.queue.take_fragment(room)
+            && let Some(mut fragment) = self.queue.take_fragment(room)
         {
+            if !tcb.partial_reliability() {
+                fragment.limit = Limit::None;
+            }
             self.stats.bytes_sent += fragment.data.len() as u64;
             self.stats.messages_sent += u64::from(fragment.ending);
             tcb.window_probe = false;

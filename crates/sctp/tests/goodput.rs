@@ -1,6 +1,8 @@
 //! Goodput over a bottleneck in virtual time: 100 Mbit/s, 50 ms of queue, 64 KiB messages. Run with `--nocapture` to
 //! see the table; `--ignored` for the long one.
 
+#![allow(clippy::disallowed_types, clippy::print_stdout)]
+
 mod common;
 
 use std::time::Duration;
@@ -79,15 +81,20 @@ fn table(rtts: &[u64], losses: &[f64], seconds: u64, seeds: u64) {
 #[test]
 fn a_link_without_loss_is_filled() {
     for rtt in [5, 20, 100] {
-        let run = goodput(rtt, 0.0, 4, 1);
-        // Headers of SCTP, DTLS, UDP and IP take 7 %.
-        assert!(run.goodput > 0.85, "{rtt} ms: {}", run.goodput);
+        let run = goodput(rtt, 0.0, 10, 1);
+        // Headers of SCTP, DTLS, UDP and IP take 7 %; slow start takes some of ten seconds at 100 ms.
+        assert!(
+            run.goodput > if rtt < 50 { 0.91 } else { 0.85 },
+            "{rtt} ms: {}",
+            run.goodput
+        );
         assert_eq!(run.timeouts, 0);
     }
 }
 
 #[test]
 fn loss_costs_what_cubic_pays_and_few_timeouts() {
+    table(&[5, 20, 50, 100, 200], &[0.0], 10, 1);
     table(&[20], &[0.001, 0.01], 4, 2);
     let run = goodput(20, 0.01, 10, 1);
     assert!(

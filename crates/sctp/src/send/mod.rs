@@ -19,7 +19,7 @@ pub struct SendOptions {
 }
 
 /// How hard to try to deliver a message (RFC 3758, RFC 7496). Where the peer does not know partial reliability,
-/// every message is reliable.
+/// every message that has begun to be sent is reliable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reliability {
     /// Until it arrives or the association ends.
