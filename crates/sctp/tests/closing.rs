@@ -450,7 +450,7 @@ fn after_the_end_every_call_does_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), failure_persistence: None, ..ProptestConfig::default() })]
     /// Streams are used, reset and used again under loss: within each life of a stream its messages come in order and
     /// whole, and lives do not mix.
     #[test]

@@ -498,7 +498,7 @@ fn follow(plan: &Plan) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(2000), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn what_arrives_is_what_a_reference_queue_says(plan in plan()) {
         follow(&plan);

@@ -18,6 +18,14 @@ pub fn start() -> Instant {
     Instant::now()
 }
 
+/// How many seeds a property is tried with: `PROPTEST_CASES` if set.
+pub fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
+}
+
 pub fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
