@@ -286,11 +286,16 @@ impl Agent {
 
     fn accept_data(&mut self, path: Path, data: BytesMut) -> Option<BytesMut> {
         let now = self.now;
-        let Some(pair) = self.list.accepting(path) else {
-            self.count_drop(DropReason::DataWithoutConsent, path);
-            return None;
-        };
-        pair.last_heard = now;
+        match self.list.accepting(path) {
+            Some(pair) => pair.last_heard = now,
+            // The peer has our description and a pair that works, we wait for its answer: its first flight is
+            // not to be lost. What it sent on this path was authenticated with our password.
+            None if self.early.iter().any(|check| check.path == path) => {}
+            None => {
+                self.count_drop(DropReason::DataWithoutConsent, path);
+                return None;
+            }
+        }
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += data.len() as u64;
         if self.state == State::Disconnected {

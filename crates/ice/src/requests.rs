@@ -24,7 +24,7 @@ const MIN_REFUSABLE: usize = 64;
 /// A check that came before the peer's credentials were known. It was answered; what follows from it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EarlyCheck {
-    path: Path,
+    pub(crate) path: Path,
     /// The sender's username fragment.
     ufrag: String,
     priority: u32,
