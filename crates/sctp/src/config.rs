@@ -97,8 +97,10 @@ impl Default for Config {
     }
 }
 
-/// The least room for a packet: a header, a SACK with a few blocks, and a little data.
-pub(crate) const MIN_DATAGRAM: usize = 128;
+/// The least room for a packet: an INIT ACK with its cookie must fit.
+pub(crate) const MIN_DATAGRAM: usize = 256;
+/// The most that a window may be.
+const MAX_WINDOW: usize = 1 << 31;
 /// The most: chunk lengths are 16 bits.
 pub(crate) const MAX_DATAGRAM: usize = 65_532;
 
@@ -109,7 +111,7 @@ impl Config {
         self.receive_window = self
             .receive_window
             .max(self.max_receive_message_size.saturating_mul(2))
-            .max(1500);
+            .clamp(1500, MAX_WINDOW);
         self.streams = self.streams.max(1);
         // RFC 9260, section 6.2: "MUST NOT allow the maximum delay … to be configured to be more than 500 ms".
         self.sack_delay = self.sack_delay.min(Duration::from_millis(500));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use crate::association::Association;
+use crate::config::MIN_DATAGRAM;
 use crate::cookie::Cookie;
 use crate::event::CloseReason;
 use crate::packet::cause::Cause;
@@ -185,8 +186,15 @@ impl Association {
             created: self.now,
             lifetime: self.config.cookie_lifetime + longer,
         });
+        // Reports of unknown parameters must not keep the INIT ACK from being sent.
+        let spare = self.config.max_datagram - MIN_DATAGRAM;
+        let reports = if received.unrecognized.len() * 2 <= spare {
+            &received.unrecognized[..]
+        } else {
+            &[]
+        };
         self.send_packet(self.header(peer.tag), |out| {
-            local.write(out, kind::INIT_ACK, Some(&cookie), &received.unrecognized);
+            local.write(out, kind::INIT_ACK, Some(&cookie), reports);
         });
     }
 

@@ -11,6 +11,9 @@ use crate::packet::{RawChunk, kind, write_chunk};
 use crate::state::{Phase, State};
 use crate::timer::Timer;
 
+/// Bytes of a HEARTBEAT chunk of ours.
+const HEARTBEAT_LEN: usize = 16;
+
 /// The HEARTBEAT of one association.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeat {
@@ -27,8 +30,11 @@ struct Waiting {
 }
 
 impl Heartbeat {
-    /// Appends the HEARTBEAT that is due.
-    pub(crate) fn write(&mut self, now: Instant, out: &mut Vec<u8>) {
+    /// Appends the HEARTBEAT that is due, if `room` allows.
+    pub(crate) fn write(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) {
+        if room < HEARTBEAT_LEN {
+            return;
+        }
         let Some(nonce) = self.due.take() else { return };
         self.waiting = Some(Waiting { nonce, sent_at: now });
         write_chunk(out, kind::HEARTBEAT, 0, |out| {

@@ -22,6 +22,8 @@ use crate::types::Tsn;
 
 /// A fragment shorter than this is not cut from a message just to fill up a packet.
 const MIN_FRAGMENT: usize = 256;
+/// Bytes of a SHUTDOWN chunk.
+const SHUTDOWN_LEN: usize = 8;
 /// RFC 8985, section 7.2, keeps the probe timeout at least two round trips; below this the clock of a driver is too
 /// coarse.
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
@@ -116,7 +118,7 @@ impl Association {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
-        tcb.heartbeat.write(self.now, packet.out);
+        tcb.heartbeat.write(self.now, packet.room(), packet.out);
         if tcb.forward_due && phase.sends_data() && packet.room() >= FORWARD_TSN_MIN_LEN {
             tcb.forward_due = false;
             let max = (packet.room() - FORWARD_TSN_MIN_LEN) / SKIPPED_LEN;
@@ -136,7 +138,7 @@ impl Association {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
-        if !std::mem::take(&mut tcb.shutdown_due) {
+        if packet.room() < SHUTDOWN_LEN || !std::mem::take(&mut tcb.shutdown_due) {
             return;
         }
         match phase {
