@@ -33,14 +33,20 @@ pub fn accept(pc: &PeerConnection) {
 /// stops sending.
 pub async fn track(mut track: TrackReceiver) {
     let sender = track.transceiver().sender();
-    let (received, sent) = (track.codecs(), sender.codecs());
+    let mut codecs = (track.codecs(), sender.codecs());
     let mut refused = 0_u64;
     loop {
         tokio::select! {
             packet = track.recv() => {
                 let Some(packet) = packet else { break };
                 let mut outgoing = packet.forward();
-                let Some(payload_type) = same_codec(outgoing.payload_type, &received, &sent) else { continue };
+                let mut payload_type = same_codec(outgoing.payload_type, &codecs.0, &codecs.1);
+                if payload_type.is_none() {
+                    // A track is told of when the offer is set; its codecs are known with the answer.
+                    codecs = (track.codecs(), sender.codecs());
+                    payload_type = same_codec(outgoing.payload_type, &codecs.0, &codecs.1);
+                }
+                let Some(payload_type) = payload_type else { continue };
                 outgoing.payload_type = payload_type;
                 if sender.send_packet(outgoing).is_err() {
                     refused += 1;

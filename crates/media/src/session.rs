@@ -270,7 +270,10 @@ impl Session {
         let index = match found {
             Route::Receiver(index) => index,
             Route::UnknownMid => return self.drops.unknown_mid += 1,
-            Route::UnknownPayloadType => return self.drops.unknown_payload_type += 1,
+            Route::UnknownPayloadType => {
+                log::debug!("RTP of SSRC {} has the unknown payload type {}", header.ssrc, header.payload_type);
+                return self.drops.unknown_payload_type += 1;
+            }
             Route::Unroutable => {
                 log::debug!(
                     "RTP of SSRC {} with payload type {} belongs nowhere",

@@ -33,6 +33,9 @@ struct Arguments {
     /// Only the cases whose name contains this.
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// Only one variant.
+    #[arg(long, value_name = "WHO")]
+    offers: Option<Offers>,
     /// Runs everything this many times.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
@@ -54,6 +57,26 @@ struct Arguments {
     /// Tests the page of `dunlin serve` in Chromium instead; the program must be built.
     #[arg(long)]
     page: bool,
+}
+
+/// Who offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Offers {
+    /// The peer.
+    Peer,
+    /// Our side.
+    Ours,
+}
+
+impl Arguments {
+    /// The variants to run: whether the peer offers.
+    fn variants(&self) -> &'static [bool] {
+        match self.offers {
+            None => &[true, false],
+            Some(Offers::Peer) => &[true],
+            Some(Offers::Ours) => &[false],
+        }
+    }
 }
 
 #[tokio::main]
@@ -86,15 +109,7 @@ async fn main() -> ExitCode {
     let peers = Peers::new(arguments.trace);
     let mut report = report::Report::default();
     for _ in 0..arguments.repeat.max(1) {
-        let results = schedule::run(
-            &peers,
-            &arguments.peers,
-            arguments.against,
-            &chosen,
-            arguments.load,
-        )
-        .await;
-        report.add(results);
+        report.add(schedule::run(&peers, &arguments, &chosen).await);
     }
     peers.stop().await;
     eprintln!("{}", report.table());

@@ -1,5 +1,6 @@
 //! Runs cases at the same time, as many as the machine bears.
 
+use crate::Arguments;
 use crate::cases::Case;
 use crate::negotiate;
 use crate::pair::Pair;
@@ -9,15 +10,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-/// Runs every case against every peer in both variants.
-pub async fn run(peers: &Peers, kinds: &[Kind], ours: Kind, cases: &[&Case], load: usize) -> Vec<Result> {
-    let room = Arc::new(Semaphore::new(load.max(2)));
+/// Runs every case against every peer in the variants asked for.
+pub async fn run(peers: &Peers, arguments: &Arguments, cases: &[&Case]) -> Vec<Result> {
+    let room = Arc::new(Semaphore::new(arguments.load.max(2)));
     let mut work = Vec::new();
     // Row by row: the cases that wait longest start first, for every peer.
     for case in cases {
-        for kind in kinds {
-            for peer_offers in [true, false] {
-                work.push(job(peers, *kind, ours, case, peer_offers, room.clone()));
+        for kind in &arguments.peers {
+            for peer_offers in arguments.variants() {
+                work.push(job(
+                    peers,
+                    *kind,
+                    arguments.against,
+                    case,
+                    *peer_offers,
+                    room.clone(),
+                ));
             }
         }
     }
@@ -77,7 +85,10 @@ async fn job(
     let (name, seconds) = (kind.name(), result.took.as_secs_f64());
     eprintln!(
         "{:<6} {:>5.1} s  {name}: {} ({variant})  {}",
-        result.outcome, seconds, case.name, result.detail
+        result.outcome,
+        seconds,
+        case.name,
+        result.detail.lines().next().unwrap_or_default()
     );
     result
 }

@@ -5,8 +5,8 @@ mod channel;
 use crate::session::{Log, Request, Session};
 use channel::{Channels, adopt};
 use dunlin::{
-    Config, DataChannelInit, Event, Events, IceCandidate, MediaKind, PeerConnection, SessionDescription,
-    TransceiverInit,
+    CodecCapability, Codecs, Config, DataChannelInit, Event, Events, IceCandidate, MediaKind, PeerConnection,
+    SessionDescription, TransceiverInit,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,8 +41,8 @@ struct Peer {
     log: Log,
     connection: Mutex<Option<PeerConnection>>,
     channels: Channels,
-    /// The kinds of media that are sent back.
-    wanted: Mutex<Vec<MediaKind>>,
+    /// The media that is sent back: its kind and the codec to offer, if only one.
+    wanted: Mutex<Vec<(MediaKind, Option<String>)>>,
 }
 
 impl Peer {
@@ -55,23 +55,32 @@ impl Peer {
         }
     }
 
-    fn wanted(&self) -> Vec<MediaKind> {
+    fn wanted(&self) -> Vec<(MediaKind, Option<String>)> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A section for each kind of media that is sent back and has none yet.
     fn offer_sections(&self) -> Result<(), String> {
         let connection = self.connection()?;
-        for kind in self.wanted() {
-            if !connection
+        for (kind, codec) in self.wanted() {
+            if connection
                 .transceivers()
                 .iter()
                 .any(|transceiver| transceiver.kind() == kind)
             {
-                connection
-                    .add_transceiver(kind, TransceiverInit::default())
-                    .map_err(text)?;
+                continue;
             }
+            let mut init = TransceiverInit::default();
+            if let Some(codec) = codec {
+                let wanted = |known: &&CodecCapability| known.name.eq_ignore_ascii_case(&codec);
+                init.codecs = Codecs::default()
+                    .of(kind)
+                    .iter()
+                    .filter(wanted)
+                    .cloned()
+                    .collect();
+            }
+            connection.add_transceiver(kind, init).map_err(text)?;
         }
         Ok(())
     }
@@ -138,11 +147,15 @@ impl Peer {
         let (connection, events) = PeerConnection::bind(config).await.map_err(text)?;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         let sections = command["media"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let kinds = sections.iter().map(|section| match section["kind"].as_str() {
-            Some("video") => MediaKind::Video,
-            _ => MediaKind::Audio,
+        let wanted = sections.iter().map(|section| {
+            let kind = if section["kind"] == "video" {
+                MediaKind::Video
+            } else {
+                MediaKind::Audio
+            };
+            (kind, section["codec"].as_str().map(str::to_owned))
         });
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = kinds.collect();
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
         let echo = command["echo"] == true;
         tokio::spawn(listen(
             connection,
