@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(classify(&[22, 254, 253]), Class::Dtls);
         assert_eq!(classify(&[0x2f]), Class::Dtls);
         assert_eq!(classify(&[0x80, 111]), Class::Rtp);
-        assert_eq!(classify(&[0x90, 0x80 | 96]), Class::Rtcp);
+        assert_eq!(classify(&[0x90, 0x80 | 96]), Class::Rtp);
         assert_eq!(classify(&[0x80, 0x80 | 63]), Class::Rtp);
         assert_eq!(classify(&[0x80, 200]), Class::Rtcp);
         for first in [0, 3, 16, 64, 79, 80, 127, 192, 255] {

@@ -11,6 +11,11 @@ pub fn used() -> Duration {
     // The second field is the program's name in parentheses and may hold spaces.
     let after = stat.rsplit(')').next().unwrap_or_default();
     let mut fields = after.split_whitespace().skip(11);
-    let mut ticks = || fields.next().and_then(|field| field.parse::<u32>().ok()).unwrap_or(0);
+    let mut ticks = || {
+        fields
+            .next()
+            .and_then(|field| field.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     TICK * (ticks() + ticks())
 }

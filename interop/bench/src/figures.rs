@@ -18,13 +18,21 @@ pub struct Figures(Vec<Figure>);
 
 impl Figures {
     pub fn add(&mut self, name: &str, value: f64, unit: &'static str, note: impl Into<String>) {
-        self.0.push(Figure { name: name.to_owned(), value, unit, note: note.into() });
+        self.0.push(Figure {
+            name: name.to_owned(),
+            value,
+            unit,
+            note: note.into(),
+        });
         eprintln!("{}", self.0.last().map(ToString::to_string).unwrap_or_default());
     }
 
     /// The value of an earlier figure.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+        self.0
+            .iter()
+            .find(|figure| figure.name == name)
+            .map(|figure| figure.value)
     }
 
     /// `value` as a share of an earlier figure, as a note.
@@ -36,7 +44,10 @@ impl Figures {
 
     pub fn json(&self) -> Value {
         let figures = self.0.iter().map(|figure| {
-            (figure.name.clone(), json!({"value": figure.value, "unit": figure.unit, "note": figure.note}))
+            (
+                figure.name.clone(),
+                json!({"value": figure.value, "unit": figure.unit, "note": figure.note}),
+            )
         });
         Value::Object(figures.collect::<Map<_, _>>())
     }
@@ -45,7 +56,11 @@ impl Figures {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = if self.value >= 100.0 { 0 } else { 2 };
-        write!(f, "{:<28} {:>10.digits$} {:<10} {}", self.name, self.value, self.unit, self.note)
+        write!(
+            f,
+            "{:<28} {:>10.digits$} {:<10} {}",
+            self.name, self.value, self.unit, self.note
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use crate::link::text;
 use bytes::{Bytes, BytesMut};
 use dunlin_net::{Path, Transport};
 use dunlin_peerconnection::{
-    Config, ConnectionState, Event, MediaKind, OutgoingPacket, PeerConnection, Timestamp,
+    Config, ConnectionState, Event, MediaKind, OutgoingPacket, PayloadType, PeerConnection, Timestamp,
     TransceiverId, TransceiverInit,
 };
 use std::net::SocketAddr;
@@ -41,8 +41,13 @@ pub fn measure(figures: &mut Figures) -> Result<(), String> {
     for count in 0..WARM_UP + PACKETS {
         let packet = wire.packet(count, &payload)?;
         let source = &mut wire.ends[0];
-        source.peer.send_rtp(wire.now, source.video, packet).map_err(text)?;
-        let Some((path, datagram)) = wire.next_datagram(0) else { return Err("nothing was sent".to_owned()) };
+        source
+            .peer
+            .send_rtp(wire.now, source.video, packet)
+            .map_err(text)?;
+        let Some((path, datagram)) = wire.next_datagram(0) else {
+            return Err("nothing was sent".to_owned());
+        };
         let start = Instant::now();
         let mut forwarded = 0;
         let counted = allocation_counter::measure(|| forwarded = wire.forward(path, datagram));
@@ -58,8 +63,18 @@ pub fn measure(figures: &mut Figures) -> Result<(), String> {
         wire.settle();
     }
     let each = |total: u64| total as f64 / f64::from(PACKETS);
-    figures.add("forward allocations", each(allocations), "/packet", format!("{:.0} B; the bar is 0", each(bytes)));
-    figures.add("forward", took.as_secs_f64() * 1e9 / f64::from(PACKETS), "ns/packet", "no sockets, one receiver");
+    figures.add(
+        "forward allocations",
+        each(allocations),
+        "/packet",
+        format!("{:.0} B; the bar is 0", each(bytes)),
+    );
+    figures.add(
+        "forward",
+        took.as_secs_f64() * 1e9 / f64::from(PACKETS),
+        "ns/packet",
+        "no sockets, one receiver",
+    );
     Ok(())
 }
 
@@ -73,16 +88,27 @@ impl Wire {
             let address = SocketAddr::from(([10, 0, 0, number + 1], 5000));
             peer.add_local_address(now, address, Transport::Udp);
             // In the answerers the offer replaces it.
-            let video = peer.add_transceiver(MediaKind::Video, TransceiverInit::default()).map_err(text)?;
+            let video = peer
+                .add_transceiver(MediaKind::Video, TransceiverInit::default())
+                .map_err(text)?;
             ends.push(End { peer, address, video });
         }
-        let mut wire = Wire { ends, now, arena: BytesMut::new(), out: Vec::new() };
+        let mut wire = Wire {
+            ends,
+            now,
+            arena: BytesMut::new(),
+            out: Vec::new(),
+        };
         for (offerer, answerer) in [(0, 1), (2, 3)] {
             wire.negotiate(offerer, answerer)?;
         }
         for _ in 0..5_000 {
             wire.settle();
-            if wire.ends.iter().all(|end| end.peer.connection_state() == ConnectionState::Connected) {
+            if wire
+                .ends
+                .iter()
+                .all(|end| end.peer.connection_state() == ConnectionState::Connected)
+            {
                 return Ok(wire);
             }
             wire.now += Duration::from_millis(1);
@@ -92,20 +118,39 @@ impl Wire {
 
     fn negotiate(&mut self, offerer: usize, answerer: usize) -> Result<(), String> {
         let now = self.now;
-        let offer = self.ends[offerer].peer.set_local_description(now, None).map_err(text)?;
-        self.ends[answerer].peer.set_remote_description(now, offer).map_err(text)?;
-        let answer = self.ends[answerer].peer.set_local_description(now, None).map_err(text)?;
-        self.ends[offerer].peer.set_remote_description(now, answer).map_err(text)?;
+        let offer = self.ends[offerer]
+            .peer
+            .set_local_description(now, None)
+            .map_err(text)?;
+        self.ends[answerer]
+            .peer
+            .set_remote_description(now, offer)
+            .map_err(text)?;
+        let answer = self.ends[answerer]
+            .peer
+            .set_local_description(now, None)
+            .map_err(text)?;
+        self.ends[offerer]
+            .peer
+            .set_remote_description(now, answer)
+            .map_err(text)?;
         for (from, to) in [(offerer, answerer), (answerer, offerer)] {
             while let Some(event) = self.ends[from].peer.poll_event() {
                 if let Event::IceCandidate(candidate) = event {
-                    self.ends[to].peer.add_ice_candidate(now, candidate).map_err(text)?;
+                    self.ends[to]
+                        .peer
+                        .add_ice_candidate(now, candidate)
+                        .map_err(text)?;
                 }
             }
         }
         // The answerer's section for the offer's is the one that carries media.
         for end in [offerer, answerer] {
-            let mid_zero = self.ends[end].peer.transceivers().iter().find(|t| t.mid() == Some("0"));
+            let mid_zero = self.ends[end]
+                .peer
+                .transceivers()
+                .iter()
+                .find(|t| t.mid() == Some("0"));
             self.ends[end].video = mid_zero.map(|t| t.id()).ok_or("no section was negotiated")?;
         }
         Ok(())
@@ -114,9 +159,17 @@ impl Wire {
     /// The packet that the source sends: its payload type is that of the first codec.
     fn packet(&self, count: u32, payload: &Bytes) -> Result<OutgoingPacket, String> {
         let source = &self.ends[0];
-        let parameters = source.peer.send_parameters(source.video).ok_or("sending was not negotiated")?;
+        let parameters = source
+            .peer
+            .send_parameters(source.video)
+            .ok_or("sending was not negotiated")?;
         let codec = parameters.codecs.first().ok_or("no codec was negotiated")?;
-        Ok(OutgoingPacket::new(codec.payload_type, Timestamp(count * 90), payload.clone()))
+        let payload_type = PayloadType::new(codec.payload_type).ok_or("a payload type above 127")?;
+        Ok(OutgoingPacket::new(
+            payload_type,
+            Timestamp(count * 90),
+            payload.clone(),
+        ))
     }
 
     /// The next datagram that an end sends, and the path it arrives on.

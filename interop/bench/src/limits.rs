@@ -30,7 +30,7 @@ pub fn udp(time: Duration, figures: &mut Figures) -> Result<(), String> {
             segment_size: (segments > 1).then_some(DATAGRAM),
             src_ip: None,
         };
-        match sending.send((&sender).into(), &transmit) {
+        match sending.try_send((&sender).into(), &transmit) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.to_string()),
             _ => std::thread::yield_now(),
         }
@@ -71,18 +71,29 @@ pub fn aead(time: Duration, figures: &mut Figures) -> Result<(), String> {
         }
     }
     let rate = |count: u64, took: Duration| (count * DATAGRAM as u64) as f64 / took.as_secs_f64() / 1e9;
-    figures.add("aes-128-gcm seal", rate(count, start.elapsed()), "GB/s", "1,200 B in place");
+    figures.add(
+        "aes-128-gcm seal",
+        rate(count, start.elapsed()),
+        "GB/s",
+        "1,200 B in place",
+    );
     let mut sealed = [9; DATAGRAM];
     let tag = seal.seal_in_place(&nonce(0), &aad, &mut sealed);
     let (mut count, start) = (0u64, Instant::now());
     while start.elapsed() < time {
         for _ in 0..256 {
             data.copy_from_slice(&sealed);
-            open.open_in_place(&nonce(0), &aad, &mut data, &tag).map_err(|_| "an own record was refused")?;
+            open.open_in_place(&nonce(0), &aad, &mut data, &tag)
+                .map_err(|_| "an own record was refused")?;
             count += 1;
         }
     }
-    figures.add("aes-128-gcm open", rate(count, start.elapsed()), "GB/s", "1,200 B in place, and a copy");
+    figures.add(
+        "aes-128-gcm open",
+        rate(count, start.elapsed()),
+        "GB/s",
+        "1,200 B in place, and a copy",
+    );
     Ok(())
 }
 

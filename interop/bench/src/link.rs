@@ -28,24 +28,38 @@ impl Drop for Pumps {
 /// Connects two new peers: from here to both ends of the channel open is the setup time.
 pub async fn connect(options: &Options) -> Result<Link, String> {
     let limit = Duration::from_secs(10);
-    tokio::time::timeout(limit, negotiate(options)).await.map_err(|_| format!("not connected after {limit:?}"))?
+    tokio::time::timeout(limit, negotiate(options))
+        .await
+        .map_err(|_| format!("not connected after {limit:?}"))?
 }
 
 async fn negotiate(options: &Options) -> Result<Link, String> {
     let (a, a_events) = PeerConnection::bind(config(options)).await.map_err(text)?;
     let (b, b_events) = PeerConnection::bind(config(options)).await.map_err(text)?;
-    let here = a.create_data_channel("bench", DataChannelInit::default()).map_err(text)?;
-    b.set_remote_description(a.set_local_description().map_err(text)?).map_err(text)?;
-    a.set_remote_description(b.set_local_description().map_err(text)?).map_err(text)?;
+    let here = a
+        .create_data_channel("bench", DataChannelInit::default())
+        .map_err(text)?;
+    b.set_remote_description(a.set_local_description().map_err(text)?)
+        .map_err(text)?;
+    a.set_remote_description(b.set_local_description().map_err(text)?)
+        .map_err(text)?;
     let (opened, mut channels) = tokio::sync::mpsc::unbounded_channel();
     let pumps = Pumps(vec![
         tokio::spawn(pump(a_events, b.clone(), opened.clone())),
         tokio::spawn(pump(b_events, a.clone(), opened)),
     ]);
-    let there = channels.recv().await.ok_or("the connection ended before the channel came")?;
+    let there = channels
+        .recv()
+        .await
+        .ok_or("the connection ended before the channel came")?;
     here.opened().await.map_err(text)?;
     there.opened().await.map_err(text)?;
-    Ok(Link { here, there, _connections: (a, b), _pumps: pumps })
+    Ok(Link {
+        here,
+        there,
+        _connections: (a, b),
+        _pumps: pumps,
+    })
 }
 
 fn config(options: &Options) -> Config {

@@ -77,7 +77,11 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
     if options.wants("setup") {
         runtime.block_on(setup::measure(options, figures))?;
     }
-    for (name, size) in [("data 64 KiB", 65536), ("data 16 KiB", 16384), ("data 100 B", 100)] {
+    for (name, size) in [
+        ("data 64 KiB", 65536),
+        ("data 16 KiB", 16384),
+        ("data 100 B", 100),
+    ] {
         if options.wants(name) {
             runtime.block_on(data::measure(options, name, size, figures))?;
         }

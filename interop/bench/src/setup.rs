@@ -15,7 +15,12 @@ pub async fn measure(options: &Options, figures: &mut Figures) -> Result<(), Str
     }
     times.sort_unstable();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let at = |share: f64| {
+        times
+            .get((times.len() as f64 * share) as usize)
+            .copied()
+            .unwrap_or_default()
+    };
     let note = format!(
         "median of {}; fastest {:.2}, slowest {:.2}; the bar is 5",
         times.len(),
