@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::credentials::{Credentials, Generation};
 use crate::event::{Event, GatheringState, PairInfo, State};
 use crate::gather::Gatherer;
+use crate::heard::Heard;
 use crate::lifecycle::Timers;
 use crate::output::Outgoing;
 use crate::pair::PairId;
@@ -49,6 +50,7 @@ pub struct Agent {
     pub(crate) peer_reflexive_seen: u32,
     pub(crate) end_of_candidates: bool,
     pub(crate) early: VecDeque<EarlyCheck>,
+    pub(crate) heard: Heard,
     pub(crate) list: CheckList,
     pub(crate) transactions: Transactions,
     /// The pair of the current generation that both sides agreed on.
@@ -89,6 +91,7 @@ impl Agent {
             peer_reflexive_seen: 0,
             end_of_candidates: false,
             early: VecDeque::new(),
+            heard: Heard::default(),
             list: CheckList::new(config.max_pairs),
             transactions: Transactions::new(config.max_transactions),
             nominated: None,
@@ -291,6 +294,8 @@ impl Agent {
             // The peer has our description and a pair that works, we wait for its answer: its first flight is
             // not to be lost. What it sent on this path was authenticated with our password.
             None if self.early.iter().any(|check| check.path == path) => {}
+            // Nor is what a peer sends on a pair that it is about to nominate.
+            None if self.heard.within(path, now, self.config.consent_timeout) => {}
             None => {
                 self.count_drop(DropReason::DataWithoutConsent, path);
                 return None;

@@ -11,6 +11,7 @@ mod event;
 mod filter;
 mod gather;
 mod grammar;
+mod heard;
 mod lifecycle;
 mod nomination;
 mod output;

@@ -217,6 +217,7 @@ impl Agent {
         self.transactions.retain(|_| false);
         self.queue.clear();
         self.early.clear();
+        self.heard.clear();
         self.gatherer.stop_asking();
         self.previous = None;
         (self.nominated, self.selected, self.outgoing) = (None, None, None);

@@ -96,6 +96,7 @@ impl Agent {
         }
         self.enqueue(Outgoing::Success { path, id, generation });
         if from_peer {
+            self.heard.note(path, self.now, self.config.max_pairs);
             self.on_check(path, generation, priority, request.use_candidate());
         } else {
             self.keep_early(EarlyCheck {

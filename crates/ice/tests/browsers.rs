@@ -164,6 +164,28 @@ fn a_worse_pair_takes_over_when_the_better_one_is_not_nominated_any_more() {
 }
 
 #[test]
+fn data_on_a_pair_that_a_browser_prefers_before_it_nominates_it_is_not_lost() {
+    let mut browser = Browser::meet(Role::Controlled);
+    browser.ping(WIFI, 1_000, true);
+    browser.wait(10);
+    assert_eq!(browser.uses(), WIFI);
+    // Long after the other pairs were let go, the browser pings one again and sends on it.
+    browser.wait(4_000);
+    browser.ping(WIFI, 1_000, true);
+    browser.ping(CABLE, 2_000, false);
+    let data = BytesMut::from(&[0x80, 111, 0, 1][..]);
+    let cable = Path::udp(addr(HERE), addr(CABLE));
+    let now = browser.now;
+    assert_eq!(
+        browser.agent.handle_datagram(now, cable, data.clone()),
+        Some(data.clone())
+    );
+    // From an address that never showed our password nothing is taken.
+    let stranger = Path::udp(addr(HERE), addr("10.0.0.9:9"));
+    assert_eq!(browser.agent.handle_datagram(now, stranger, data), None);
+}
+
+#[test]
 fn a_browser_that_claims_our_role_is_refused_when_our_tie_breaker_is_larger() {
     let mut browser = Browser::meet(Role::Controlling);
     browser.ping(WIFI, 1_853_824_767, false);
