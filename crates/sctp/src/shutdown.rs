@@ -27,9 +27,6 @@ impl Association {
             State::Open(_, phase @ Phase::Established) => {
                 *phase = Phase::ShutdownPending;
                 log::info!("sctp: shutting down");
-                // T5-shutdown-guard: "SHOULD be set to the RECOMMENDED value of 5 times 'RTO.Max'".
-                self.timers
-                    .set(Timer::ShutdownGuard, self.now + self.config.rto_max * 5);
                 self.continue_shutdown();
             }
             State::Open(..) | State::Ended => {}
@@ -108,7 +105,12 @@ impl Association {
         match phase {
             // "Once all its outstanding data has been acknowledged, the endpoint sends a SHUTDOWN chunk to its peer …
             // It SHOULD then start the T2-shutdown timer and enter the SHUTDOWN-SENT state."
-            Phase::ShutdownPending => *phase = Phase::ShutdownSent,
+            Phase::ShutdownPending => {
+                *phase = Phase::ShutdownSent;
+                // T5-shutdown-guard: "SHOULD be set to the RECOMMENDED value of 5 times 'RTO.Max'".
+                self.timers
+                    .set(Timer::ShutdownGuard, self.now + self.config.rto_max * 5);
+            }
             // "If the receiver of the SHUTDOWN chunk has no more outstanding DATA chunks, the SHUTDOWN chunk receiver
             // MUST send a SHUTDOWN ACK chunk and start a T2-shutdown timer of its own".
             Phase::ShutdownReceived => *phase = Phase::ShutdownAckSent,
