@@ -37,7 +37,10 @@ pub(crate) async fn answer_whole(app: &App, offer: SessionDescription) -> Result
     tokio::spawn(async move {
         tokio::spawn(take_events(events));
         match tokio::time::timeout(CONNECT_TIME, pc.connected()).await {
-            Ok(Ok(())) => log::info!("a call by POST /offer ended: {}", pc.closed().await),
+            Ok(Ok(())) => {
+                let end = pc.closed().await;
+                log::info!("a call by POST /offer ended: {end}");
+            }
             Ok(Err(error)) => log::warn!("a call by POST /offer: {error}"),
             Err(_) => log::warn!("a call by POST /offer: {}", never_connected(&pc)),
         }

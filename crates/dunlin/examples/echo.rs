@@ -1,6 +1,7 @@
 //! Answers one WebRTC offer and sends everything back: messages, sound and picture.
 //!
 //! `cargo run --example echo`, then paste the JSON of an offer (with its candidates inside) and end the input.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 use dunlin::{Config, DataChannel, Error, Event, Events, PeerConnection};
 
 /// Answers an offer in JSON, as browsers write it, and serves the connection in the background.

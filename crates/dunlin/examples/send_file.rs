@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example send_file -- FILE [COPY]` sends FILE from one peer to another, both in this
 //! process, and compares (or keeps) the copy. Signalling aside, each half is what a program of its own would do.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 use std::path::PathBuf;
 
 use dunlin::{Bytes, Config, DataChannel, DataChannelInit, Error, Event, Events, Message, PeerConnection};

@@ -1,4 +1,5 @@
 //! Two peers in one process: an offer, an answer, trickled candidates, and a conversation on a data channel.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 use dunlin::{Config, DataChannelInit, Error, Event, Events, Message, PeerConnection};
 
 #[tokio::main]
