@@ -21,6 +21,7 @@ pub async fn run() -> Result<(), String> {
 
 async fn steps(browser: &Browser, address: &str, program: &PathBuf) -> Result<(), String> {
     let tab = Tab::open(browser, address).await?;
+    tab.resize(1280, 960).await?;
     let result = page(&tab).await;
     let picture = tab.screenshot(&screenshot_path()).await;
     if let Err(reason) = result {
@@ -164,7 +165,8 @@ const POST_OFFER: &str = r"(async () => {
   const response = await fetch('/offer', { method: 'POST', body: JSON.stringify({ type, sdp }) });
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
   await pc.setRemoteDescription(await response.json());
-  const timeout = new Promise((_, reject) => setTimeout(() => reject(new Error('no echo within 10 s')), 10000));
+  const late = () => new Error(`no echo within 10 s: ${pc.connectionState}, channel ${channel.readyState}`);
+  const timeout = new Promise((_, reject) => setTimeout(() => reject(late()), 10000));
   const echoed = await Promise.race([echo, timeout]);
   pc.close();
   const bad = await fetch('/offer', { method: 'POST', body: '{' });

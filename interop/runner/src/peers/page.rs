@@ -94,6 +94,16 @@ impl<'a> Tab<'a> {
         Ok(Tab { browser, page })
     }
 
+    /// Gives the page this room.
+    pub async fn resize(&self, width: u32, height: u32) -> Result<(), String> {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let method = "Emulation.setDeviceMetricsOverride";
+        self.browser
+            .call(Some(&self.page.session), method, size)
+            .await
+            .map(drop)
+    }
+
     /// Evaluates an expression.
     pub async fn evaluate(&self, expression: &str) -> Result<Value, String> {
         evaluate(self.browser, &self.page.session, expression).await
