@@ -252,6 +252,8 @@ pub(crate) struct Channels {
     by_stream: BTreeMap<StreamId, ChannelId>,
     next_id: u32,
     parity: Option<Parity>,
+    /// Where the search for a free stream of our parity begins.
+    next_stream: u16,
     connected: bool,
     max_channels: usize,
     max_message_size: usize,
@@ -268,6 +270,7 @@ impl Channels {
             by_stream: BTreeMap::new(),
             next_id: 0,
             parity: None,
+            next_stream: 0,
             connected: false,
             max_channels,
             max_message_size: usize::MAX,
@@ -404,15 +407,19 @@ impl Channels {
         events.push_back(Event::ChannelOpen(id));
     }
 
-    fn free_stream(&self) -> Option<StreamId> {
+    fn free_stream(&mut self) -> Option<StreamId> {
         let first = match self.parity? {
             Parity::Even => 0,
             Parity::Odd => 1,
         };
-        (first..STREAM_LIMIT)
-            .step_by(2)
-            .map(StreamId)
-            .find(|stream| !self.by_stream.contains_key(stream))
+        // From where the last search ended, so that opening thousands does not search thousands each time.
+        let start = self.next_stream.max(first);
+        let after = (start..STREAM_LIMIT).step_by(2);
+        let before = (first..start).step_by(2);
+        let mut all = after.chain(before).map(StreamId);
+        let free = all.find(|stream| !self.by_stream.contains_key(stream))?;
+        self.next_stream = free.0.saturating_add(2);
+        Some(free)
     }
 
     pub(crate) fn send(

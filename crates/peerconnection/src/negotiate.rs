@@ -365,6 +365,9 @@ impl PeerConnection {
             });
             self.start_sctp(now);
         }
+        if applied.data_rejected {
+            self.channels.close_all(&mut self.events);
+        }
         for TrackAdded { transceiver, streams } in applied.tracks_added {
             self.events.push_back(Event::Track { transceiver, streams });
         }

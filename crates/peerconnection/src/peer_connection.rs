@@ -125,9 +125,16 @@ impl PeerConnection {
         }
         let now = self.advance(now);
         let transmit = self.transport.poll_transmit(now, out);
-        if transmit.is_none() && self.stage == Stage::Leaving {
-            self.stage = Stage::Closed;
-            self.transport.end();
+        if transmit.is_none() {
+            match self.stage {
+                // What was buffered may just have fallen to its low threshold.
+                Stage::Live => self.pump_sctp(now),
+                Stage::Leaving => {
+                    self.stage = Stage::Closed;
+                    self.transport.end();
+                }
+                Stage::Closed => {}
+            }
         }
         transmit
     }
@@ -359,9 +366,8 @@ impl PeerConnection {
         config.max_send_buffer = self.config.send_buffer;
         config.zero_checksum = true;
         self.channels.set_max_message_size(parameters.max_message_size);
-        let mut sctp = Association::new(config, self.sctp_seed, now);
-        sctp.connect(now);
-        self.transport.sctp = Some(sctp);
+        self.transport
+            .start_sctp(now, Association::new(config, self.sctp_seed, now));
     }
 
     /// Takes what the association has. While too much waits unread in the channels, messages stay in the

@@ -46,6 +46,8 @@ pub struct TransportDrops {
     pub unknown_protocol: u64,
     /// DTLS before the descriptions were known, beyond `Config::max_early_datagrams`.
     pub early_dtls: u64,
+    /// SCTP before the data section was negotiated, beyond `Config::max_early_datagrams`.
+    pub early_sctp: u64,
     /// SRTP or SRTCP before the handshake was done.
     pub early_srtp: u64,
     /// SRTP or SRTCP that did not authenticate, was replayed or malformed.
@@ -70,6 +72,8 @@ pub(crate) struct Transport {
     dtls_state: DtlsState,
     parameters: Option<DtlsParameters>,
     srtp: Option<dunlin_srtp::Session>,
+    /// What came for the association before it was there.
+    early_sctp: VecDeque<Bytes>,
     pub(crate) drops: TransportDrops,
     certificate: Certificate,
     srtp_profiles: Vec<u16>,
@@ -96,6 +100,7 @@ impl Transport {
             dtls_state: DtlsState::New,
             parameters: None,
             srtp: None,
+            early_sctp: VecDeque::new(),
             drops: TransportDrops::default(),
             certificate,
             srtp_profiles: config.srtp_profiles.clone(),
@@ -208,6 +213,9 @@ impl Transport {
         }
         if let Some(sctp) = &mut self.sctp {
             sctp.handle_timeout(now);
+        }
+        if let Some(round_trip) = self.ice.rtt() {
+            self.media.set_round_trip(round_trip);
         }
         self.media.handle_timeout(now);
     }
@@ -332,9 +340,20 @@ impl Transport {
     }
 
     fn handle_sctp(&mut self, now: Instant, data: Bytes) {
-        if let Some(sctp) = &mut self.sctp {
-            sctp.handle_datagram(now, data);
+        match &mut self.sctp {
+            Some(sctp) => sctp.handle_datagram(now, data),
+            None if self.early_sctp.len() < self.max_early => self.early_sctp.push_back(data),
+            None => self.drops.early_sctp += 1,
         }
+    }
+
+    /// Starts the data transport, with what came for it too early.
+    pub(crate) fn start_sctp(&mut self, now: Instant, mut sctp: Association) {
+        sctp.connect(now);
+        for packet in self.early_sctp.drain(..) {
+            sctp.handle_datagram(now, packet);
+        }
+        self.sctp = Some(sctp);
     }
 
     /// Keys SRTP with what DTLS exports (RFC 5764, section 4.2).
