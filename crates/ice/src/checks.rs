@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use dunlin_net::Path;
-use dunlin_stun::attribute::{ERROR_CODE, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS};
+use dunlin_stun::attribute::{
+    ERROR_CODE, MAPPED_ADDRESS, PRIORITY, UNKNOWN_ATTRIBUTES, USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS,
+};
 use dunlin_stun::{Class, Message, Retransmission, TransactionId, code};
 use log::{debug, info};
 use rand::RngExt;
@@ -19,6 +21,18 @@ use crate::transactions::{Due, Purpose, Transaction};
 
 /// RFC 7675, section 5.2 and RFC 8489, section 18.5: Forbidden.
 const FORBIDDEN: u16 = 403;
+
+/// RFC 8489, section 6.3.3: attributes that must be understood and are unknown end the transaction as failed. Those
+/// of a check are not unknown, whatever they are doing in a response: libnice sends the USERNAME back.
+const KNOWN: [u16; 7] = [
+    MAPPED_ADDRESS,
+    USERNAME,
+    ERROR_CODE,
+    UNKNOWN_ATTRIBUTES,
+    XOR_MAPPED_ADDRESS,
+    PRIORITY,
+    USE_CANDIDATE,
+];
 
 impl Agent {
     /// Sends the triggered checks that are due (RFC 8445, section 6.1.4.2: they go before the ordinary ones).
@@ -194,8 +208,6 @@ impl Agent {
         if response.class() == Class::Error {
             return self.on_error(&transaction, response.error_code().map_or(0, |error| error.code));
         }
-        // RFC 8489, section 6.3.3: unknown attributes that must be understood end the transaction as failed.
-        const KNOWN: [u16; 3] = [XOR_MAPPED_ADDRESS, ERROR_CODE, UNKNOWN_ATTRIBUTES];
         match response.xor_mapped_address() {
             Some(mapped) if response.unknown_required(&KNOWN).next().is_none() => {
                 self.on_success(&transaction, mapped);

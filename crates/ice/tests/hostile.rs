@@ -353,6 +353,31 @@ fn responses_that_are_forged_or_come_from_elsewhere_do_not_make_a_pair_valid() {
 }
 
 #[test]
+fn a_response_that_repeats_the_user_name_makes_a_pair_valid_and_one_with_unknown_attributes_does_not() {
+    // libnice repeats USERNAME, which must be understood, in its responses; 0x7fff nobody knows.
+    for (extra, valid) in [(attribute::USERNAME, true), (0x7fff, false)] {
+        let mut world = World::simple(6);
+        world.tell_credentials(B, A);
+        world.tell_candidates(B, A);
+        let now = world.now;
+        let password = world.nodes[B].agent.local_credentials().password().to_owned();
+        let agent = &mut world.nodes[A].agent;
+        agent.handle_timeout(now);
+        let mut request = Vec::new();
+        let transmit = agent.poll_transmit(now, &mut request).unwrap();
+        let mut response = Vec::new();
+        Writer::success(&mut response, &Message::parse(&request).unwrap())
+            .xor_mapped_address(transmit.path.local)
+            .attribute(extra, b"bbbb:aaaa")
+            .integrity(&IntegrityKey::short_term(&password))
+            .fingerprint();
+        let left = agent.handle_datagram(now, transmit.path, BytesMut::from(&response[..]));
+        assert_eq!(left, None);
+        assert_eq!(agent.selected_path().is_some(), valid, "{extra:#06x}");
+    }
+}
+
+#[test]
 fn any_bytes_at_any_moment_are_survived() {
     for seed in 0..60 {
         let mut rng = StdRng::seed_from_u64(seed);
