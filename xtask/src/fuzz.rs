@@ -2,6 +2,12 @@
 
 use crate::run::{command, exists, output, root, run};
 
+/// Inputs to begin with, besides what earlier runs found: folders of the crates' own test data.
+const SEEDS: &[(&str, &str)] = &[
+    ("sdp", "crates/sdp/tests/data"),
+    ("description", "crates/sdp/tests/data"),
+];
+
 /// Runs the named targets, or all.
 pub(crate) fn fuzz(arguments: &[String]) -> Result<(), String> {
     let (targets, seconds) = parse(arguments)?;
@@ -20,7 +26,21 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<(), String> {
     }
     let targets = if targets.is_empty() { all } else { targets };
     for target in &targets {
-        let mut fuzz = cargo_fuzz(&["run", target, "--"]);
+        let mut fuzz = cargo_fuzz(&["run"]);
+        if system_openssl() {
+            // Building our own OpenSSL with a sanitizer takes minutes.
+            fuzz.arg("--no-default-features");
+        }
+        fuzz.args([target.as_str(), &format!("fuzz/corpus/{target}")]);
+        fuzz.args(
+            SEEDS
+                .iter()
+                .filter(|(name, _)| name == target)
+                .map(|(_, folder)| folder),
+        );
+        let corpus = root().join("fuzz").join("corpus").join(target);
+        std::fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
+        fuzz.arg("--");
         fuzz.arg(format!("-max_total_time={seconds}"));
         fuzz.args([
             "-max_len=8192",
@@ -36,6 +56,12 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<(), String> {
         targets.len()
     );
     Ok(())
+}
+
+/// Whether the system has an OpenSSL to link.
+fn system_openssl() -> bool {
+    let mut probe = command("pkg-config", &["--exists", "openssl >= 1.1.1"]);
+    probe.status().is_ok_and(|status| status.success())
 }
 
 /// `cargo fuzz`, on nightly where that is installed; else on stable with the unstable flags let in.

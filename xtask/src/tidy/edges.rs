@@ -44,7 +44,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("dunlin-interop", &["dunlin"]),
     // below dunlin: to measure the cipher and the forwarding path alone beside what uses them.
-    ("dunlin-bench", &["dunlin", "dunlin-peerconnection", "dunlin-crypto", "dunlin-net"]),
+    (
+        "dunlin-bench",
+        &["dunlin", "dunlin-peerconnection", "dunlin-crypto", "dunlin-net"],
+    ),
     ("xtask", &[]),
 ];
 
