@@ -200,6 +200,19 @@ impl Flight {
         true
     }
 
+    /// Sends all again before its time, and waits for an answer as if for the first time; true if so.
+    pub(crate) fn hurry(&mut self, now: Instant) -> bool {
+        if self.timer == Timer::Off || self.is_sending() || self.items.is_empty() {
+            return false;
+        }
+        self.timer = Timer::Armed {
+            at: now + self.initial,
+            interval: self.initial,
+        };
+        self.restart(now);
+        true
+    }
+
     fn restart(&mut self, now: Instant) {
         self.cursor = Some(Cursor { item: 0, offset: 0 });
         self.started = now;

@@ -228,6 +228,29 @@ fn retransmissions_wait_twice_as_long_each_time_up_to_the_maximum_and_end_with_t
     assert_eq!(net.client.poll_timeout(), None);
 }
 
+#[test]
+fn a_first_flight_that_went_nowhere_goes_again_when_the_path_is_ready_and_no_other_does() {
+    let (client, server) = configs();
+    let mut net = Net::new(client, server);
+    net.run_until(Duration::from_millis(8), |_, _| vec![], |_| false);
+    assert_eq!(net.sent.len(), 1);
+    net.client.handle_path_ready(net.now);
+    net.server.handle_path_ready(net.now);
+    net.run_until(Duration::from_millis(200), common::pass, |net| {
+        net.client.is_connected() && net.server.is_connected()
+    });
+    net.assert_working();
+    let retransmissions = |net: &Net| {
+        (
+            net.client.stats().retransmissions,
+            net.server.stats().retransmissions,
+        )
+    };
+    assert_eq!(retransmissions(&net), (1, 0));
+    net.client.handle_path_ready(net.now);
+    assert_eq!(retransmissions(&net), (1, 0));
+}
+
 /// str0m #1017: an infinite loop when the time-out fails.
 #[test]
 fn threat_6_time_outs_make_progress_even_with_nonsense_settings() {
