@@ -271,8 +271,17 @@ impl Transport {
 
     /// Moves what the layers have for each other, and collects what the connection must know.
     pub(crate) fn pump(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
+        let mut ready = false;
         while let Some(event) = self.ice.poll_event() {
+            ready |= matches!(
+                event,
+                dunlin_ice::Event::SelectedPath(_) | dunlin_ice::Event::State(dunlin_ice::State::Completed)
+            );
             events.push_back(TransportEvent::Ice(event));
+        }
+        // A controlling peer that nominates late (Firefox, libnice) drops our ClientHello until it has nominated.
+        if ready && let DtlsStage::Running(dtls) = &mut self.dtls {
+            dtls.handle_path_ready(now);
         }
         self.start_dtls(now, events);
         self.pump_dtls(now, events);

@@ -21,6 +21,9 @@ struct Pair {
     wire: Vec<(Instant, usize, Vec<u8>)>,
     events: [Vec<Event>; 2],
     datagrams: usize,
+    /// The first peer drops DTLS until ICE is complete.
+    strict: bool,
+    dropped: usize,
 }
 
 impl Pair {
@@ -45,6 +48,8 @@ impl Pair {
             wire: Vec::new(),
             events: [Vec::new(), Vec::new()],
             datagrams: 0,
+            strict: false,
+            dropped: 0,
         }
     }
 
@@ -84,6 +89,11 @@ impl Pair {
             for index in 0..self.wire.len() {
                 if self.wire.get(index).is_some_and(|(at, ..)| *at <= self.now) {
                     let (_, side, bytes) = self.wire.remove(index);
+                    let waits = self.peers[0].ice_connection_state() != IceConnectionState::Completed;
+                    if self.strict && waits && side == 0 && (20..64).contains(&bytes[0]) {
+                        self.dropped += 1;
+                        break;
+                    }
                     let path = dunlin_net::Path::udp(self.addresses[side], self.addresses[1 - side]);
                     self.peers[side].handle_datagram(self.now, path, BytesMut::from(&bytes[..]));
                     break;
@@ -322,6 +332,22 @@ fn closing_tells_the_peer_and_leaves_no_timer() {
             .iter()
             .any(|event| matches!(event, Event::ClosedByPeer(_)))
     );
+}
+
+/// Firefox and libnice nominate after their checks, and drop DTLS until they have.
+#[test]
+fn a_peer_that_takes_no_dtls_before_it_has_nominated_costs_no_timer() {
+    let mut pair = Pair::new();
+    pair.peers[0]
+        .create_data_channel(pair.now, "chat", DataChannelInit::default())
+        .unwrap();
+    pair.negotiate();
+    pair.strict = true;
+    pair.run(Duration::from_millis(300));
+    assert!(pair.dropped > 0, "it nominated before any DTLS came");
+    for peer in &pair.peers {
+        assert_eq!(peer.connection_state(), ConnectionState::Connected);
+    }
 }
 
 #[test]
