@@ -53,7 +53,7 @@ pub enum CloseReason {
         reason: String,
     },
     /// The peer sent an ABORT.
-    #[error("the peer aborted the SCTP association ({}): {reason}", cause::name(*code))]
+    #[error("the peer aborted the SCTP association{}", said(*code, reason))]
     AbortedByPeer {
         /// The first error cause (RFC 9260, section 3.3.10), 0 when there was none.
         code: u16,
@@ -69,6 +69,15 @@ pub enum CloseReason {
     /// The peer broke the protocol in a way that leaves no way on.
     #[error("the peer broke the SCTP protocol: {0}")]
     ProtocolViolation(&'static str),
+}
+
+/// What the peer gave as its reason: nothing (aiortc), a cause (usrsctp), or words as well (dcSCTP).
+fn said(code: u16, reason: &str) -> String {
+    match (code, reason) {
+        (0, _) => String::new(),
+        (code, "") => format!(" ({})", cause::name(code)),
+        (code, reason) => format!(" ({}): {reason}", cause::name(code)),
+    }
 }
 
 /// Why a message was refused; hands the message back.
@@ -129,5 +138,27 @@ impl SendError {
             | SendError::NoSuchStream { data } => data,
             SendError::Empty => Bytes::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abort_is_told_with_what_the_peer_said_and_no_more() {
+        let told = |code, reason: &str| {
+            let reason = reason.to_owned();
+            CloseReason::AbortedByPeer { code, reason }.to_string()
+        };
+        assert_eq!(told(0, ""), "the peer aborted the SCTP association");
+        assert_eq!(
+            told(12, ""),
+            "the peer aborted the SCTP association (user-initiated abort)"
+        );
+        assert_eq!(
+            told(12, "bye"),
+            "the peer aborted the SCTP association (user-initiated abort): bye"
+        );
     }
 }
