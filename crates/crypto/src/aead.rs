@@ -118,7 +118,11 @@ fn check_key_len(algorithm: AeadAlgorithm, key: &[u8]) -> Result<(), BackendErro
     if key.len() == algorithm.key_len() {
         return Ok(());
     }
-    Err(BackendError(format!("{algorithm:?} takes a key of {} bytes, not {}", algorithm.key_len(), key.len())))
+    Err(BackendError(format!(
+        "{algorithm:?} takes a key of {} bytes, not {}",
+        algorithm.key_len(),
+        key.len()
+    )))
 }
 
 fn seal(
@@ -156,8 +160,11 @@ fn open(
 mod tests {
     use super::*;
 
-    const ALL: [AeadAlgorithm; 3] =
-        [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm, AeadAlgorithm::ChaCha20Poly1305];
+    const ALL: [AeadAlgorithm; 3] = [
+        AeadAlgorithm::Aes128Gcm,
+        AeadAlgorithm::Aes256Gcm,
+        AeadAlgorithm::ChaCha20Poly1305,
+    ];
 
     #[test]
     fn what_is_sealed_opens_and_what_is_changed_does_not() {
@@ -170,13 +177,26 @@ mod tests {
                 let mut data = plain.clone();
                 let tag = sealing.seal_in_place(&[9; 12], b"aad", &mut data);
                 let sealed = data.clone();
-                assert_eq!(opening.open_in_place(&[9; 12], b"aad", &mut data, &tag), Ok(()), "{algorithm:?} {len}");
+                assert_eq!(
+                    opening.open_in_place(&[9; 12], b"aad", &mut data, &tag),
+                    Ok(()),
+                    "{algorithm:?} {len}"
+                );
                 assert_eq!(data, plain);
                 let mut data = sealed.clone();
-                assert_eq!(opening.open_in_place(&[9; 12], b"ada", &mut data, &tag), Err(Unauthentic));
+                assert_eq!(
+                    opening.open_in_place(&[9; 12], b"ada", &mut data, &tag),
+                    Err(Unauthentic)
+                );
                 let mut data = sealed;
-                assert_eq!(opening.open_in_place(&[8; 12], b"aad", &mut data, &tag), Err(Unauthentic));
-                assert_eq!(opening.open_in_place(&[9; 12], b"aad", &mut [1, 2], &tag[..4]), Err(Unauthentic));
+                assert_eq!(
+                    opening.open_in_place(&[8; 12], b"aad", &mut data, &tag),
+                    Err(Unauthentic)
+                );
+                assert_eq!(
+                    opening.open_in_place(&[9; 12], b"aad", &mut [1, 2], &tag[..4]),
+                    Err(Unauthentic)
+                );
             }
         }
     }
@@ -186,9 +206,13 @@ mod tests {
     fn chacha20_poly1305_vector() {
         let key: Vec<u8> = (0x80..=0x9f).collect();
         let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
-        let aad = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let aad = [
+            0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7,
+        ];
         let mut data = *b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
-        let tag = SealingKey::new(AeadAlgorithm::ChaCha20Poly1305, &key).unwrap().seal_in_place(&nonce, &aad, &mut data);
+        let tag = SealingKey::new(AeadAlgorithm::ChaCha20Poly1305, &key)
+            .unwrap()
+            .seal_in_place(&nonce, &aad, &mut data);
         assert_eq!(data[..4], [0xd3, 0x1a, 0x8d, 0x34]);
         assert_eq!(tag[..4], [0x1a, 0xe1, 0x0b, 0x59]);
     }

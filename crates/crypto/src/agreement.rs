@@ -77,7 +77,11 @@ impl EphemeralKey {
                 let mut context = BigNumContext::new()?;
                 let form = PointConversionForm::UNCOMPRESSED;
                 let share = key.public_key().to_bytes(&curve, form, &mut context)?;
-                Ok(Self { group, key: PKey::from_ec_key(key)?, share })
+                Ok(Self {
+                    group,
+                    key: PKey::from_ec_key(key)?,
+                    share,
+                })
             }
         }
     }

@@ -47,7 +47,10 @@ impl Certificate {
         builder.set_not_after(&not_after)?;
         builder.set_pubkey(&key)?;
         builder.sign(&key, MessageDigest::sha256())?;
-        Ok(Self { der: builder.build().to_der()?, key: SigningKey(key) })
+        Ok(Self {
+            der: builder.build().to_der()?,
+            key: SigningKey(key),
+        })
     }
 
     /// The certificate in DER.
@@ -96,7 +99,10 @@ impl Fingerprint {
     /// The fingerprint of a certificate in DER.
     #[must_use]
     pub fn of(algorithm: HashAlgorithm, der: &[u8]) -> Self {
-        Self { algorithm, digest: digest(algorithm, der).to_vec() }
+        Self {
+            algorithm,
+            digest: digest(algorithm, der).to_vec(),
+        }
     }
 
     /// The hash function.
@@ -186,14 +192,26 @@ mod tests {
         let signature = certificate.signing_key().sign(scheme, b"message").unwrap();
         assert_eq!(key.verify(scheme, b"message", &signature), Ok(()));
         assert_eq!(key.verify(scheme, b"massage", &signature), Err(Unauthentic));
-        assert_eq!(key.verify(SignatureScheme::RsaPkcs1Sha256, b"message", &signature), Err(Unauthentic));
-        assert!(certificate.signing_key().sign(SignatureScheme::Ed25519, b"").is_err());
+        assert_eq!(
+            key.verify(SignatureScheme::RsaPkcs1Sha256, b"message", &signature),
+            Err(Unauthentic)
+        );
+        assert!(
+            certificate
+                .signing_key()
+                .sign(SignatureScheme::Ed25519, b"")
+                .is_err()
+        );
     }
 
     #[test]
     fn a_fingerprint_survives_the_session_description() {
         let certificate = Certificate::generate().unwrap();
-        for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+        for algorithm in [
+            HashAlgorithm::Sha256,
+            HashAlgorithm::Sha384,
+            HashAlgorithm::Sha512,
+        ] {
             let fingerprint = certificate.fingerprint(algorithm);
             let parsed: Fingerprint = fingerprint.to_string().to_lowercase().parse().unwrap();
             assert_eq!(parsed, fingerprint);
@@ -204,7 +222,14 @@ mod tests {
 
     #[test]
     fn fingerprints_with_forbidden_hashes_or_lying_lengths_are_refused() {
-        for text in ["md5 00:11", "sha-1 00", "", "sha-256", "sha-256 00:11", "sha-256 é0:11"] {
+        for text in [
+            "md5 00:11",
+            "sha-1 00",
+            "",
+            "sha-256",
+            "sha-256 00:11",
+            "sha-256 é0:11",
+        ] {
             assert!(text.parse::<Fingerprint>().is_err(), "{text}");
         }
     }

@@ -18,7 +18,11 @@ impl AesCtr {
             16 => Cipher::aes_128_ctr(),
             24 => Cipher::aes_192_ctr(),
             32 => Cipher::aes_256_ctr(),
-            len => return Err(BackendError(format!("AES takes a key of 16, 24 or 32 bytes, not {len}"))),
+            len => {
+                return Err(BackendError(format!(
+                    "AES takes a key of 16, 24 or 32 bytes, not {len}"
+                )));
+            }
         };
         let mut context = CipherCtx::new()?;
         context.encrypt_init(Some(cipher), Some(key), None)?;
@@ -30,9 +34,13 @@ impl AesCtr {
     /// # Panics
     /// Never in practice: the backend cannot fail on in-memory data of packet size.
     pub fn apply(&mut self, counter_block: &[u8; 16], data: &mut [u8]) {
-        self.0.encrypt_init(None, None, Some(counter_block)).expect("an initialised context takes an IV");
+        self.0
+            .encrypt_init(None, None, Some(counter_block))
+            .expect("an initialised context takes an IV");
         let len = data.len();
-        self.0.cipher_update_inplace(data, len).expect("counter mode works in place");
+        self.0
+            .cipher_update_inplace(data, len)
+            .expect("counter mode works in place");
     }
 }
 
@@ -54,7 +62,11 @@ impl AesBlock {
         let cipher = match key.len() {
             16 => Cipher::aes_128_ecb(),
             32 => Cipher::aes_256_ecb(),
-            len => return Err(BackendError(format!("AES takes a key of 16 or 32 bytes, not {len}"))),
+            len => {
+                return Err(BackendError(format!(
+                    "AES takes a key of 16 or 32 bytes, not {len}"
+                )));
+            }
         };
         let mut context = CipherCtx::new()?;
         context.encrypt_init(Some(cipher), Some(key), None)?;
@@ -69,7 +81,9 @@ impl AesBlock {
     pub fn encrypt(&mut self, block: &mut [u8; 16]) {
         let input = *block;
         let mut out = [0; 32];
-        self.0.cipher_update(&input, Some(&mut out)).expect("one block encrypts");
+        self.0
+            .cipher_update(&input, Some(&mut out))
+            .expect("one block encrypts");
         block.copy_from_slice(&out[..16]);
     }
 }
@@ -85,7 +99,10 @@ mod tests {
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect()
     }
 
     /// RFC 3711, appendix B.2.

@@ -49,7 +49,10 @@ impl Digest {
     fn from_slice(slice: &[u8]) -> Self {
         let mut bytes = [0; 64];
         bytes[..slice.len()].copy_from_slice(slice);
-        Self { bytes, len: slice.len() }
+        Self {
+            bytes,
+            len: slice.len(),
+        }
     }
 }
 
@@ -158,7 +161,10 @@ mod tests {
     #[test]
     fn digests_of_abc_match_fips_180() {
         let hex = |algorithm| {
-            digest(algorithm, b"abc")[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            digest(algorithm, b"abc")[..4]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
         };
         assert_eq!(hex(HashAlgorithm::Sha1), "a9993e36");
         assert_eq!(hex(HashAlgorithm::Sha256), "ba7816bf");

@@ -9,6 +9,8 @@ use rand::TryRng;
 #[must_use]
 pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut seed).expect("the operating system provides entropy");
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut seed)
+        .expect("the operating system provides entropy");
     seed
 }

@@ -50,9 +50,9 @@ impl SignatureScheme {
 
     fn digest(self) -> Option<MessageDigest> {
         match self {
-            SignatureScheme::EcdsaSha256 | SignatureScheme::RsaPkcs1Sha256 | SignatureScheme::RsaPssSha256 => {
-                Some(MessageDigest::sha256())
-            }
+            SignatureScheme::EcdsaSha256
+            | SignatureScheme::RsaPkcs1Sha256
+            | SignatureScheme::RsaPssSha256 => Some(MessageDigest::sha256()),
             SignatureScheme::EcdsaSha384 => Some(MessageDigest::sha384()),
             SignatureScheme::Ed25519 => None,
         }
@@ -113,7 +113,12 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// [`Unauthentic`] when it does not verify, or the key is of another kind than the scheme.
-    pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), Unauthentic> {
+    pub fn verify(
+        &self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Unauthentic> {
         let verified = || -> Result<bool, openssl::error::ErrorStack> {
             if self.0.id() != scheme.key_type() {
                 return Ok(false);
@@ -128,7 +133,11 @@ impl VerifyingKey {
             }
             verifier.verify_oneshot(signature, message)
         };
-        if verified().unwrap_or(false) { Ok(()) } else { Err(Unauthentic) }
+        if verified().unwrap_or(false) {
+            Ok(())
+        } else {
+            Err(Unauthentic)
+        }
     }
 }
 

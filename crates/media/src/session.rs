@@ -271,7 +271,11 @@ impl Session {
             Route::Receiver(index) => index,
             Route::UnknownMid => return self.drops.unknown_mid += 1,
             Route::UnknownPayloadType => {
-                log::debug!("RTP of SSRC {} has the unknown payload type {}", header.ssrc, header.payload_type);
+                log::debug!(
+                    "RTP of SSRC {} has the unknown payload type {}",
+                    header.ssrc,
+                    header.payload_type
+                );
                 return self.drops.unknown_payload_type += 1;
             }
             Route::Unroutable => {

@@ -46,13 +46,21 @@ impl Path {
     /// A UDP path.
     #[must_use]
     pub fn udp(local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, transport: Transport::Udp }
+        Self {
+            local,
+            remote,
+            transport: Transport::Udp,
+        }
     }
 
     /// The same path seen from the other end.
     #[must_use]
     pub fn reversed(self) -> Self {
-        Self { local: self.remote, remote: self.local, transport: self.transport }
+        Self {
+            local: self.remote,
+            remote: self.local,
+            transport: self.transport,
+        }
     }
 }
 
@@ -106,7 +114,10 @@ pub struct Transmit {
 impl Transmit {
     /// A datagram without an ECN mark.
     pub fn new(path: Path) -> Self {
-        Self { path, ecn: Ecn::NotEct }
+        Self {
+            path,
+            ecn: Ecn::NotEct,
+        }
     }
 }
 
