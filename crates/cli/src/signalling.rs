@@ -61,8 +61,14 @@ async fn converse(socket: &mut WebSocket, pc: &PeerConnection, mut events: Event
             },
             event = events.next() => match event {
                 Some(event) => {
+                    let failed = matches!(event, Event::ConnectionState(ConnectionState::Failed));
                     if let Some(message) = session::take(event).and_then(|event| describe(pc, event)) {
                         tell(socket, &message).await;
+                    }
+                    if failed {
+                        let reason = pc.failure().map(|reason| reason.to_string()).unwrap_or_default();
+                        tell(socket, &json!({"type": "error", "message": format!("dunlin: {reason}")})).await;
+                        return;
                     }
                 }
                 None => return,
@@ -114,7 +120,6 @@ fn describe(pc: &PeerConnection, event: Event) -> Option<Value> {
         Event::IceCandidate(candidate) => Some(json!({"type": "candidate", "candidate": candidate})),
         Event::IceConnectionState(ice) => state(format!("ICE is {ice}.")),
         Event::ConnectionState(connection) => state(format!("the connection is {connection}.")),
-        Event::Failed(reason) => Some(json!({"type": "error", "message": format!("dunlin: {reason}")})),
         Event::ClosedByPeer(reason) => state(reason),
         _ => None,
     }

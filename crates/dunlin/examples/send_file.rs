@@ -27,6 +27,7 @@ async fn main() -> Result<()> {
     let receiving = tokio::spawn(receive(receiver, events, copy.clone()));
     let channel = sender.create_data_channel("file", DataChannelInit::default())?;
     send(&channel, &source).await?;
+    channel.close();
     let received = receiving.await??;
     println!("{} bytes are at {}", received, copy.display());
     Ok(())

@@ -2,7 +2,7 @@
 
 mod common;
 
-#[allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../examples/echo.rs"]
 mod program;
 

@@ -15,10 +15,12 @@ function note(text) {
   $("events").scrollTop = $("events").scrollHeight;
 }
 
+// The first reason is the one to read; what follows from it goes to the list.
 function fail(text) {
+  note(text);
+  if (!$("notice").hidden) return;
   $("notice").textContent = text;
   $("notice").hidden = false;
-  note(text);
 }
 
 function show(name, value) {
@@ -96,7 +98,7 @@ function openSignalling() {
   ws.onmessage = (event) => onSignal(JSON.parse(event.data)).catch((error) => fail(`Signalling: ${error.message}`));
   ws.onclose = () => {
     show("signaling", "closed");
-    if (call.ws === ws && call.pc && call.pc.connectionState !== "connected") {
+    if (call.ws === ws && $("notice").hidden) {
       fail("The program that served this page does not answer any more. Is it still running?");
     }
   };
@@ -115,6 +117,7 @@ async function onSignal(message) {
       note("dunlin answered.");
       break;
     case "candidate":
+      if (message.candidate.candidate) note(`dunlin can be reached at ${candidateText(message.candidate.candidate)}.`);
       await pc.addIceCandidate(message.candidate);
       break;
     case "state":
@@ -122,7 +125,7 @@ async function onSignal(message) {
       note(`dunlin: ${message.what}`);
       break;
     case "stats":
-      table("stats-dunlin", flatten(message.stats));
+      table("stats-dunlin", serverRows(message.stats));
       break;
     case "error":
       fail(message.message);
@@ -141,7 +144,11 @@ async function start() {
     await openSignalling();
     call.started = performance.now();
     const pc = call.pc = new RTCPeerConnection();
-    pc.onicecandidate = (event) => event.candidate && send({ type: "candidate", candidate: event.candidate });
+    pc.onicecandidate = ({ candidate }) => {
+      if (!candidate) return;
+      if (candidate.candidate) note(`This browser can be reached at ${candidateText(candidate.candidate)}.`);
+      send({ type: "candidate", candidate });
+    };
     pc.oniceconnectionstatechange = () => { show("ice", pc.iceConnectionState); note(`ICE is ${pc.iceConnectionState}.`); };
     pc.onconnectionstatechange = () => onConnectionState(pc);
     pc.ontrack = (event) => onTrack(event);
@@ -178,8 +185,8 @@ function onConnectionState(pc) {
     call.started = 0;
   }
   if (pc.connectionState === "failed") {
-    fail("The connection failed: no path between this browser and dunlin works, or the handshake did not succeed. "
-      + "The candidates and states of both sides are below; if dunlin runs behind a NAT, start it with --ice-ip.");
+    fail("The connection failed: no path between this browser and dunlin works any more, or the handshake did not succeed. "
+      + "The addresses and states of both sides are below; if dunlin runs behind a NAT, start it with --ice-ip.");
   }
 }
 
@@ -334,9 +341,42 @@ function table(id, rows) {
   }));
 }
 
-function flatten(value, prefix = "") {
-  if (value === null || typeof value !== "object") return [[prefix, String(value)]];
-  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, prefix ? `${prefix} ${key}` : key));
+// dunlin's stats have the names of webrtc-stats; the table shows what a person asks first.
+function serverRows(stats) {
+  const { transport, candidatePair: pair, sctp } = stats;
+  const rows = [
+    ["DTLS", `${transport.dtlsState} ${transport.tlsVersion || ""} ${transport.dtlsCipher || ""}`],
+    ["SRTP", transport.srtpCipher || "–"], ["DTLS role", transport.dtlsRole],
+  ];
+  if (pair) {
+    rows.push(["path", `${candidateText(pair.local)} → ${candidateText(pair.remote)}`]);
+    if (pair.currentRoundTripTime != null) rows.push(["round trip", `${(pair.currentRoundTripTime * 1000).toFixed(1)} ms`]);
+  }
+  rows.push(["bytes sent", transport.bytesSent], ["bytes received", transport.bytesReceived]);
+  for (const rtp of stats.inboundRtp) {
+    rows.push([`${rtp.kind} in`, `${rtp.packetsReceived} packets, ${rtp.packetsLost} lost`]);
+    if (rtp.kind === "video") rows.push(["NACK / PLI sent", `${rtp.nackCount} / ${rtp.pliCount}`]);
+  }
+  for (const rtp of stats.outboundRtp) {
+    rows.push([`${rtp.kind} out`, `${rtp.packetsSent} packets, ${rtp.retransmittedPacketsSent} again`]);
+    if (rtp.kind === "video") rows.push(["PLI received", rtp.pliCount]);
+  }
+  for (const channel of stats.dataChannels) {
+    rows.push([`channel ${channel.label}`, `${channel.state}, ${channel.messagesSent} out, ${channel.messagesReceived} in`]);
+  }
+  if (sctp) {
+    rows.push(["SCTP window", `${sctp.congestionWindow} bytes, ${sctp.bytesInFlight} in flight`],
+      ["SCTP sent again", `${sctp.retransmissions} chunks, ${sctp.timeouts} time-outs`]);
+  }
+  const dropped = Object.values(transport.drops).reduce((sum, count) => sum + count, transport.iceDrops + transport.dtlsDrops);
+  rows.push(["datagrams dropped", dropped]);
+  return rows;
+}
+
+// "candidate:1 1 udp 2122317567 10.0.0.1 5000 typ host …" as "host 10.0.0.1:5000".
+function candidateText(line) {
+  const words = line.split(" ");
+  return words.length < 8 ? line : `${words[7]} ${words[4]}:${words[5]}${words[2].toLowerCase() === "udp" ? "" : ` ${words[2]}`}`;
 }
 
 async function showStats() {
@@ -389,4 +429,6 @@ $("chat").onsubmit = (event) => {
 };
 $("upload").onclick = () => upload().catch((error) => fail(`Upload: ${error.message}`));
 $("download").onclick = download;
-if (new URLSearchParams(location.search).has("generated")) $("source").value = "generated";
+const wishes = new URLSearchParams(location.search);
+if (wishes.has("generated")) $("source").value = "generated";
+if (wishes.has("call")) start();
