@@ -65,17 +65,20 @@ pub async fn wrong_fingerprint(pair: &Pair) -> Result<String, String> {
             }
         }
     }
-    let said = pair.ours.seen("failure");
-    let reason = said
-        .iter()
-        .filter_map(|event| event["reason"].as_str())
-        .find(|text| text.contains("fingerprint"));
-    match reason {
-        Some(reason) => Ok(reason.to_owned()),
-        // Browsers do not tell.
-        None if !pair.ours.name().starts_with("dunlin") => Ok(String::new()),
-        None => Err(format!(
-            "it failed, but no reason names the fingerprint: {said:?}"
-        )),
+    // Browsers do not tell why.
+    if !pair.ours.name().starts_with("dunlin") {
+        return Ok(String::new());
     }
+    let named = |event: &Value| {
+        event["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("fingerprint"))
+    };
+    let reason = pair
+        .ours
+        .event(SOON, "that the fingerprint is wrong", |event| {
+            event["event"] == "failure" && named(event)
+        })
+        .await?;
+    Ok(reason["reason"].as_str().unwrap_or_default().to_owned())
 }

@@ -169,12 +169,14 @@ impl Peer {
 
     fn create_channel(&self, command: &Value) -> Result<(), String> {
         let number = |name: &str| command[name].as_u64().and_then(|value| u16::try_from(value).ok());
-        let mut init = DataChannelInit::default();
-        init.ordered = command["ordered"].as_bool().unwrap_or(true);
-        init.max_retransmits = number("maxRetransmits");
-        init.max_packet_life_time = number("maxPacketLifeTime");
-        init.negotiated = command["negotiated"] == true;
-        init.id = number("id");
+        let init = DataChannelInit {
+            ordered: command["ordered"].as_bool().unwrap_or(true),
+            max_retransmits: number("maxRetransmits"),
+            max_packet_life_time: number("maxPacketLifeTime"),
+            negotiated: command["negotiated"] == true,
+            id: number("id"),
+            ..DataChannelInit::default()
+        };
         let label = command["label"].as_str().unwrap_or_default();
         let channel = self
             .connection()?
