@@ -172,19 +172,25 @@ impl Driver {
                 }
             }
             batch.drain(socket.local(), |path, data| {
-                let Some((key, connection)) = routes
-                    .find(path, &data)
-                    .and_then(|key| Some((key, connections.get_mut(&key)?)))
-                else {
+                let Some((first, others)) = routes.find(path, &data).split_first() else {
                     log::debug!("{path}: {} bytes for no connection", data.len());
                     mailbox.unrouted.fetch_add(1, Ordering::Relaxed);
                     return;
                 };
-                connection.inbox.push((path, data));
-                if !connection.touched {
-                    connection.touched = true;
-                    touched.push_back(key);
+                let mut give = |key: &Key, data| {
+                    let Some(connection) = connections.get_mut(key) else {
+                        return;
+                    };
+                    connection.inbox.push((path, data));
+                    if !connection.touched {
+                        connection.touched = true;
+                        touched.push_back(*key);
+                    }
+                };
+                for other in others {
+                    give(other, data.clone());
                 }
+                give(first, data);
             });
         }
         more
@@ -367,12 +373,10 @@ fn drain(
 /// What comes back on the paths that a connection sends on is for it.
 fn learn_paths(key: Key, connection: &mut Connection, used: &mut Vec<Path>, routes: &mut Routes) {
     for path in used.drain(..) {
-        if connection.paths.back() == Some(&path) || connection.paths.contains(&path) {
+        if connection.paths.contains(&path) {
             continue;
         }
-        if !routes.add_path(key, path) {
-            continue;
-        }
+        routes.add_path(key, path);
         connection.paths.push_back(path);
         if connection.paths.len() > MAX_PATHS
             && let Some(oldest) = connection.paths.pop_front()

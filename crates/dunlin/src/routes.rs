@@ -14,16 +14,28 @@ pub(crate) type Key = u64;
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     by_ufrag: HashMap<String, Key>,
-    by_path: HashMap<Path, Key>,
+    /// Whose path it is comes first. Others only asked something there, such as a STUN server that all of an
+    /// endpoint's connections ask: answers carry a transaction that just one of them knows.
+    by_path: HashMap<Path, Vec<Key>>,
 }
 
 impl Routes {
-    /// The connection that `data` is for.
-    pub(crate) fn find(&self, path: Path, data: &[u8]) -> Option<Key> {
+    /// The connections that `data` is for: mostly one.
+    pub(crate) fn find(&self, path: Path, data: &[u8]) -> &[Key] {
         if let Some(ufrag) = requested_ufrag(data) {
-            return self.by_ufrag.get(ufrag).copied();
+            return self
+                .by_ufrag
+                .get(ufrag)
+                .map(std::slice::from_ref)
+                .unwrap_or_default();
         }
-        self.by_path.get(&path).copied()
+        let keys = self.by_path.get(&path).map(Vec::as_slice).unwrap_or_default();
+        // RFC 7983, section 7: STUN begins with a byte of 0 to 3.
+        if data.first().is_some_and(|first| *first < 4) {
+            keys
+        } else {
+            keys.get(..1).unwrap_or_default()
+        }
     }
 
     /// `key` announces this username fragment.
@@ -33,26 +45,37 @@ impl Routes {
 
     /// `key` has sent something on `path`. The first to do so gets what comes back: an answer to a request
     /// that nobody authenticated takes no path away from a connection that has it.
-    pub(crate) fn add_path(&mut self, key: Key, path: Path) -> bool {
-        *self.by_path.entry(path).or_insert(key) == key
+    pub(crate) fn add_path(&mut self, key: Key, path: Path) {
+        let keys = self.by_path.entry(path).or_default();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
 
     /// `key` selected `path`, which takes the peer's consent: it is the connection's now, whoever had it.
     pub(crate) fn select_path(&mut self, key: Key, path: Path) {
-        self.by_path.insert(path, key);
+        let keys = self.by_path.entry(path).or_default();
+        keys.retain(|other| *other != key);
+        keys.insert(0, key);
     }
 
     /// `key` does not use `path` any more.
     pub(crate) fn remove_path(&mut self, key: Key, path: Path) {
-        if self.by_path.get(&path) == Some(&key) {
-            self.by_path.remove(&path);
+        if let Some(keys) = self.by_path.get_mut(&path) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_path.remove(&path);
+            }
         }
     }
 
     /// The connection is gone.
     pub(crate) fn remove(&mut self, key: Key) {
         self.by_ufrag.retain(|_, owner| *owner != key);
-        self.by_path.retain(|_, owner| *owner != key);
+        self.by_path.retain(|_, keys| {
+            keys.retain(|other| *other != key);
+            !keys.is_empty()
+        });
     }
 }
 
@@ -106,27 +129,38 @@ mod tests {
         let mut routes = Routes::default();
         routes.add_ufrag(1, "abcd");
         routes.add_ufrag(2, "efghi");
-        assert_eq!(routes.find(path(9), &request("abcd:peer")), Some(1));
-        assert_eq!(routes.find(path(9), &request("efghi:peer")), Some(2));
-        assert_eq!(routes.find(path(9), &request("xxxx:peer")), None);
-        assert_eq!(routes.find(path(9), &[22, 254, 253]), None);
-        assert!(routes.add_path(1, path(9)));
-        assert_eq!(routes.find(path(9), &[22, 254, 253]), Some(1));
+        assert_eq!(routes.find(path(9), &request("abcd:peer")), [1]);
+        assert_eq!(routes.find(path(9), &request("efghi:peer")), [2]);
+        assert!(routes.find(path(9), &request("xxxx:peer")).is_empty());
+        assert!(routes.find(path(9), &[22, 254, 253]).is_empty());
+        routes.add_path(1, path(9));
+        assert_eq!(routes.find(path(9), &[22, 254, 253]), [1]);
         routes.remove(1);
-        assert_eq!(routes.find(path(9), &[22, 254, 253]), None);
-        assert_eq!(routes.find(path(9), &request("abcd:peer")), None);
+        assert!(routes.find(path(9), &[22, 254, 253]).is_empty());
+        assert!(routes.find(path(9), &request("abcd:peer")).is_empty());
     }
 
     #[test]
     fn a_path_in_use_moves_only_to_a_connection_that_selected_it() {
         let mut routes = Routes::default();
-        assert!(routes.add_path(1, path(9)));
-        assert!(!routes.add_path(2, path(9)));
-        assert_eq!(routes.find(path(9), &[0x80]), Some(1));
+        routes.add_path(1, path(9));
+        routes.add_path(2, path(9));
+        assert_eq!(routes.find(path(9), &[0x80]), [1]);
         routes.select_path(2, path(9));
-        assert_eq!(routes.find(path(9), &[0x80]), Some(2));
+        assert_eq!(routes.find(path(9), &[0x80]), [2]);
         routes.remove_path(1, path(9));
-        assert_eq!(routes.find(path(9), &[0x80]), Some(2));
+        assert_eq!(routes.find(path(9), &[0x80]), [2]);
+    }
+
+    #[test]
+    fn the_answer_of_a_stun_server_goes_to_all_who_asked_it() {
+        let mut routes = Routes::default();
+        routes.add_path(1, path(3478));
+        routes.add_path(2, path(3478));
+        routes.add_path(2, path(3478));
+        let mut answer = request("");
+        answer[0] = 1;
+        assert_eq!(routes.find(path(3478), &answer), [1, 2]);
     }
 
     #[test]
