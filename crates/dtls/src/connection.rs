@@ -173,12 +173,11 @@ impl Connection {
     }
 
     /// The peer can be reached better than before: if nothing was heard from it yet, the flight that is out goes
-    /// out again now and does not wait for its timer. Peers drop what comes before their end of the path is ready.
+    /// out again soon and does not wait for its timer. Peers drop what comes before their end of the path is ready.
     pub fn handle_path_ready(&mut self, now: Instant) {
         self.advance(now);
-        let silent = self.stats.datagrams_received == 0;
-        if silent && !self.is_closed() && self.flight.hurry(self.now) {
-            self.stats.retransmissions += 1;
+        if self.stats.datagrams_received == 0 && !self.is_closed() {
+            self.flight.hurry(self.now);
         }
     }
 

@@ -16,6 +16,9 @@ const MIN_FRAGMENT: usize = 32;
 /// A flight goes out at most this often in answer to a repeated flight of the peer: datagrams that the network
 /// duplicates, and forged ones, must not become a stream.
 const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(25);
+/// How long a peer gets from its path being ready to its DTLS being so. libdatachannel fails the handshake when our
+/// certificate comes while it still takes our description in another thread; libwebrtc begins with 50 ms, too.
+const SOON: Duration = Duration::from_millis(50);
 /// A time-out of nothing would be a loop.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Beyond this, waiting is not waiting any more.
@@ -200,17 +203,19 @@ impl Flight {
         true
     }
 
-    /// Sends all again before its time, and waits for an answer as if for the first time; true if so.
-    pub(crate) fn hurry(&mut self, now: Instant) -> bool {
-        if self.timer == Timer::Off || self.is_sending() || self.items.is_empty() {
-            return false;
-        }
-        self.timer = Timer::Armed {
-            at: now + self.initial,
-            interval: self.initial,
+    /// All is sent again soon, and then as if for the first time.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        let Timer::Armed { at, .. } = self.timer else {
+            return;
         };
-        self.restart(now);
-        true
+        if !self.is_sending() && now + SOON < at {
+            // Doubled when it fires, this is the initial interval.
+            let interval = (self.initial / 2).max(SHORTEST);
+            self.timer = Timer::Armed {
+                at: now + SOON,
+                interval,
+            };
+        }
     }
 
     fn restart(&mut self, now: Instant) {
