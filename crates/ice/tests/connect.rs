@@ -122,7 +122,13 @@ fn checks_before_the_answer_are_answered_and_triggered_when_it_comes() {
         "A answers B"
     );
     assert_eq!(world.nodes[A].agent.state(), State::New);
+    assert!(world.say(B, b"\x16client hello"));
     world.run_for(ms(1000));
+    assert_eq!(
+        world.nodes[A].received,
+        [b"\x16client hello"],
+        "B may send on its valid pair, and A's password was in B's check"
+    );
     let before = world.elapsed();
     world.tell_credentials(B, A);
     assert!(
