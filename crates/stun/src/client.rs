@@ -280,7 +280,14 @@ impl Client {
         }
         // RFC 8489, section 6.3.3: "If the success response contains unknown comprehension-required attributes, the
         // response is discarded and the transaction is considered to have failed."
-        const KNOWN: [u16; 2] = [attribute::MAPPED_ADDRESS, attribute::XOR_MAPPED_ADDRESS];
+        // Servers of RFC 3489 add SOURCE-ADDRESS and CHANGED-ADDRESS (0x0004 and 0x0005, "Reserved" in RFC 8489,
+        // section 18.3): they say nothing that is needed here, and the mapped address is as good.
+        const KNOWN: [u16; 4] = [
+            attribute::MAPPED_ADDRESS,
+            attribute::XOR_MAPPED_ADDRESS,
+            0x0004,
+            0x0005,
+        ];
         if message.unknown_required(&KNOWN).next().is_some() {
             return self.fail(Failure::NotUnderstood);
         }

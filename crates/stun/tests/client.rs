@@ -154,6 +154,23 @@ fn refusals_and_answers_without_an_address_end_it() {
     }
 }
 
+/// What a server of RFC 3489 answers: MAPPED-ADDRESS, SOURCE-ADDRESS and CHANGED-ADDRESS.
+#[test]
+fn the_answer_of_an_old_server_is_understood() {
+    let start = base();
+    let mut client = Client::new(Config::new(path()), [1; 32], start);
+    let request = request(&mut client, start).unwrap();
+    let address = [0, 1, 0x0f, 0xa0, 203, 0, 113, 9];
+    let mut out = Vec::new();
+    Writer::success(&mut out, &Message::parse(&request).unwrap())
+        .attribute(0x0001, &address)
+        .attribute(0x0004, &address)
+        .attribute(0x0005, &address);
+    client.handle_datagram(start, path(), BytesMut::from(&out[..]));
+    let expected = Event::MappedAddress("203.0.113.9:4000".parse().unwrap());
+    assert_eq!(client.poll_event(), Some(expected));
+}
+
 /// RFC 8489, section 6.2.2: "there are no retransmissions at the STUN protocol level" over TCP, and Ti is 39.5 s.
 #[test]
 fn over_tcp_a_request_is_sent_once() {
