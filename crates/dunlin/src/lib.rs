@@ -42,3 +42,8 @@ pub use dunlin_peerconnection::{
     MediaKind, Message, NegotiatedCodec, OutgoingPacket, PayloadType, RtpPacket, SignalingState,
     SourceSequence, Stats, Timestamp, TransceiverInit,
 };
+
+/// The programs in the guides compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/book/signalling.md")]
+struct Guides;
