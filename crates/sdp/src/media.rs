@@ -142,7 +142,7 @@ impl MediaDescription {
         matches!(self.formats, Formats::Rtp(_))
     }
 
-    /// RFC 9143 section 6: "a zero port value [with] 'bundle-only'" is not a rejection; zero alone is one
+    /// RFC 9143 section 6: "a zero port value \[with\] 'bundle-only'" is not a rejection; zero alone is one
     /// (RFC 3264 section 6).
     #[must_use]
     pub fn is_rejected(&self) -> bool {
