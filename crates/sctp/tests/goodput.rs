@@ -1,5 +1,5 @@
 //! Goodput over a bottleneck in virtual time: 100 Mbit/s, 50 ms of queue, 64 KiB messages. Run with `--nocapture` to
-//! see the table; `--ignored` for the long one.
+//! see the table.
 
 #![allow(clippy::disallowed_types, clippy::print_stdout)]
 
@@ -133,10 +133,4 @@ fn loss_costs_what_cubic_pays_and_few_timeouts() {
         run.goodput,
         run.timeouts
     );
-}
-
-#[test]
-#[ignore = "prints the long table"]
-fn long_table() {
-    table(&[5, 20, 50, 100, 200], &[0.0, 0.001, 0.01, 0.02, 0.05], 30, 3);
 }
