@@ -4,24 +4,18 @@ Run it with the interpreter of a venv that has `wrtc` (`cargo xtask setup` makes
 """
 
 import asyncio
-import json
-import sys
 import time
 
 import media
 import pattern
+import protocol
 import webrtc
+from protocol import report, report_message
 
 
 def plain(value):
     """An enum's text, or the value itself."""
     return getattr(value, "value", value)
-
-
-def report(**event):
-    """Writes one line to the runner."""
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
 
 
 class Channel:
@@ -47,8 +41,7 @@ class Channel:
         raw = data.encode() if isinstance(data, str) else bytes(data)
         label = self.channel.label
         if self.buffer is None:
-            kind = "text" if isinstance(data, str) else "binary"
-            report(event="message", label=label, kind=kind, size=len(raw), sha256=pattern.sha256(raw))
+            report_message(label, data)
             return
         self.started = self.started or time.monotonic()
         self.buffer += raw
@@ -192,9 +185,9 @@ class Peer:
         return self.described()
 
     async def send(self, label, kind, size, seed):
-        data = pattern.text(size, seed) if kind == "text" else pattern.binary(size, seed)
+        data, hashed = protocol.contents(kind, size, seed)
         self.channels[label].channel.send(data)
-        return {"sha256": pattern.sha256(data.encode() if kind == "text" else data)}
+        return {"sha256": hashed}
 
     async def collect(self, label, total):
         channel = self.channels[label]
@@ -252,26 +245,4 @@ class Peer:
         self.pc.close()
 
 
-async def serve(peer, request):
-    name = request.pop("do")
-    number = request.pop("request")
-    work = getattr(peer, name.replace("-", "_"), None)
-    try:
-        if work is None:
-            raise RuntimeError(f'this peer knows no command "{name}"')
-        reply = await work(**{key: value for key, value in request.items() if value is not None})
-        report(reply=number, ok=reply or {})
-    except Exception as error:  # whatever libwebrtc says is the reply
-        report(reply=number, error=f"{type(error).__name__}: {error}")
-
-
-async def main():
-    peer = Peer()
-    reader = asyncio.StreamReader(limit=1 << 26)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        peer.spawn(serve(peer, json.loads(line)))
-
-
-asyncio.run(main())
+asyncio.run(protocol.serve(Peer()))

@@ -20,12 +20,16 @@ usage: cargo xtask COMMAND
   test                  everything, from nothing: installs what is missing, check, simulator, interop, page
   tidy                  dependency edges, file and function caps, contract names, module docs, words
   interop [PEER...] [--case NAME] [--repeat N] [--json]
-                        real peers by cases; peers: chromium, libwebrtc (default: both)
+                        real peers by cases: chromium, libwebrtc, firefox, aiortc, werift, node-datachannel, gstreamer,
+                        pion; default: chromium, libwebrtc and the DTLS matrix of the fast peers; `all`: everything
+  interop dtls [PEER...] [--case NAME] [--repeat N] [--json]
+                        real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
+                        nss-firefox, dimpl and those above (default: all)
   sim [--seeds N] [...] the simulator, release build; arguments are passed on
   bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
   fuzz [TARGET...] [--seconds N]
                         each fuzz target (default: all) for N seconds (default: 60)
-  setup                 installs the interop peers and nothing else";
+  setup [PEER... | all] installs interop peers and nothing else (default: those of `test`)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,11 +41,11 @@ fn main() -> ExitCode {
         "check" => check::check(),
         "test" => test::test(),
         "tidy" => tidy::tidy(),
-        "interop" => setup::peers(setup::wanted(rest)).and_then(|()| programs::interop(rest)),
+        "interop" => programs::interop(rest),
         "sim" => programs::sim(rest),
         "bench" => programs::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
-        "setup" => setup::peers(setup::Peers::ALL),
+        "setup" => set_up(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -54,5 +58,19 @@ fn main() -> ExitCode {
             eprintln!("\nxtask {command}: {reason}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// `xtask setup`: the peers named, all, or those of the suite.
+fn set_up(arguments: &[String]) -> Result<(), String> {
+    let named = setup::named(arguments);
+    match arguments {
+        [] => setup::peers(&setup::fast()),
+        [all] if all == "all" => setup::peers(&setup::all()),
+        _ if named.len() == arguments.len() => setup::peers(&named),
+        _ => Err(format!(
+            "there are the peers {}",
+            setup::names(&setup::all()).join(", ")
+        )),
     }
 }

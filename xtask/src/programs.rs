@@ -1,7 +1,7 @@
 //! Building and starting the project's own programs in release: interop runner, simulator, bench.
 
 use crate::run::{command, run, target};
-use crate::setup;
+use crate::setup::{self, Peers};
 use std::process::Command;
 
 /// Builds `package`'s program `name` in release and returns a command that starts it with `arguments`.
@@ -20,12 +20,85 @@ pub(crate) fn release(package: &str, name: &str, arguments: &[String]) -> Result
 pub(crate) fn interop_command(arguments: &[String]) -> Result<Command, String> {
     let mut command = release("dunlin-interop", "dunlin-interop", arguments)?;
     command.env("DUNLIN_INTEROP_PYTHON", setup::python());
+    command.env("DUNLIN_INTEROP_NODE", setup::node_modules());
+    command.env("DUNLIN_INTEROP_PION", setup::pion());
+    Ok(command)
+}
+
+/// The runner's DTLS matrix against these peers, with our example program.
+pub(crate) fn dtls_command(peers: &Peers, options: &[String]) -> Result<Command, String> {
+    let example = [
+        "build",
+        "--release",
+        "--package",
+        "dunlin-dtls",
+        "--example",
+        "dtls_peer",
+    ];
+    run(&mut command("cargo", &example))?;
+    let mut arguments = vec!["dtls".to_owned()];
+    arguments.extend(setup::names(peers));
+    arguments.extend(options.iter().cloned());
+    let mut command = interop_command(&arguments)?;
+    let peer = target().join("release").join("examples").join("dtls_peer");
+    command.env("DUNLIN_DTLS_PEER", peer);
     Ok(command)
 }
 
 /// `xtask interop`: the peers and cases asked for.
 pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
-    run(&mut interop_command(arguments)?)
+    match arguments.first().map(String::as_str) {
+        Some("dtls") => dtls(&arguments[1..]),
+        Some("all") => both(&setup::all(), &arguments[1..]),
+        _ => {
+            let named = setup::named(arguments);
+            if let Some(peer) = named.iter().find(|peer| setup::stacks(&vec![peer]).is_empty()) {
+                let name = peer.name;
+                return Err(format!(
+                    "{name} speaks DTLS only: `cargo xtask interop dtls {name}`"
+                ));
+            }
+            let one_case = arguments.iter().any(|argument| argument.starts_with("--case"));
+            match (named.is_empty(), one_case) {
+                (true, false) => both(&setup::fast(), arguments),
+                (true, true) => cases(&setup::usual(), arguments),
+                (false, _) => cases(&named, &without_names(arguments, &named)),
+            }
+        }
+    }
+}
+
+/// `xtask interop dtls`: the peers named, or all.
+fn dtls(arguments: &[String]) -> Result<(), String> {
+    let named = setup::named(arguments);
+    let options = without_names(arguments, &named);
+    let peers = if named.is_empty() { setup::all() } else { named };
+    setup::peers(&peers)?;
+    run(&mut dtls_command(&peers, &options)?)
+}
+
+fn cases(peers: &Peers, options: &[String]) -> Result<(), String> {
+    setup::peers(peers)?;
+    let mut arguments = setup::names(peers);
+    arguments.extend(options.iter().cloned());
+    run(&mut interop_command(&arguments)?)
+}
+
+/// The cases and the matrix. Without names the cases run against the usual two; a failure of one half does not keep
+/// the other from running.
+fn both(peers: &Peers, options: &[String]) -> Result<(), String> {
+    setup::peers(peers)?;
+    let all = peers.len() == setup::all().len();
+    let stacks = if all { setup::stacks(peers) } else { setup::usual() };
+    let first = cases(&stacks, options);
+    let second = run(&mut dtls_command(peers, options)?);
+    first.and(second)
+}
+
+fn without_names(arguments: &[String], peers: &Peers) -> Vec<String> {
+    let names = setup::names(peers);
+    let rest = arguments.iter().filter(|argument| !names.contains(argument));
+    rest.cloned().collect()
 }
 
 /// `xtask sim`: arguments are the simulator's.

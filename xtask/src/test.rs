@@ -3,6 +3,7 @@
 use crate::run::{Steps, command, in_ci, output, run};
 use crate::{check, programs, setup};
 use serde_json::Value;
+use std::process::Command;
 
 /// Seeds the simulator runs here; `xtask sim --seeds 1000` runs more.
 const SEEDS: usize = 200;
@@ -22,7 +23,7 @@ pub(crate) fn test() -> Result<(), String> {
 
 fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
-    let peers = steps.step("peers", || setup::peers(setup::Peers::ALL));
+    let peers = steps.step("peers", || setup::peers(&setup::fast()));
     if let Err(reason) = &peers
         && in_ci()
     {
@@ -40,13 +41,13 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
             "all that needs no peer passed, but the interop cases did not run.\n{reason}"
         ));
     }
-    let report = steps.step("interop", || {
-        let arguments = ["--json".to_owned()];
-        let report = output(&mut programs::interop_command(&arguments)?)?;
-        serde_json::from_str::<Value>(&report)
-            .map_err(|error| format!("the interop report is not JSON: {error}"))
+    let json = ["--json".to_owned()];
+    let report = steps.step("interop", || reported(programs::interop_command(&json)?))?;
+    lines.extend(interop_lines("interop", &report));
+    let report = steps.step("dtls", || {
+        reported(programs::dtls_command(&setup::fast(), &json)?)
     })?;
-    lines.extend(interop_lines(&report));
+    lines.extend(interop_lines("dtls", &report));
     steps.step("page", || {
         run(&mut command(
             "cargo",
@@ -58,12 +59,18 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// One line for each peer of the interop report.
-fn interop_lines(report: &Value) -> Vec<String> {
+/// Runs the interop runner and reads its report.
+fn reported(mut command: Command) -> Result<Value, String> {
+    let report = output(&mut command)?;
+    serde_json::from_str(&report).map_err(|error| format!("the interop report is not JSON: {error}"))
+}
+
+/// One line for each peer of a report.
+fn interop_lines(what: &str, report: &Value) -> Vec<String> {
     let peers = report["peers"].as_array().map(Vec::as_slice).unwrap_or_default();
     let line = |peer: &Value| {
         format!(
-            "interop {}: {} cases passed, {} failed, {} not in this peer",
+            "{what} {}: {} cases passed, {} failed, {} not in this peer",
             peer["peer"].as_str().unwrap_or("?"),
             peer["passed"],
             peer["failed"],
@@ -82,7 +89,7 @@ mod tests {
         let report =
             serde_json::json!({"peers": [{"peer": "chromium", "passed": 50, "failed": 0, "absent": 2}]});
         assert_eq!(
-            interop_lines(&report),
+            interop_lines("interop", &report),
             ["interop chromium: 50 cases passed, 0 failed, 2 not in this peer"]
         );
     }

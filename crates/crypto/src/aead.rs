@@ -34,6 +34,18 @@ impl AeadAlgorithm {
         }
     }
 
+    /// Refuses a key of another length than [`Self::key_len`].
+    pub(crate) fn check_key_len(self, key: &[u8]) -> Result<(), BackendError> {
+        if key.len() == self.key_len() {
+            return Ok(());
+        }
+        Err(BackendError(format!(
+            "{self:?} takes a key of {} bytes, not {}",
+            self.key_len(),
+            key.len()
+        )))
+    }
+
     fn cipher(self) -> &'static CipherRef {
         match self {
             AeadAlgorithm::Aes128Gcm => Cipher::aes_128_gcm(),
@@ -52,7 +64,7 @@ impl SealingKey {
     /// # Errors
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
-        check_key_len(algorithm, key)?;
+        algorithm.check_key_len(key)?;
         let mut context = CipherCtx::new()?;
         context.encrypt_init(Some(algorithm.cipher()), Some(key), None)?;
         Ok(Self(context))
@@ -84,7 +96,7 @@ impl OpeningKey {
     /// # Errors
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
-        check_key_len(algorithm, key)?;
+        algorithm.check_key_len(key)?;
         let mut context = CipherCtx::new()?;
         context.decrypt_init(Some(algorithm.cipher()), Some(key), None)?;
         Ok(Self(context))
@@ -112,17 +124,6 @@ impl std::fmt::Debug for OpeningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OpeningKey")
     }
-}
-
-fn check_key_len(algorithm: AeadAlgorithm, key: &[u8]) -> Result<(), BackendError> {
-    if key.len() == algorithm.key_len() {
-        return Ok(());
-    }
-    Err(BackendError(format!(
-        "{algorithm:?} takes a key of {} bytes, not {}",
-        algorithm.key_len(),
-        key.len()
-    )))
 }
 
 fn seal(

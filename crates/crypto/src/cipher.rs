@@ -1,5 +1,7 @@
 //! AES as counter mode keystream (SRTP, RFC 3711 section 4.1.1) and as a single block (DTLS 1.3 record numbers).
 
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes::{Aes128Enc, Aes256Enc, Block};
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
 
@@ -50,8 +52,13 @@ impl std::fmt::Debug for AesCtr {
     }
 }
 
-/// AES on single blocks.
-pub struct AesBlock(CipherCtx);
+/// AES on single blocks, by the `aes` crate: the backend's calls take longer than a block.
+pub struct AesBlock(Key);
+
+enum Key {
+    Aes128(Aes128Enc),
+    Aes256(Aes256Enc),
+}
 
 impl AesBlock {
     /// A context for a key of 16 or 32 bytes.
@@ -59,32 +66,32 @@ impl AesBlock {
     /// # Errors
     /// For a key of any other length.
     pub fn new(key: &[u8]) -> Result<Self, BackendError> {
-        let cipher = match key.len() {
-            16 => Cipher::aes_128_ecb(),
-            32 => Cipher::aes_256_ecb(),
-            len => {
-                return Err(BackendError(format!(
-                    "AES takes a key of 16 or 32 bytes, not {len}"
-                )));
-            }
-        };
-        let mut context = CipherCtx::new()?;
-        context.encrypt_init(Some(cipher), Some(key), None)?;
-        context.set_padding(false);
-        Ok(Self(context))
+        if let Ok(key) = Aes128Enc::new_from_slice(key) {
+            return Ok(Self(Key::Aes128(key)));
+        }
+        if let Ok(key) = Aes256Enc::new_from_slice(key) {
+            return Ok(Self(Key::Aes256(key)));
+        }
+        Err(BackendError(format!(
+            "AES takes a key of 16 or 32 bytes, not {}",
+            key.len()
+        )))
     }
 
     /// Encrypts one block in place.
-    ///
-    /// # Panics
-    /// Never in practice: the backend cannot fail on one block.
     pub fn encrypt(&mut self, block: &mut [u8; 16]) {
-        let input = *block;
-        let mut out = [0; 32];
-        self.0
-            .cipher_update(&input, Some(&mut out))
-            .expect("one block encrypts");
-        block.copy_from_slice(&out[..16]);
+        *block = self.encrypted(block);
+    }
+
+    /// `block`, encrypted.
+    #[inline]
+    pub(crate) fn encrypted(&self, block: &[u8; 16]) -> [u8; 16] {
+        let mut out = Block::default();
+        match &self.0 {
+            Key::Aes128(key) => key.encrypt_block_b2b(block.into(), &mut out),
+            Key::Aes256(key) => key.encrypt_block_b2b(block.into(), &mut out),
+        }
+        out.into()
     }
 }
 
@@ -97,13 +104,7 @@ impl std::fmt::Debug for AesBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
-            .collect()
-    }
+    use crate::tests::hex;
 
     /// RFC 3711, appendix B.2.
     #[test]

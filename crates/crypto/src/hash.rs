@@ -140,7 +140,10 @@ pub fn digest(algorithm: HashAlgorithm, bytes: &[u8]) -> Digest {
 /// The SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    sha::sha256(bytes)
+    // Not `sha::sha256`, which looks the algorithm up at every call: three times this for a short message.
+    let mut hasher = sha::Sha256::new();
+    hasher.update(bytes);
+    hasher.finish()
 }
 
 /// The MD5 of `bytes`: only for the long-term credential key of RFC 8489, section 9.2.2.

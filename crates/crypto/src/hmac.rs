@@ -47,13 +47,19 @@ impl HmacKey {
     /// The MAC of the concatenation of `parts`.
     #[must_use]
     pub fn sign(&self, parts: &[&[u8]]) -> Digest {
-        let mut inner = self.inner.clone();
+        let mut mac = self.start();
         for part in parts {
-            inner.update(part);
+            mac.update(part);
         }
-        let mut outer = self.outer.clone();
-        outer.update(&inner.finish());
-        outer.finish()
+        mac.finish()
+    }
+
+    /// A MAC to be fed piece by piece.
+    pub(crate) fn start(&self) -> Mac {
+        Mac {
+            inner: self.inner.clone(),
+            outer: self.outer.clone(),
+        }
     }
 
     /// Compares `mac`, which may be truncated but not empty, with the MAC of `parts` in constant time.
@@ -75,6 +81,25 @@ impl std::fmt::Debug for HmacKey {
     }
 }
 
+/// A MAC being computed.
+pub(crate) struct Mac {
+    inner: Hasher,
+    outer: Hasher,
+}
+
+impl Mac {
+    /// Appends bytes to the message.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.inner.update(bytes);
+    }
+
+    /// The MAC of all bytes so far.
+    pub(crate) fn finish(mut self) -> Digest {
+        self.outer.update(&self.inner.finish());
+        self.outer.finish()
+    }
+}
+
 /// Whether two byte strings are equal, in time that depends only on their lengths.
 #[must_use]
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
@@ -84,15 +109,21 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 /// The TLS 1.2 PRF: fills `out` from the secret, the label and the concatenated seed parts.
 pub fn tls12_prf(algorithm: HashAlgorithm, secret: &[u8], label: &[u8], seed: &[&[u8]], out: &mut [u8]) {
     let key = HmacKey::new(algorithm, secret);
-    let mut parts: Vec<&[u8]> = vec![&[], label];
-    parts.extend_from_slice(seed);
+    let sign = |prefix: &[u8]| {
+        let mut mac = key.start();
+        mac.update(prefix);
+        mac.update(label);
+        seed.iter().for_each(|part| mac.update(part));
+        mac.finish()
+    };
     // A(1) = HMAC(secret, label || seed); A(i) = HMAC(secret, A(i-1))
-    let mut a = key.sign(&parts);
-    for chunk in out.chunks_mut(algorithm.digest_len()) {
-        let mut with_a = parts.clone();
-        with_a[0] = &a;
-        chunk.copy_from_slice(&key.sign(&with_a)[..chunk.len()]);
-        a = key.sign(&[&a]);
+    let mut a = sign(&[]);
+    let mut chunks = out.chunks_mut(algorithm.digest_len()).peekable();
+    while let Some(chunk) = chunks.next() {
+        chunk.copy_from_slice(&sign(&a)[..chunk.len()]);
+        if chunks.peek().is_some() {
+            a = key.sign(&[&a]);
+        }
     }
 }
 

@@ -4,10 +4,23 @@ pub mod aead;
 pub mod agreement;
 pub mod certificate;
 pub mod cipher;
+mod der;
+mod ecdh;
 pub mod hash;
+pub mod hkdf;
 pub mod hmac;
+mod kem;
+pub mod mask;
 pub mod random;
+mod secret;
 pub mod signature;
+
+#[cfg(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[path = "fast/graviola.rs"]
+mod fast;
+#[cfg(not(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[path = "fast/none.rs"]
+mod fast;
 
 /// The backend refused: out of memory, or an input that it cannot use. The reason is in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,3 +37,14 @@ impl From<openssl::error::ErrorStack> for BackendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("authentication failed")]
 pub struct Unauthentic;
+
+#[cfg(test)]
+mod tests {
+    /// The bytes of hexadecimal digits.
+    pub(crate) fn hex(text: &str) -> Vec<u8> {
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect()
+    }
+}

@@ -13,18 +13,32 @@ impl AlertDescription {
     pub const UNEXPECTED_MESSAGE: Self = Self(10);
     /// A record that does not authenticate. DTLS drops such records instead.
     pub const BAD_RECORD_MAC: Self = Self(20);
+    /// A record with more content than its receiver takes.
+    pub const RECORD_OVERFLOW: Self = Self(22);
     /// No acceptable set of parameters.
     pub const HANDSHAKE_FAILURE: Self = Self(40);
     /// The certificate is corrupt, does not verify, or is not the one that the fingerprint names.
     pub const BAD_CERTIFICATE: Self = Self(42);
     /// The certificate's kind of key is not supported.
     pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    /// The certificate was revoked by its signer.
+    pub const CERTIFICATE_REVOKED: Self = Self(44);
+    /// The certificate has expired, or is not valid yet.
+    pub const CERTIFICATE_EXPIRED: Self = Self(45);
+    /// The certificate is not accepted for a reason that no other alert names.
+    pub const CERTIFICATE_UNKNOWN: Self = Self(46);
+    /// The certificate is good, but its owner may not connect.
+    pub const ACCESS_DENIED: Self = Self(49);
     /// A field out of range or at odds with others.
     pub const ILLEGAL_PARAMETER: Self = Self(47);
+    /// The certificate's signer is not known or not trusted.
+    pub const UNKNOWN_CA: Self = Self(48);
     /// A message that cannot be parsed.
     pub const DECODE_ERROR: Self = Self(50);
     /// A signature or a Finished message that does not verify.
     pub const DECRYPT_ERROR: Self = Self(51);
+    /// More connection IDs were asked for than the sender hands out (RFC 9147, section 9).
+    pub const TOO_MANY_CIDS_REQUESTED: Self = Self(52);
     /// The offered version is known but not supported.
     pub const PROTOCOL_VERSION: Self = Self(70);
     /// Something on the sender's side broke.
@@ -33,8 +47,14 @@ impl AlertDescription {
     pub const USER_CANCELED: Self = Self(90);
     /// There will be no second handshake on this connection.
     pub const NO_RENEGOTIATION: Self = Self(100);
+    /// An extension is missing that the negotiated version needs.
+    pub const MISSING_EXTENSION: Self = Self(109);
     /// A ServerHello carries an extension that the client did not ask for.
     pub const UNSUPPORTED_EXTENSION: Self = Self(110);
+    /// The client showed no certificate although it has to (RFC 8446, section 6.2).
+    pub const CERTIFICATE_REQUIRED: Self = Self(116);
+    /// No application protocol in common (RFC 7301, section 3.2).
+    pub const NO_APPLICATION_PROTOCOL: Self = Self(120);
 
     fn name(self) -> Option<&'static str> {
         Some(match self.0 {
@@ -53,6 +73,7 @@ impl AlertDescription {
             49 => "access_denied",
             50 => "decode_error",
             51 => "decrypt_error",
+            52 => "too_many_cids_requested",
             70 => "protocol_version",
             71 => "insufficient_security",
             80 => "internal_error",

@@ -7,6 +7,7 @@ use dunlin_crypto::certificate::Fingerprint;
 
 use crate::alert::AlertDescription;
 use crate::codec::Malformed;
+use crate::config::ConfigError;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum CloseReason {
     /// 2^48 records were sent with one key. DTLS 1.2 has no way to go on without renegotiation.
     #[error("the DTLS connection has used up its record numbers: connect again")]
     RecordNumbersExhausted,
+    /// The configuration cannot work.
+    #[error("the DTLS connection cannot begin: {0}")]
+    Config(ConfigError),
+    /// As many forged records came as the keys stand (RFC 9147, section 4.5.3): 2^36.
+    #[error("the DTLS connection was sent {0} forged records, as many as its keys stand: connect again")]
+    TooManyForgeries(u64),
 }
 
 impl From<HandshakeError> for CloseReason {
@@ -64,6 +71,11 @@ impl From<HandshakeError> for CloseReason {
             error => CloseReason::Handshake(error),
         }
     }
+}
+
+fn protocols(names: &[Vec<u8>]) -> String {
+    let texts: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    texts.join(", ")
 }
 
 fn list(fingerprints: &[Fingerprint]) -> String {
@@ -90,9 +102,21 @@ pub enum HandshakeError {
         /// The name of the message that came.
         actual: &'static str,
     },
-    /// The peer does not speak DTLS 1.2.
-    #[error("the peer offers DTLS version {0:#06x} and not DTLS 1.2")]
+    /// The peer speaks no version that is allowed here.
+    #[error("the peer offers DTLS version {0:#06x} and none that is allowed here")]
     Version(u16),
+    /// Somebody took the better version out of one of the hellos (RFC 8446, section 4.1.3).
+    #[error("the peer knows DTLS 1.3, and yet the handshake came to DTLS 1.2: somebody is in the middle")]
+    Downgrade,
+    /// An extension is missing that the version needs.
+    #[error("the peer's hello lacks {0}, which DTLS 1.3 needs")]
+    MissingExtension(&'static str),
+    /// No application protocol in common (RFC 7301).
+    #[error("no application protocol in common: the peer offers {}", protocols(.0))]
+    NoApplicationProtocol(Vec<Vec<u8>>),
+    /// A cookie that was not made here, or for somebody else.
+    #[error("the peer shows a cookie that it was not given")]
+    BadCookie,
     /// No cipher suite in common.
     #[error("no cipher suite in common: the peer offers {0:04X?}")]
     NoCommonCipherSuite(Vec<u16>),
@@ -117,9 +141,18 @@ pub enum HandshakeError {
     /// The peer showed no certificate.
     #[error("the peer showed no certificate")]
     NoCertificate,
+    /// The client showed no certificate, and DTLS 1.3 has an alert of its own for that.
+    #[error("the client showed no certificate, which is required")]
+    CertificateRequired,
     /// The peer's certificate cannot be read.
     #[error("the peer's certificate is not an X.509 certificate with a key that we know")]
     BadCertificate,
+    /// The key in the peer's certificate is of a kind that is not supported, or an RSA key of less than 2048 bits.
+    #[error("the key of the peer's certificate is of a kind that is not supported, or too short")]
+    UnsupportedKey,
+    /// The caller rejected the peer's certificate, with this alert.
+    #[error("the peer's certificate was rejected: {0}")]
+    Rejected(AlertDescription),
     /// The peer's certificate is another one. Reported as [`CloseReason::FingerprintMismatch`].
     #[error("the peer's certificate has the fingerprint {actual}, which is not an expected one")]
     FingerprintMismatch {
@@ -148,6 +181,11 @@ impl HandshakeError {
     pub fn alert(&self) -> AlertDescription {
         match self {
             Self::Malformed(_) => AlertDescription::DECODE_ERROR,
+            Self::MissingExtension(_) => AlertDescription::MISSING_EXTENSION,
+            Self::NoApplicationProtocol(_) => AlertDescription::NO_APPLICATION_PROTOCOL,
+            Self::CertificateRequired => AlertDescription::CERTIFICATE_REQUIRED,
+            Self::UnsupportedKey => AlertDescription::UNSUPPORTED_CERTIFICATE,
+            Self::Rejected(alert) => *alert,
             Self::UnexpectedMessage { .. } => AlertDescription::UNEXPECTED_MESSAGE,
             Self::Version(_) => AlertDescription::PROTOCOL_VERSION,
             Self::NoCommonCipherSuite(_)
@@ -156,7 +194,9 @@ impl HandshakeError {
             | Self::NoExtendedMasterSecret
             | Self::Renegotiation => AlertDescription::HANDSHAKE_FAILURE,
             Self::UnsolicitedExtension(_) => AlertDescription::UNSUPPORTED_EXTENSION,
-            Self::IllegalParameter(_) | Self::BadKeyShare => AlertDescription::ILLEGAL_PARAMETER,
+            Self::IllegalParameter(_) | Self::BadKeyShare | Self::BadCookie | Self::Downgrade => {
+                AlertDescription::ILLEGAL_PARAMETER
+            }
             // "... or if the certificate does not match a provided fingerprint, the server endpoint MUST
             // terminate the media connection with a bad_certificate error." (RFC 8122, section 6.2)
             Self::NoCertificate | Self::BadCertificate | Self::FingerprintMismatch { .. } => {

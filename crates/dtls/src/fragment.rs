@@ -6,14 +6,18 @@
 //! throws that away and starts anew.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use crate::codec::{Malformed, Reader, put_u16, put_u24};
 use crate::message::HandshakeType;
+use crate::ranges::Ranges;
 
 /// Bytes of the header of a handshake message.
 pub(crate) const HEADER_LEN: usize = 12;
 /// Messages that are kept ahead of the one that is due. The longest flight has five.
 const WINDOW: u16 = 8;
+/// Separate pieces that are kept of one message: enough for 16 KiB in fragments of 16 bytes, every other one lost.
+const MAX_RANGES: usize = 512;
 
 /// A piece of a handshake message, as it comes in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,38 +125,37 @@ pub(crate) struct Reassembler {
 
 #[derive(Debug)]
 struct Slot {
-    epoch: u16,
+    epoch: u64,
     kind: HandshakeType,
     total: usize,
     body: Vec<u8>,
-    /// Which bytes are there, sorted, neither overlapping nor touching. Empty with `body` complete is possible
-    /// for messages without a body only.
-    ranges: Vec<(usize, usize)>,
+    /// Which bytes are there.
+    ranges: Ranges,
 }
 
 impl Slot {
-    fn new(epoch: u16, fragment: &Fragment<'_>) -> Self {
+    fn new(epoch: u64, fragment: &Fragment<'_>) -> Self {
         let (kind, total) = (fragment.kind, fragment.total);
         Self {
             epoch,
             kind,
             total,
             body: Vec::new(),
-            ranges: Vec::new(),
+            ranges: Ranges::default(),
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.total == 0 || self.ranges == [(0, self.total)]
+        self.ranges.covers(self.total)
     }
 
     /// Whether the fragment says the same as what is there, where both say something.
-    fn agrees(&self, epoch: u16, fragment: &Fragment<'_>) -> bool {
+    fn agrees(&self, epoch: u64, fragment: &Fragment<'_>) -> bool {
         let (start, end) = (fragment.offset, fragment.offset + fragment.body.len());
         epoch == self.epoch
             && fragment.kind == self.kind
             && fragment.total == self.total
-            && self.ranges.iter().all(|&(from, to)| {
+            && self.ranges.iter().all(|(from, to)| {
                 let (from, to) = (from.max(start), to.min(end));
                 from >= to || self.body[from..to] == fragment.body[from - start..to - start]
             })
@@ -161,21 +164,13 @@ impl Slot {
     /// Takes over the fragment's bytes; answers by how many bytes the slot grew.
     fn insert(&mut self, fragment: &Fragment<'_>) -> usize {
         let before = self.body.len();
-        let (mut start, mut end) = (fragment.offset, fragment.offset + fragment.body.len());
+        let (start, end) = (fragment.offset, fragment.offset + fragment.body.len());
         if start == end {
             return 0;
         }
         self.body.resize(before.max(end), 0);
         self.body[start..end].copy_from_slice(fragment.body);
-        self.ranges.retain(|&(from, to)| {
-            let touches = from <= end && start <= to;
-            if touches {
-                (start, end) = (start.min(from), end.max(to));
-            }
-            !touches
-        });
-        let at = self.ranges.partition_point(|&(from, _)| from < start);
-        self.ranges.insert(at, (start, end));
+        self.ranges.insert(start, end);
         self.body.len() - before
     }
 }
@@ -198,10 +193,30 @@ impl Reassembler {
         };
     }
 
-    pub(crate) fn push(&mut self, epoch: u16, fragment: &Fragment<'_>) -> Pushed {
-        let Some(ahead) = fragment.message_seq.checked_sub(self.next) else {
+    /// Whether the fragment is the next piece of the message that is due, or the first of one that follows whole
+    /// ones: what comes when the network neither loses nor reorders.
+    pub(crate) fn is_next_piece(&self, fragment: &Fragment<'_>) -> bool {
+        let ahead = usize::from(fragment.message_seq.wrapping_sub(self.next));
+        let whole = |slot: &Option<Slot>| slot.as_ref().is_some_and(Slot::is_complete);
+        let there = self.slots.get(ahead).and_then(Option::as_ref);
+        self.slots.iter().take(ahead).all(whole)
+            && self.slots.len() >= ahead
+            && fragment.offset == there.map_or(0, |slot| slot.ranges.prefix())
+    }
+
+    /// Takes another message for the first one, while none was taken: a server that keeps no state until the client has
+    /// shown a cookie takes the second ClientHello for the first (RFC 6347, section 4.2.1).
+    pub(crate) fn begin_at(&mut self, message_seq: u16) {
+        if message_seq != self.next && self.slots.iter().all(Option::is_none) {
+            self.expect_again(message_seq);
+        }
+    }
+
+    pub(crate) fn push(&mut self, epoch: u64, fragment: &Fragment<'_>) -> Pushed {
+        let ahead = fragment.message_seq.wrapping_sub(self.next);
+        if ahead > u16::MAX / 2 {
             return Pushed::Repeated;
-        };
+        }
         if ahead >= WINDOW {
             return Pushed::NotDue;
         }
@@ -227,14 +242,18 @@ impl Reassembler {
             return Pushed::Oversized;
         }
         let slot = self.slots[ahead].get_or_insert_with(|| Slot::new(epoch, fragment));
+        // Each range costs more than the byte that a liar pays for it.
+        if slot.ranges.count() >= MAX_RANGES {
+            return Pushed::Oversized;
+        }
         self.held += slot.insert(fragment);
         outcome
     }
 
-    /// The message that is due, if it is complete. One that came in another epoch than `epoch` is thrown away.
-    pub(crate) fn pop(&mut self, epoch: u16) -> Option<HandshakeMessage> {
+    /// The message that is due, if it is complete. One that came in another epoch than `epochs` is thrown away.
+    pub(crate) fn pop(&mut self, epochs: RangeInclusive<u64>) -> Option<HandshakeMessage> {
         let first = self.slots.front_mut()?;
-        if first.as_ref().is_some_and(|slot| slot.epoch != epoch) {
+        if first.as_ref().is_some_and(|slot| !epochs.contains(&slot.epoch)) {
             self.held -= first.take().map_or(0, |slot| slot.body.len());
         }
         if !first.as_ref()?.is_complete() {
@@ -243,8 +262,8 @@ impl Reassembler {
         let slot = self.slots.pop_front()??;
         self.held -= slot.body.len();
         let message_seq = self.next;
-        // 2^16 messages cannot come: a handshake has six in each direction.
-        self.next = self.next.saturating_add(1);
+        // A handshake has at most eight in each direction, and the numbers of KeyUpdates are counted elsewhere.
+        self.next = self.next.wrapping_add(1);
         Some(HandshakeMessage {
             kind: slot.kind,
             message_seq,
@@ -297,7 +316,7 @@ mod tests {
                     reassembler.push(0, &fragment(0, 600, from, &body[from..to])),
                     Pushed::Kept
                 );
-                complete = reassembler.pop(0);
+                complete = reassembler.pop(0..=0);
             }
             assert_eq!(complete.unwrap().body, body, "size {size}");
             assert_eq!(reassembler.held, 0);
@@ -311,12 +330,12 @@ mod tests {
         assert_eq!(reassembler.push(0, &fragment(0, 2, 1, b"b")), Pushed::Kept);
         assert_eq!(reassembler.push(0, &fragment(1, 4, 2, b"ef")), Pushed::Kept);
         assert_eq!(reassembler.push(0, &fragment(2, 0, 0, b"")), Pushed::Kept);
-        assert_eq!(reassembler.pop(0), None);
+        assert_eq!(reassembler.pop(0..=0), None);
         assert_eq!(reassembler.push(0, &fragment(0, 2, 0, b"a")), Pushed::Kept);
-        assert_eq!(reassembler.pop(0).unwrap().body, b"ab");
-        assert_eq!(reassembler.pop(0).unwrap().body, b"cdef");
-        assert_eq!(reassembler.pop(0).unwrap().body, b"");
-        assert_eq!(reassembler.pop(0), None);
+        assert_eq!(reassembler.pop(0..=0).unwrap().body, b"ab");
+        assert_eq!(reassembler.pop(0..=0).unwrap().body, b"cdef");
+        assert_eq!(reassembler.pop(0..=0).unwrap().body, b"");
+        assert_eq!(reassembler.pop(0..=0), None);
         assert_eq!(reassembler.push(0, &fragment(1, 4, 0, b"cd")), Pushed::Repeated);
         assert_eq!(
             reassembler.push(0, &fragment(3 + WINDOW, 4, 0, b"cd")),
@@ -340,7 +359,7 @@ mod tests {
             reassembler.push(0, &fragment(0, 4, 0, b"true")),
             Pushed::KeptAgainstOthers
         );
-        assert_eq!(reassembler.pop(0).unwrap().body, b"true");
+        assert_eq!(reassembler.pop(0..=0).unwrap().body, b"true");
     }
 
     #[test]
@@ -369,9 +388,9 @@ mod tests {
             Pushed::KeptAgainstOthers
         );
         assert_eq!(reassembler.push(0, &fragment(0, 4, 0, b"fake")), Pushed::NotDue);
-        assert_eq!(reassembler.pop(1).unwrap().body, b"real");
+        assert_eq!(reassembler.pop(1..=1).unwrap().body, b"real");
         assert_eq!(reassembler.push(0, &fragment(1, 4, 0, b"fake")), Pushed::Kept);
-        assert_eq!(reassembler.pop(1), None, "thrown away");
+        assert_eq!(reassembler.pop(1..=1), None, "thrown away");
         assert_eq!(reassembler.held, 0);
     }
 

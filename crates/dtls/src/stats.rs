@@ -16,6 +16,14 @@ pub struct Stats {
     pub flights: u64,
     /// Flights sent again, because the timer fired or because the peer sent its own flight again.
     pub retransmissions: u64,
+    /// ACKs sent (RFC 9147, section 7).
+    pub acks_sent: u64,
+    /// ACKs received.
+    pub acks_received: u64,
+    /// KeyUpdates sent (RFC 9147, section 8); a retransmission does not count.
+    pub key_updates_sent: u64,
+    /// KeyUpdates received.
+    pub key_updates_received: u64,
     /// Records and fragments that were dropped, by reason.
     pub drops: Drops,
 }
@@ -36,6 +44,8 @@ pub struct Drops {
     pub early_overflow: u64,
     /// An alert without protection: doubted, not obeyed (see [`Config::doubt`](crate::Config::doubt)).
     pub unauthenticated_alert: u64,
+    /// An ACK that is malformed, or that anybody can have written about what nobody can have read.
+    pub bad_ack: u64,
     /// A malformed alert.
     pub malformed_alert: u64,
     /// A handshake fragment whose header lies or whose message is not due.
@@ -62,6 +72,7 @@ impl Drops {
             + self.replayed
             + self.early_overflow
             + self.unauthenticated_alert
+            + self.bad_ack
             + self.malformed_alert
             + self.unexpected_fragment
             + self.contradicting_fragment

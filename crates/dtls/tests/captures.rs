@@ -3,8 +3,8 @@
 mod common;
 
 use bytes::BytesMut;
-use common::{configs, epoch};
-use dunlin_dtls::Connection;
+use common::{configs_of, epoch};
+use dunlin_dtls::{Connection, Version};
 
 const CAPTURES: [(&str, &str, u16); 10] = [
     ("aiortc", include_str!("data/aiortc.hex"), 0xC02B),
@@ -37,7 +37,7 @@ fn datagrams(hex: &str) -> Vec<Vec<u8>> {
 /// The body of the ServerHello that the server sends in answer to `datagrams`.
 fn answer(datagrams: &[Vec<u8>]) -> Option<Vec<u8>> {
     let now = epoch();
-    let (_, mut config) = configs();
+    let (_, mut config) = configs_of(Version::Dtls12);
     config.srtp_profiles = vec![7, 1];
     let mut server = Connection::new(config, [1; 32], now);
     for datagram in datagrams {

@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Net, configs, pass};
-use dunlin_dtls::{CipherSuite, ExportError, Group, Role, Version};
+use common::{Net, configs_of, pass};
+use dunlin_dtls::{CipherSuite, ClientAddress, CookieSecret, ExportError, Group, Role, Version};
 
 #[test]
 fn client_and_server_connect_talk_and_export_the_same_keys() {
-    let mut net = Net::connected();
+    let mut net = Net::connected(Version::Dtls12);
     net.assert_working();
     for side in [&net.client, &net.server] {
         assert_eq!(side.version(), Some(Version::Dtls12));
@@ -24,7 +24,7 @@ fn client_and_server_connect_talk_and_export_the_same_keys() {
 
 #[test]
 fn a_handshake_takes_four_datagrams_two_round_trips_and_few_bytes() {
-    let net = Net::connected();
+    let net = Net::connected(Version::Dtls12);
     assert_eq!(net.sent.len(), 4);
     assert_eq!(net.now - net.start, 4 * common::DELAY);
     let bytes: usize = net.sent.iter().map(|(_, datagram)| datagram.data.len()).sum();
@@ -41,8 +41,10 @@ fn every_suite_and_every_group_works() {
         .into_iter()
         .filter(|suite| !suite.name().contains("_RSA_"))
     {
-        for group in [Group::X25519, Group::P256, Group::P384] {
-            let (mut client, mut server) = configs();
+        let classic = [Group::X25519, Group::P256, Group::P384, Group::P521];
+        let hybrid = (suite.version() == Version::Dtls13).then_some(Group::X25519MlKem768);
+        for group in classic.into_iter().chain(hybrid) {
+            let (mut client, mut server) = configs_of(suite.version());
             client.cipher_suites = vec![suite];
             server.groups = vec![group];
             let mut net = Net::new(client, server);
@@ -50,7 +52,11 @@ fn every_suite_and_every_group_works() {
             net.assert_working();
             assert_eq!(net.client.cipher_suite(), Some(suite));
             assert_eq!(net.server.group(), Some(group));
-            let overhead = if suite.name().contains("CHACHA20") { 29 } else { 37 };
+            let overhead = match suite.version() {
+                Version::Dtls13 => 22,
+                _ if suite.name().contains("CHACHA20") => 29,
+                _ => 37,
+            };
             assert_eq!(net.client.overhead(), overhead);
         }
     }
@@ -58,8 +64,11 @@ fn every_suite_and_every_group_works() {
 
 #[test]
 fn a_cookie_costs_one_round_trip_and_two_datagrams() {
-    let (client, mut server) = configs();
-    server.cookie = true;
+    let (client, mut server) = configs_of(Version::Dtls12);
+    server.client_address = ClientAddress::Cookie {
+        secret: CookieSecret([7; 32]),
+        address: b"client".to_vec(),
+    };
     let mut net = Net::new(client, server);
     net.run(pass);
     net.assert_working();
@@ -70,7 +79,7 @@ fn a_cookie_costs_one_round_trip_and_two_datagrams() {
 #[test]
 fn messages_are_cut_to_the_datagram_size() {
     for max in [1, 64, 65, 100, 200, 256, 500, 1200, 9000] {
-        let (mut client, mut server) = configs();
+        let (mut client, mut server) = configs_of(Version::Dtls12);
         client.max_datagram = max;
         server.max_datagram = max;
         let mut net = Net::new(client, server);
@@ -88,7 +97,7 @@ fn messages_are_cut_to_the_datagram_size() {
 
 #[test]
 fn without_a_common_srtp_profile_there_is_none() {
-    let (client, mut server) = configs();
+    let (client, mut server) = configs_of(Version::Dtls12);
     server.srtp_profiles = vec![2];
     let mut net = Net::new(client, server);
     net.run(pass);
@@ -99,7 +108,7 @@ fn without_a_common_srtp_profile_there_is_none() {
 
 #[test]
 fn an_exporter_context_matters_even_when_empty_and_reserved_labels_are_refused() {
-    let net = Net::connected();
+    let net = Net::connected(Version::Dtls12);
     let export = |context: Option<&[u8]>, side: Role| {
         let mut out = [0; 32];
         let side = if side == Role::Client {
@@ -127,7 +136,7 @@ fn an_exporter_context_matters_even_when_empty_and_reserved_labels_are_refused()
 
 #[test]
 fn nothing_works_before_the_handshake_is_done() {
-    let (client, server) = configs();
+    let (client, server) = configs_of(Version::Dtls12);
     let mut net = Net::new(client, server);
     let mut out = Vec::new();
     assert!(!net.client.seal(&mut out, |_| panic!("not asked")));

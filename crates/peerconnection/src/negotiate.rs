@@ -201,9 +201,11 @@ impl PeerConnection {
         let Some((_, remote)) = self.negotiation.jsep.remote_description() else {
             return Err(AddCandidateError::NoRemoteDescription);
         };
+        // No section's mid is empty; pion says that for "not given", and browsers take it so.
         let by_mid = init
             .sdp_mid
             .as_ref()
+            .filter(|mid| !mid.is_empty())
             .map(|mid| remote.media.iter().any(|media| media.mid() == Some(mid)));
         let by_index = init
             .sdp_m_line_index

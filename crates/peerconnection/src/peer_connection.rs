@@ -318,7 +318,7 @@ impl PeerConnection {
         info!("DTLS ended: {reason}");
         if self.transport.dtls_state() == DtlsState::Failed {
             self.events
-                .push_back(Event::Failed(format!("The DTLS handshake failed: {reason}")));
+                .push_back(Event::Failed(format!("DTLS failed: {reason}")));
             self.channels.close_all(&mut self.events);
             self.update_connection_state();
         } else {

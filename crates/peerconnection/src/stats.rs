@@ -45,6 +45,8 @@ pub struct TransportStats {
     pub tls_version: Option<String>,
     /// The IANA name of the cipher suite.
     pub dtls_cipher: Option<String>,
+    /// The name of the group that the keys were agreed in, as in the IANA registry.
+    pub tls_group: Option<&'static str>,
     /// The IANA name of the SRTP protection profile.
     pub srtp_cipher: Option<&'static str>,
     /// Datagrams of DTLS and SRTP sent.
@@ -237,6 +239,7 @@ impl PeerConnection {
             dtls_cipher: dtls
                 .and_then(|dtls| dtls.cipher_suite())
                 .map(|suite| suite.name().to_owned()),
+            tls_group: dtls.and_then(|dtls| dtls.group()).map(dunlin_dtls::Group::name),
             srtp_cipher: self.transport.srtp_profile().map(dunlin_srtp::Profile::name),
             packets_sent: ice.datagrams_sent,
             packets_received: ice.datagrams_received,

@@ -304,6 +304,9 @@ impl Transport {
         config.max_datagram = self.max_datagram - self.ice.path_mtu_overhead();
         info!("DTLS begins as {:?}", parameters.role);
         let mut dtls = Box::new(Connection::new(config, self.seed, now));
+        if let Some(round_trip) = self.ice.rtt() {
+            dtls.set_round_trip(round_trip);
+        }
         for datagram in early {
             dtls.handle_datagram(now, datagram);
         }
@@ -332,6 +335,10 @@ impl Transport {
                 }
                 dunlin_dtls::Event::Data(data) => self.handle_sctp(now, data),
                 dunlin_dtls::Event::Closed(reason) => {
+                    // What rides on the keys ends with them: a DTLS 1.3 client may have begun before the server
+                    // refused its certificate.
+                    self.sctp = None;
+                    self.srtp = None;
                     let graceful = matches!(reason, CloseReason::Peer | CloseReason::Local);
                     self.set_dtls_state(
                         if graceful {

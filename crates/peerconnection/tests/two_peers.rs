@@ -156,7 +156,7 @@ fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
     assert_eq!(pair.received(1, theirs), messages);
     assert_eq!(pair.received(0, ours), messages);
     let stats = pair.peers[0].stats(pair.now);
-    assert_eq!(stats.transport.tls_version.as_deref(), Some("FEFD"));
+    assert_eq!(stats.transport.tls_version.as_deref(), Some("FEFC"));
     assert_eq!(stats.data_channels[0].messages_received, 6);
     assert_eq!(pair.peers[0].buffered_amount(ours), 0);
 }

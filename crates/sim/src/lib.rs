@@ -2,6 +2,7 @@
 
 mod datagram;
 pub mod laws;
+pub mod liar;
 mod link;
 mod nat;
 mod node;

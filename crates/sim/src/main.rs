@@ -1,6 +1,9 @@
-//! `dunlin-sim`: runs the scenario `connect_and_talk` with many seeds, or one seed again.
+//! `dunlin-sim`: runs the scenario `connect_and_talk`, or the liar in the middle of DTLS, with many seeds, or one seed
+//! again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dunlin_dtls::CloseReason;
 use dunlin_sim::World;
 use dunlin_sim::laws::seed_of;
+use dunlin_sim::liar::{self, Stage};
 use dunlin_sim::peer::Party;
 use dunlin_sim::scenario::{Outcome, connect_and_talk};
 
@@ -26,6 +31,9 @@ struct Arguments {
     /// Run only this one, and say what happens.
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// Not two peers, but two ends of DTLS with a liar in the middle.
+    #[arg(long, conflicts_with = "pcap")]
+    liar: bool,
     /// Write the datagrams of the run (with --seed), or of the first one that fails, to this file.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -38,6 +46,11 @@ fn main() -> ExitCode {
         .format_timestamp(None)
         .init();
     match arguments.seed {
+        Some(seed) if arguments.liar => {
+            println!("{:#?}", Stage::new().run_seed(seed));
+            ExitCode::SUCCESS
+        }
+        None if arguments.liar => lie_to_all(&arguments),
         Some(seed) => replay(seed, arguments.pcap.as_deref()),
         None => run_all(&arguments),
     }
@@ -122,17 +135,71 @@ fn run_all(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// The liar with every seed, and what became of the two ends.
+fn lie_to_all(arguments: &Arguments) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let stage = Stage::new();
+    let (mut passed, mut lies, mut datagrams) = (0, 0, 0);
+    let mut fates = BTreeMap::<String, u64>::new();
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
+        match catch_unwind(AssertUnwindSafe(|| stage.run_seed(seed))) {
+            Ok(outcome) => {
+                passed += 1;
+                lies += outcome.lies;
+                datagrams += outcome.datagrams;
+                *fates.entry(fate(&outcome)).or_default() += 1;
+            }
+            Err(panic) => {
+                let reason = words(&*panic);
+                println!("seed {seed} failed: {reason}\n  again: cargo xtask sim --liar --seed {seed}");
+            }
+        }
+    }
+    for (fate, count) in fates {
+        println!("{count:6}  {fate}");
+    }
+    println!(
+        "{passed} of {} seeds passed: {datagrams} datagrams, {lies} lies",
+        arguments.seeds
+    );
+    if passed == arguments.seeds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// How it came out, in a line that many runs share.
+fn fate(outcome: &liar::Outcome) -> String {
+    if let Some(version) = outcome.version {
+        return format!("connected with {version}");
+    }
+    let [client, server] = [0, 1].map(|side| match &outcome.reasons[side] {
+        None => "was connected".to_owned(),
+        Some(CloseReason::Handshake(error)) => format!("refused with {}", error.alert()),
+        Some(CloseReason::PeerAlert(alert)) => format!("was told {alert}"),
+        Some(CloseReason::Timeout { .. }) => "waited in vain".to_owned(),
+        Some(CloseReason::FingerprintMismatch { .. }) => "saw another certificate".to_owned(),
+        Some(reason) => reason.to_string(),
+    });
+    format!("ended: the client {client}, the server {server}")
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
 /// Runs a seed; what panics in it is its failure.
 fn run(seed: u64, pcap: Option<&Path>, keep: bool) -> Result<Outcome, String> {
     let mut world = World::<Party>::new(seed_of(seed, 1));
     if keep {
         world.trace_mut().keep();
     }
-    let result = catch_unwind(AssertUnwindSafe(|| connect_and_talk(seed, &mut world))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "a panic without words".to_owned())
-    });
+    let result =
+        catch_unwind(AssertUnwindSafe(|| connect_and_talk(seed, &mut world))).map_err(|panic| words(&*panic));
     if let Some(path) = pcap {
         let written =
             File::create(path).and_then(|file| world.trace().write_pcapng(&mut BufWriter::new(file)));

@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use dunlin_dtls::{Certificate, Config, Connection, Event, Fingerprint, PeerIdentity, Role};
+use dunlin_dtls::{Certificate, Config, Connection, Event, Fingerprint, PeerIdentity, Role, Version};
 use dunlin_net::{Path, Transmit};
 use dunlin_sim::Node;
 use dunlin_sim::laws::{self, Subject};
 
-/// A connection, the path that it rides on, and what it sealed.
-struct Party {
+/// A connection of one version, the path that it rides on, and what it sealed.
+struct Party<const THIRTEEN: bool> {
     connection: Connection,
     path: Path,
     sealed: VecDeque<Vec<u8>>,
     heard: u64,
 }
 
-impl Party {
+impl<const THIRTEEN: bool> Party<THIRTEEN> {
     fn new(
         role: Role,
         side: usize,
@@ -27,7 +27,13 @@ impl Party {
         now: Instant,
     ) -> Self {
         let fingerprint = Fingerprint::of(dunlin_crypto::hash::HashAlgorithm::Sha256, peer.der());
-        let config = Config::new(role, own.clone(), PeerIdentity::Fingerprints(vec![fingerprint]));
+        let mut config = Config::new(role, own.clone(), PeerIdentity::Fingerprints(vec![fingerprint]));
+        let version = if THIRTEEN {
+            Version::Dtls13
+        } else {
+            Version::Dtls12
+        };
+        (config.min_version, config.max_version) = (version, version);
         let connection = Connection::new(config, seed, now);
         Self {
             connection,
@@ -38,7 +44,7 @@ impl Party {
     }
 }
 
-impl Node for Party {
+impl<const THIRTEEN: bool> Node for Party<THIRTEEN> {
     type Event = Event;
 
     fn handle_datagram(&mut self, now: Instant, _path: Path, data: BytesMut) {
@@ -72,15 +78,15 @@ impl Node for Party {
     }
 }
 
-impl Subject for Party {
+impl<const THIRTEEN: bool> Subject for Party<THIRTEEN> {
     const WITHSTANDS_FORGERY: bool = true;
 
     fn pair(seed: [u8; 32], now: Instant) -> [Self; 2] {
         let [a, b] = [(); 2].map(|()| Certificate::generate().unwrap());
         let other_seed = seed.map(|byte| byte ^ 0x55);
         [
-            Party::new(Role::Client, 0, &a, &b, seed, now),
-            Party::new(Role::Server, 1, &b, &a, other_seed, now),
+            Self::new(Role::Client, 0, &a, &b, seed, now),
+            Self::new(Role::Server, 1, &b, &a, other_seed, now),
         ]
     }
 
@@ -108,16 +114,28 @@ impl Subject for Party {
 }
 
 #[test]
-fn the_connection_keeps_the_laws() {
+fn the_connection_keeps_the_laws_in_dtls_1_2() {
     for seed in 0..2 {
-        laws::check::<Party>(seed);
+        laws::check::<Party<false>>(seed);
+    }
+}
+
+#[test]
+fn the_connection_keeps_the_laws_in_dtls_1_3() {
+    for seed in 0..2 {
+        laws::check::<Party<true>>(seed);
     }
 }
 
 #[test]
 fn a_flood_leaves_little_behind() {
+    leaves_little_behind::<Party<false>>();
+    leaves_little_behind::<Party<true>>();
+}
+
+fn leaves_little_behind<S: Subject>() {
     for side in 0..2 {
-        let [a, b] = Party::pair([1; 32], dunlin_sim::epoch());
+        let [a, b] = S::pair([1; 32], dunlin_sim::epoch());
         let mut node = if side == 0 { a } else { b };
         let kept = allocation_counter::measure(|| laws::flood(&mut node, side, 1, 20_000));
         // Half-received messages may wait for their other half: `Config::max_reassembly`.

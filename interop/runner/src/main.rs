@@ -9,7 +9,9 @@
 )]
 
 mod cases;
+mod dtls;
 mod judge;
+mod namespace;
 mod negotiate;
 mod page_test;
 mod pair;
@@ -25,8 +27,10 @@ use std::process::ExitCode;
 
 /// Real peers by cases.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The peers to run against.
     #[arg(value_name = "PEER", default_values = ["chromium", "libwebrtc"])]
     peers: Vec<Kind>,
@@ -59,6 +63,15 @@ struct Arguments {
     page: bool,
 }
 
+/// What else this program does.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Real DTLS peers by roles, versions, groups, certificates and options.
+    Dtls(dtls::Arguments),
+    #[command(hide = true)]
+    DimplPeer(dtls::dimpl::program::Arguments),
+}
+
 /// Who offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Offers {
@@ -79,10 +92,27 @@ impl Arguments {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
     let arguments = Arguments::parse();
+    let wants_a_network = match &arguments.command {
+        Some(Command::DimplPeer(arguments)) => return ended(dtls::dimpl::program::run(arguments)),
+        Some(Command::Dtls(arguments)) => arguments.want_a_network(),
+        None => arguments.peers.iter().any(|peer| peer.wants_a_network()),
+    };
+    if wants_a_network {
+        namespace::enter();
+    }
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(&arguments)),
+        Err(error) => ended(Err(error.to_string())),
+    }
+}
+
+async fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(Command::Dtls(arguments)) = &arguments.command {
+        return dtls::run(arguments).await;
+    }
     if arguments.list {
         for case in cases::ALL {
             println!("{:<24} {}", case.name, case.what);
@@ -90,17 +120,12 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.page {
-        return match page_test::run().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(reason) => {
-                eprintln!("FAIL   page: {reason}");
-                ExitCode::FAILURE
-            }
-        };
+        let result = page_test::run().await;
+        return ended(result.map_err(|reason| format!("FAIL   page: {reason}")));
     }
     let chosen: Vec<_> = cases::ALL
         .iter()
-        .filter(|case| selected(case.name, &arguments))
+        .filter(|case| selected(case.name, arguments))
         .collect();
     if chosen.is_empty() {
         eprintln!("no case has a name like that; `--list` shows them");
@@ -109,7 +134,7 @@ async fn main() -> ExitCode {
     let peers = Peers::new(arguments.trace);
     let mut report = report::Report::default();
     for _ in 0..arguments.repeat.max(1) {
-        report.add(schedule::run(&peers, &arguments, &chosen).await);
+        report.add(schedule::run(&peers, arguments, &chosen).await);
     }
     peers.stop().await;
     eprintln!("{}", report.table());
@@ -125,4 +150,14 @@ async fn main() -> ExitCode {
 
 fn selected(name: &str, arguments: &Arguments) -> bool {
     arguments.case.as_deref().is_none_or(|part| name.contains(part))
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
 }

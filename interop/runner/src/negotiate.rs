@@ -91,6 +91,7 @@ async fn carry(from: &Session, to: &Session) -> String {
             // A peer that is closed or gone takes no candidates; the case itself judges that.
             && !reason.contains("is gone")
             && !reason.contains("InvalidStateError")
+            && !reason.contains("the connection is closed")
         {
             return format!("a candidate was refused: {reason} ({})", event["candidate"]);
         }

@@ -1,7 +1,7 @@
 //! The program's page, used as a person would: call, chat, throughput, every codec, hang up; and `POST /offer`.
 //! Leaves a screenshot in `target/interop/`.
 
-use crate::peers::{Browser, Tab, folder};
+use crate::peers::{Browser, Flavour, Tab, folder};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 pub async fn run() -> Result<(), String> {
     let program = program()?;
     let (mut child, address) = serve(&program).await?;
-    let browser = Browser::launch().await?;
+    let browser = Browser::launch(Flavour::Usual).await?;
     let result = steps(&browser, &address, &program).await;
     browser.kill().await;
     let _ = child.kill().await;

@@ -4,7 +4,7 @@ use crate::Arguments;
 use crate::cases::Case;
 use crate::negotiate;
 use crate::pair::Pair;
-use crate::peers::{Kind, Peers};
+use crate::peers::{Flavour, Kind, Peers};
 use crate::report::{Outcome, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn job(
         took: Duration::ZERO,
         detail: String::new(),
     };
-    if let Some(reason) = case.absent(kind) {
+    if let Some(reason) = case.absent(kind, peer_offers) {
         result.detail = reason.to_owned();
         return result;
     }
@@ -101,8 +101,8 @@ async fn one(
     peer_offers: bool,
 ) -> std::result::Result<String, String> {
     let role = if kind == ours { ("peer", "ours") } else { ("", "") };
-    let mut peer = peers.start(kind, role.0, case.alone()).await?;
-    let our_seat = peers.start(ours, role.1, false).await?;
+    let mut peer = peers.start(kind, Flavour::Usual, role.0, case.alone()).await?;
+    let our_seat = peers.start(ours, Flavour::Usual, role.1, false).await?;
     let seed = u32::from(std::process::id() as u16) << 8;
     let pair = Pair {
         peer: peer.session.clone(),

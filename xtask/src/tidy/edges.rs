@@ -38,9 +38,15 @@ const EDGES: &[(&str, &[&str])] = &[
         &["dunlin-peerconnection", "dunlin-net", "dunlin-crypto"],
     ),
     ("dunlin-cli", &["dunlin"]),
+    // dtls: the liar in the middle, which the fuzz targets use as well.
     (
         "dunlin-sim",
-        &["dunlin-peerconnection", "dunlin-turn", "dunlin-net"],
+        &[
+            "dunlin-peerconnection",
+            "dunlin-turn",
+            "dunlin-dtls",
+            "dunlin-net",
+        ],
     ),
     ("dunlin-interop", &["dunlin"]),
     // below dunlin: to measure the cipher and the forwarding path alone beside what uses them.

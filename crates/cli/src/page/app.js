@@ -341,11 +341,17 @@ function table(id, rows) {
   }));
 }
 
+// The version as it is called; on the wire it counts down.
+function version(code) {
+  return { FEFD: "1.2", FEFC: "1.3" }[code] || code || "";
+}
+
 // dunlin's stats have the names of webrtc-stats; the table shows what a person asks first.
 function serverRows(stats) {
   const { transport, candidatePair: pair, sctp } = stats;
   const rows = [
-    ["DTLS", `${transport.dtlsState} ${transport.tlsVersion || ""} ${transport.dtlsCipher || ""}`],
+    ["DTLS", `${transport.dtlsState} ${version(transport.tlsVersion)} ${transport.dtlsCipher || ""}`],
+    ["key agreement", transport.tlsGroup || "–"],
     ["SRTP", transport.srtpCipher || "–"], ["DTLS role", transport.dtlsRole],
   ];
   if (pair) {
@@ -387,7 +393,7 @@ async function showStats() {
   for (const stats of report.values()) {
     if (stats.type === "transport") {
       const pair = report.get(stats.selectedCandidatePairId);
-      rows.push(["DTLS", `${stats.dtlsState} ${stats.tlsVersion || ""} ${stats.dtlsCipher || ""}`],
+      rows.push(["DTLS", `${stats.dtlsState} ${version(stats.tlsVersion)} ${stats.dtlsCipher || ""}`],
         ["SRTP", stats.srtpCipher || "–"], ["DTLS role", stats.dtlsRole || "–"]);
       if (pair) {
         const end = (id) => { const c = report.get(id); return c ? `${c.candidateType} ${c.address || "?"}:${c.port}` : "?"; };

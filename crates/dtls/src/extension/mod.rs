@@ -1,15 +1,22 @@
 //! Extensions of the hellos (RFC 5246, section 7.4.1.4), one file each. What is not here is tolerated in a
 //! ClientHello: "servers MUST ignore any unrecognized extensions".
 
+pub(crate) mod alpn;
+pub(crate) mod connection_id;
+pub(crate) mod cookie;
 pub(crate) mod ec_point_formats;
 pub(crate) mod extended_master_secret;
+pub(crate) mod key_share;
+pub(crate) mod record_size_limit;
 pub(crate) mod renegotiation_info;
 pub(crate) mod signature_algorithms;
 pub(crate) mod supported_groups;
 pub(crate) mod supported_versions;
 pub(crate) mod use_srtp;
 
+use crate::close::HandshakeError;
 use crate::codec::{Malformed, Reader, put_u16, put_vec};
+use key_share::KeyShare;
 use use_srtp::UseSrtp;
 
 /// Calls `take` with each extension of a block that fills `bytes`.
@@ -32,9 +39,16 @@ fn for_each<'a>(
     Ok(())
 }
 
-fn put(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+/// Appends an extension.
+pub(crate) fn put(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     put_u16(out, kind);
     put_vec(out, 2, body);
+}
+
+fn put_some<T>(out: &mut Vec<u8>, kind: u16, value: &Option<T>, write: impl FnOnce(&T, &mut Vec<u8>)) {
+    if let Some(value) = value {
+        put(out, kind, |out| write(value, out));
+    }
 }
 
 /// The extensions of a ClientHello that this crate knows.
@@ -46,7 +60,12 @@ pub(crate) struct ClientExtensions {
     pub(crate) ec_point_formats: Option<Vec<u8>>,
     pub(crate) signature_algorithms: Option<Vec<u16>>,
     pub(crate) use_srtp: Option<UseSrtp>,
+    pub(crate) alpn: Option<Vec<Vec<u8>>>,
+    pub(crate) record_size_limit: Option<u16>,
+    pub(crate) connection_id: Option<Vec<u8>>,
     pub(crate) supported_versions: Option<Vec<u16>>,
+    pub(crate) cookie: Option<Vec<u8>>,
+    pub(crate) key_share: Option<Vec<KeyShare>>,
 }
 
 impl ClientExtensions {
@@ -65,7 +84,14 @@ impl ClientExtensions {
                     this.signature_algorithms = Some(signature_algorithms::parse(body)?);
                 }
                 use_srtp::KIND => this.use_srtp = Some(UseSrtp::parse(body)?),
-                supported_versions::KIND => this.supported_versions = Some(supported_versions::parse(body)?),
+                alpn::KIND => this.alpn = Some(alpn::parse(body)?),
+                record_size_limit::KIND => this.record_size_limit = Some(record_size_limit::parse(body)?),
+                connection_id::KIND => this.connection_id = Some(connection_id::parse(body)?),
+                supported_versions::KIND => {
+                    this.supported_versions = Some(supported_versions::parse_offered(body)?);
+                }
+                cookie::KIND => this.cookie = Some(cookie::parse(body)?),
+                key_share::KIND => this.key_share = Some(key_share::parse_offered(body)?),
                 _ => {}
             }
             Ok(())
@@ -77,46 +103,105 @@ impl ClientExtensions {
         if self.extended_master_secret {
             put(out, extended_master_secret::KIND, |_| ());
         }
-        if let Some(verify_data) = &self.renegotiation_info {
-            put(out, renegotiation_info::KIND, |out| {
-                renegotiation_info::write(verify_data, out)
-            });
-        }
-        if let Some(groups) = &self.supported_groups {
-            put(out, supported_groups::KIND, |out| {
-                supported_groups::write(groups, out)
-            });
-        }
-        if let Some(formats) = &self.ec_point_formats {
-            put(out, ec_point_formats::KIND, |out| {
-                ec_point_formats::write(formats, out)
-            });
-        }
-        if let Some(schemes) = &self.signature_algorithms {
-            put(out, signature_algorithms::KIND, |out| {
-                signature_algorithms::write(schemes, out)
-            });
-        }
-        if let Some(use_srtp) = &self.use_srtp {
-            put(out, use_srtp::KIND, |out| use_srtp.write(out));
-        }
-        if let Some(versions) = &self.supported_versions {
-            put(out, supported_versions::KIND, |out| {
-                supported_versions::write(versions, out)
-            });
+        put_some(
+            out,
+            renegotiation_info::KIND,
+            &self.renegotiation_info,
+            |data, out| {
+                renegotiation_info::write(data, out);
+            },
+        );
+        put_some(
+            out,
+            supported_groups::KIND,
+            &self.supported_groups,
+            |groups, out| {
+                supported_groups::write(groups, out);
+            },
+        );
+        put_some(
+            out,
+            ec_point_formats::KIND,
+            &self.ec_point_formats,
+            |formats, out| {
+                ec_point_formats::write(formats, out);
+            },
+        );
+        put_some(
+            out,
+            signature_algorithms::KIND,
+            &self.signature_algorithms,
+            |schemes, out| {
+                signature_algorithms::write(schemes, out);
+            },
+        );
+        put_some(out, use_srtp::KIND, &self.use_srtp, UseSrtp::write);
+        put_some(out, alpn::KIND, &self.alpn, |protocols, out| {
+            alpn::write(protocols, out)
+        });
+        put_some(
+            out,
+            record_size_limit::KIND,
+            &self.record_size_limit,
+            |limit, out| {
+                record_size_limit::write(*limit, out);
+            },
+        );
+        put_some(out, connection_id::KIND, &self.connection_id, |cid, out| {
+            connection_id::write(cid, out);
+        });
+        put_some(
+            out,
+            supported_versions::KIND,
+            &self.supported_versions,
+            |versions, out| {
+                supported_versions::write_offered(versions, out);
+            },
+        );
+        put_some(out, cookie::KIND, &self.cookie, |cookie, out| {
+            cookie::write(cookie, out)
+        });
+        put_some(out, key_share::KIND, &self.key_share, |shares, out| {
+            key_share::write_offered(shares, out);
+        });
+    }
+
+    /// Whether the extension was offered, so that a server may answer it.
+    fn offers(&self, kind: u16) -> bool {
+        match kind {
+            extended_master_secret::KIND => self.extended_master_secret,
+            renegotiation_info::KIND => self.renegotiation_info.is_some(),
+            supported_groups::KIND => self.supported_groups.is_some(),
+            ec_point_formats::KIND => self.ec_point_formats.is_some(),
+            signature_algorithms::KIND => self.signature_algorithms.is_some(),
+            use_srtp::KIND => self.use_srtp.is_some(),
+            alpn::KIND => self.alpn.is_some(),
+            record_size_limit::KIND => self.record_size_limit.is_some(),
+            connection_id::KIND => self.connection_id.is_some(),
+            supported_versions::KIND => self.supported_versions.is_some(),
+            key_share::KIND => self.key_share.is_some(),
+            // A server may want one that nobody asked for (RFC 8446, section 4.2.2).
+            cookie::KIND => self.supported_versions.is_some(),
+            _ => false,
         }
     }
 }
 
-/// The extensions of a ServerHello that this crate knows, and whether there are others.
+/// The extensions of a ServerHello, HelloRetryRequest or EncryptedExtensions that this crate knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerExtensions {
     pub(crate) extended_master_secret: bool,
     pub(crate) renegotiation_info: Option<Vec<u8>>,
     pub(crate) ec_point_formats: Option<Vec<u8>>,
     pub(crate) use_srtp: Option<UseSrtp>,
-    /// The first that this crate never offers.
-    pub(crate) unknown: Option<u16>,
+    pub(crate) alpn: Option<Vec<Vec<u8>>>,
+    pub(crate) record_size_limit: Option<u16>,
+    pub(crate) connection_id: Option<Vec<u8>>,
+    pub(crate) supported_version: Option<u16>,
+    pub(crate) cookie: Option<Vec<u8>>,
+    pub(crate) key_share: Option<key_share::Answer>,
+    /// All that came, known or not, as code points. Not written.
+    pub(crate) kinds: Vec<u16>,
 }
 
 impl ServerExtensions {
@@ -131,38 +216,110 @@ impl ServerExtensions {
                 renegotiation_info::KIND => this.renegotiation_info = Some(renegotiation_info::parse(body)?),
                 ec_point_formats::KIND => this.ec_point_formats = Some(ec_point_formats::parse(body)?),
                 use_srtp::KIND => this.use_srtp = Some(UseSrtp::parse(body)?),
-                // RFC 8422, section 4, has no such answer, but old servers give it: it says nothing.
-                supported_groups::KIND => {}
-                kind => this.unknown = this.unknown.or(Some(kind)),
+                alpn::KIND => this.alpn = Some(alpn::parse(body)?),
+                record_size_limit::KIND => this.record_size_limit = Some(record_size_limit::parse(body)?),
+                connection_id::KIND => this.connection_id = Some(connection_id::parse(body)?),
+                supported_versions::KIND => {
+                    this.supported_version = Some(supported_versions::parse_chosen(body)?);
+                }
+                cookie::KIND => this.cookie = Some(cookie::parse(body)?),
+                key_share::KIND => this.key_share = Some(key_share::Answer::parse(body)?),
+                _ => {}
             }
+            this.kinds.push(kind);
             Ok(())
         })?;
         Ok(this)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        put_some(
+            out,
+            supported_versions::KIND,
+            &self.supported_version,
+            |version, out| {
+                put_u16(out, *version);
+            },
+        );
         if self.extended_master_secret {
             put(out, extended_master_secret::KIND, |_| ());
         }
-        if let Some(verify_data) = &self.renegotiation_info {
-            put(out, renegotiation_info::KIND, |out| {
-                renegotiation_info::write(verify_data, out)
-            });
-        }
-        if let Some(formats) = &self.ec_point_formats {
-            put(out, ec_point_formats::KIND, |out| {
-                ec_point_formats::write(formats, out)
-            });
-        }
-        if let Some(use_srtp) = &self.use_srtp {
-            put(out, use_srtp::KIND, |out| use_srtp.write(out));
-        }
+        put_some(
+            out,
+            renegotiation_info::KIND,
+            &self.renegotiation_info,
+            |data, out| {
+                renegotiation_info::write(data, out);
+            },
+        );
+        put_some(
+            out,
+            ec_point_formats::KIND,
+            &self.ec_point_formats,
+            |formats, out| {
+                ec_point_formats::write(formats, out);
+            },
+        );
+        put_some(out, use_srtp::KIND, &self.use_srtp, UseSrtp::write);
+        put_some(out, alpn::KIND, &self.alpn, |protocols, out| {
+            alpn::write(protocols, out)
+        });
+        put_some(
+            out,
+            record_size_limit::KIND,
+            &self.record_size_limit,
+            |limit, out| {
+                record_size_limit::write(*limit, out);
+            },
+        );
+        put_some(out, connection_id::KIND, &self.connection_id, |cid, out| {
+            connection_id::write(cid, out);
+        });
+        put_some(out, cookie::KIND, &self.cookie, |cookie, out| {
+            cookie::write(cookie, out)
+        });
+        put_some(out, key_share::KIND, &self.key_share, key_share::Answer::write);
     }
+
+    /// Checks that all that came was offered, and has its place in this message.
+    ///
+    /// > An unsupported_extension alert [is] sent by endpoints receiving any handshake message containing an extension
+    /// > [...] not first offered [...] If an implementation receives an extension which it recognizes and which is not
+    /// > specified for the message in which it appears, it MUST abort the handshake with an "illegal_parameter" alert.
+    /// > (RFC 8446, sections 6.2 and 4.2)
+    pub(crate) fn check(&self, offer: &ClientExtensions, allowed: &[u16]) -> Result<(), HandshakeError> {
+        for &kind in &self.kinds {
+            if !offer.offers(kind) {
+                return Err(HandshakeError::UnsolicitedExtension(kind));
+            }
+            if !allowed.contains(&kind) {
+                return Err(HandshakeError::IllegalParameter(
+                    "an extension for a message where it has no place",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a block of extensions with its length in front and gives each to `take`.
+pub(crate) fn read_block<'a>(
+    reader: &mut Reader<'a>,
+    take: impl FnMut(u16, &'a [u8]) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    for_each(reader.vec16()?, take)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn share(group: u16) -> KeyShare {
+        KeyShare {
+            group,
+            share: vec![5; 32],
+        }
+    }
 
     #[test]
     fn every_extension_reads_back_as_written() {
@@ -176,7 +333,12 @@ mod tests {
                 profiles: vec![7, 1],
                 mki: vec![],
             }),
+            alpn: Some(vec![b"webrtc".to_vec(), b"c-webrtc".to_vec()]),
+            record_size_limit: Some(16385),
+            connection_id: Some(vec![1, 2]),
             supported_versions: Some(vec![0xFEFC, 0xFEFD]),
+            cookie: Some(vec![7; 300]),
+            key_share: Some(vec![share(29), share(23)]),
         };
         let mut bytes = Vec::new();
         client.write(&mut bytes);
@@ -189,18 +351,28 @@ mod tests {
                 profiles: vec![7],
                 mki: vec![],
             }),
-            unknown: None,
+            alpn: Some(vec![b"webrtc".to_vec()]),
+            record_size_limit: Some(64),
+            connection_id: Some(vec![]),
+            supported_version: Some(0xFEFC),
+            cookie: Some(vec![7]),
+            key_share: Some(key_share::Answer::Share(share(29))),
+            kinds: vec![43, 23, 0xFF01, 11, 14, 16, 28, 54, 44, 51],
         };
         let mut bytes = Vec::new();
         server.write(&mut bytes);
         assert_eq!(ServerExtensions::parse(&bytes), Ok(server));
+        let retry = key_share::Answer::Group(29);
+        let mut bytes = Vec::new();
+        retry.write(&mut bytes);
+        assert_eq!(key_share::Answer::parse(&bytes), Ok(retry));
     }
 
     #[test]
     fn unknown_extensions_are_tolerated_from_clients_and_named_from_servers_and_repeats_are_malformed() {
         let unknown = [0xAB, 0xCD, 0, 1, 9];
         assert_eq!(ClientExtensions::parse(&unknown), Ok(ClientExtensions::default()));
-        assert_eq!(ServerExtensions::parse(&unknown).unwrap().unknown, Some(0xABCD));
+        assert_eq!(ServerExtensions::parse(&unknown).unwrap().kinds, [0xABCD]);
         let twice = [0, 23, 0, 0, 0, 23, 0, 0];
         assert_eq!(ClientExtensions::parse(&twice), Err(Malformed));
         assert_eq!(ClientExtensions::parse(&twice[..7]), Err(Malformed));

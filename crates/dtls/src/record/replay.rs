@@ -21,16 +21,21 @@ impl ReplayWindow {
         age < u64::from(u128::BITS) && self.seen >> age & 1 == 0
     }
 
+    /// One more than the highest number that authenticated.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Remembers the number of a record that authenticated.
     pub(crate) fn mark(&mut self, sequence: u64) {
         if sequence >= self.next {
-            let ahead = sequence - self.next + 1;
+            let ahead = (sequence - self.next).saturating_add(1);
             self.seen = u32::try_from(ahead)
                 .ok()
                 .and_then(|ahead| self.seen.checked_shl(ahead))
                 .unwrap_or(0)
                 | 1;
-            self.next = sequence + 1;
+            self.next = sequence.saturating_add(1);
         } else {
             let age = self.next - 1 - sequence;
             self.seen |= u32::try_from(age)

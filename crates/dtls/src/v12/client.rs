@@ -1,35 +1,48 @@
 //! The client's side of the handshake, as states in protocol order.
 
+use bytes::Bytes;
 use dunlin_crypto::agreement::{EphemeralKey, Group};
-use dunlin_crypto::signature::VerifyingKey;
-use rand::Rng;
+use dunlin_crypto::signature::{SignatureScheme, VerifyingKey};
 
 use super::keys::MasterSecret;
-use super::{Context, ExpectFinished, Handshake, Negotiated, Step};
-use crate::certificate::{VERIFIED_SCHEMES, is_rsa, offered_scheme, signing_scheme};
+use super::{ExpectFinished, Negotiated};
+use crate::certificate::{is_rsa, offered_scheme, signing_scheme};
 use crate::close::HandshakeError;
 use crate::config::{Config, Role};
-use crate::extension::use_srtp::UseSrtp;
-use crate::extension::{ClientExtensions, ec_point_formats, supported_groups};
+use crate::extension::{
+    alpn, connection_id, ec_point_formats, extended_master_secret, record_size_limit, renegotiation_info,
+    supported_groups, use_srtp,
+};
 use crate::fragment::HandshakeMessage;
+use crate::handshake::client::{Offer, chosen_profile, chosen_protocol, max_content};
+use crate::handshake::{Context, Handshake, Step, own_chain};
 use crate::message::certificate::CertificateMessage;
 use crate::message::certificate_request::CertificateRequest;
 use crate::message::certificate_verify::CertificateVerify;
 use crate::message::client_hello::ClientHello;
-use crate::message::hello_verify_request::HelloVerifyRequest;
 use crate::message::server_hello::ServerHello;
 use crate::message::server_key_exchange::{ServerKeyExchange, signed_bytes};
 use crate::message::{HandshakeType, client_key_exchange, server_hello_done};
 use crate::record::header::DTLS_1_2;
 use crate::suite::CipherSuite;
+use crate::version::Version;
 
-/// HelloVerifyRequests that are obeyed in one handshake: a server that changes its secret sends a second one.
-const MAX_VERIFY_REQUESTS: u8 = 3;
+/// The extensions of a ServerHello. RFC 8422, section 4, has no answer to `supported_groups`, but old servers give it:
+/// it says nothing.
+const SERVER_HELLO: [u16; 8] = [
+    extended_master_secret::KIND,
+    renegotiation_info::KIND,
+    ec_point_formats::KIND,
+    supported_groups::KIND,
+    use_srtp::KIND,
+    alpn::KIND,
+    record_size_limit::KIND,
+    connection_id::KIND,
+];
 
 /// Where the client is: the message that it waits for.
 #[derive(Debug)]
 pub(crate) enum State {
-    ServerHello(ExpectServerHello),
     Certificate(ExpectCertificate),
     ServerKeyExchange(ExpectServerKeyExchange),
     ServerHelloDone(ExpectServerHelloDone),
@@ -45,25 +58,23 @@ impl State {
         // "This message will be ignored by the client if the client is currently negotiating a session."
         // (HelloRequest: RFC 5246, section 7.4.1.1, where it is no part of the transcript either)
         if message.kind == HandshakeType::HELLO_REQUEST {
-            return Ok(Step::Continue(Handshake::Client(self)));
+            return Ok(Step::Continue(Handshake::Client12(self)));
         }
         let next = match self {
-            State::ServerHello(state) => state.handle(message, cx)?,
             State::Certificate(state) => state.handle(message, cx)?,
-            State::ServerKeyExchange(state) => state.handle(message)?,
+            State::ServerKeyExchange(state) => state.handle(message, cx)?,
             State::ServerHelloDone(state) => state.handle(message, cx)?,
             State::Finished(state) => {
                 state.verify(Role::Server, message)?;
-                cx.flight.clear();
+                cx.flight.answered(cx.now);
                 return Ok(state.established(message));
             }
         };
-        Ok(Step::Continue(Handshake::Client(next)))
+        Ok(Step::Continue(Handshake::Client12(next)))
     }
 
     pub(crate) fn waiting_for(&self) -> HandshakeType {
         match self {
-            State::ServerHello(_) => HandshakeType::SERVER_HELLO,
             State::Certificate(_) => HandshakeType::CERTIFICATE,
             State::ServerKeyExchange(_) => HandshakeType::SERVER_KEY_EXCHANGE,
             State::ServerHelloDone(_) => HandshakeType::SERVER_HELLO_DONE,
@@ -72,105 +83,24 @@ impl State {
     }
 }
 
-/// Sends the ClientHello.
-pub(crate) fn start(cx: &mut Context<'_>) -> State {
-    let mut random = [0; 32];
-    cx.rng.fill_bytes(&mut random);
-    let config = cx.config;
-    let use_srtp = UseSrtp {
-        profiles: config.srtp_profiles.clone(),
-        mki: Vec::new(),
-    };
-    let hello = ClientHello {
-        version: DTLS_1_2,
-        random,
-        session_id: Vec::new(),
-        cookie: Vec::new(),
-        cipher_suites: config.cipher_suites.iter().map(|suite| suite.code()).collect(),
-        compression_methods: vec![0],
-        extensions: ClientExtensions {
-            // "In all handshakes, a client implementing this document MUST send the "extended_master_secret"
-            // extension in its ClientHello." (RFC 7627, section 5.2)
-            extended_master_secret: true,
-            renegotiation_info: Some(Vec::new()),
-            supported_groups: Some(
-                config
-                    .groups
-                    .iter()
-                    .filter_map(|group| supported_groups::code(*group))
-                    .collect(),
-            ),
-            ec_point_formats: Some(vec![ec_point_formats::UNCOMPRESSED]),
-            signature_algorithms: Some(VERIFIED_SCHEMES.iter().map(|scheme| scheme.code()).collect()),
-            use_srtp: (!config.srtp_profiles.is_empty()).then_some(use_srtp),
-            supported_versions: None,
-        },
-    };
-    let transcript = send_hello(&hello, None, cx);
-    State::ServerHello(ExpectServerHello {
-        hello,
+/// The server chose DTLS 1.2.
+pub(crate) fn begin(
+    offer: Offer,
+    message: &HandshakeMessage,
+    hello: &ServerHello,
+    cx: &mut Context<'_>,
+) -> Result<State, HandshakeError> {
+    let negotiated = negotiate(&offer.hello, hello, cx.config)?;
+    cx.records.max_content = max_content(hello.extensions.record_size_limit, cx.config, Version::Dtls12)?;
+    if let (Some(own), Some(peer)) = (&cx.config.connection_id, &hello.extensions.connection_id) {
+        cx.records.set_cids(own, peer);
+    }
+    let mut transcript = offer.message;
+    message.append_to(&mut transcript);
+    Ok(State::Certificate(ExpectCertificate {
+        negotiated,
         transcript,
-        verify_requests: 0,
-    })
-}
-
-/// Sends a ClientHello; answers with the transcript that begins with it.
-fn send_hello(hello: &ClientHello, answers: Option<u16>, cx: &mut Context<'_>) -> Vec<u8> {
-    let mut body = Vec::new();
-    hello.write(&mut body);
-    cx.flight.clear();
-    let transcript = cx.flight.push(0, HandshakeType::CLIENT_HELLO, &body).to_vec();
-    cx.send_flight(answers, false);
-    transcript
-}
-
-/// Flight 1 (or 3) is out.
-#[derive(Debug)]
-pub(crate) struct ExpectServerHello {
-    hello: ClientHello,
-    transcript: Vec<u8>,
-    verify_requests: u8,
-}
-
-impl ExpectServerHello {
-    fn handle(mut self, message: &HandshakeMessage, cx: &mut Context<'_>) -> Result<State, HandshakeError> {
-        if message.kind == HandshakeType::HELLO_VERIFY_REQUEST && self.verify_requests < MAX_VERIFY_REQUESTS {
-            return self.verify_request(message, cx);
-        }
-        let body = message.expect(HandshakeType::SERVER_HELLO)?;
-        let hello = ServerHello::parse(body).map_err(HandshakeError::malformed("ServerHello"))?;
-        let negotiated = negotiate(&self.hello, &hello, cx.config)?;
-        message.append_to(&mut self.transcript);
-        Ok(State::Certificate(ExpectCertificate {
-            negotiated,
-            transcript: self.transcript,
-        }))
-    }
-
-    /// > the client MUST use the same parameter values (version, random, session_id, cipher_suites,
-    /// > compression_method) as it did in the original ClientHello (RFC 6347, section 4.2.1)
-    ///
-    /// > the initial ClientHello and HelloVerifyRequest are not included in the calculation of the
-    /// > handshake_messages (same place)
-    fn verify_request(
-        self,
-        message: &HandshakeMessage,
-        cx: &mut Context<'_>,
-    ) -> Result<State, HandshakeError> {
-        let request = HelloVerifyRequest::parse(&message.body)
-            .map_err(HandshakeError::malformed("HelloVerifyRequest"))?;
-        let hello = ClientHello {
-            cookie: request.cookie.to_vec(),
-            ..self.hello
-        };
-        let transcript = send_hello(&hello, Some(message.message_seq), cx);
-        let verify_requests = self.verify_requests + 1;
-        Ok(State::ServerHello(ExpectServerHello {
-            hello,
-            transcript,
-            verify_requests,
-        }))
-    }
+    }))
 }
 
 /// Checks what the server chose against what we offered.
@@ -183,7 +113,7 @@ fn negotiate(
         return Err(HandshakeError::Version(hello.version));
     }
     let suite = CipherSuite::from_code(hello.cipher_suite)
-        .filter(|suite| config.cipher_suites.contains(suite))
+        .filter(|suite| suite.version() == Version::Dtls12 && config.suites().any(|ours| ours == *suite))
         .ok_or(HandshakeError::IllegalParameter(
             "a cipher suite that we did not offer",
         ))?;
@@ -195,9 +125,7 @@ fn negotiate(
     let extensions = &hello.extensions;
     // "sent by clients that receive an extended server hello containing an extension that they did not put in
     // the corresponding client hello. This message is always fatal." (RFC 5246, section 7.2.2)
-    if let Some(kind) = extensions.unknown {
-        return Err(HandshakeError::UnsolicitedExtension(kind));
-    }
+    extensions.check(&offer.extensions, &SERVER_HELLO)?;
     // "The client MUST then verify that the length of the "renegotiated_connection" field is zero" (RFC 5746,
     // 3.4). A server without the extension is no danger to us: we never renegotiate.
     if extensions
@@ -210,34 +138,14 @@ fn negotiate(
     if config.require_extended_master_secret && !extensions.extended_master_secret {
         return Err(HandshakeError::NoExtendedMasterSecret);
     }
-    let srtp_profile = match (&extensions.use_srtp, &offer.extensions.use_srtp) {
-        (None, _) => None,
-        (Some(_), None) => return Err(HandshakeError::UnsolicitedExtension(14)),
-        (Some(answer), Some(offer)) => Some(chosen_profile(answer, offer)?),
-    };
     Ok(Negotiated {
         client_random: offer.random,
         server_random: hello.random,
         suite,
         extended_master_secret: extensions.extended_master_secret,
-        srtp_profile,
+        srtp_profile: chosen_profile(extensions.use_srtp.as_ref(), offer)?,
+        alpn: chosen_protocol(extensions.alpn.as_ref(), offer)?,
     })
-}
-
-/// > If the client detects a nonzero-length MKI in the server's response that is different than the one the
-/// > client offered, then the client MUST abort the handshake (RFC 5764, section 4.1.3)
-fn chosen_profile(answer: &UseSrtp, offer: &UseSrtp) -> Result<u16, HandshakeError> {
-    if answer.mki != offer.mki {
-        return Err(HandshakeError::IllegalParameter(
-            "an SRTP MKI that we did not offer",
-        ));
-    }
-    match *answer.profiles {
-        [profile] if offer.profiles.contains(&profile) => Ok(profile),
-        _ => Err(HandshakeError::IllegalParameter(
-            "an SRTP profile that we did not offer",
-        )),
-    }
 }
 
 /// The ServerHello is in.
@@ -252,20 +160,15 @@ impl ExpectCertificate {
         let body = message.expect(HandshakeType::CERTIFICATE)?;
         let certificates =
             CertificateMessage::parse(body).map_err(HandshakeError::malformed("Certificate"))?;
-        let peer_key = cx.config.peer.check(&certificates.chain)?;
-        let peer_certificate = certificates
-            .chain
-            .first()
-            .map_or_else(Vec::new, |der| der.to_vec());
+        let peer_key = cx.check_peer(&certificates.chain)?;
+        let peer_chain = own_chain(&certificates.chain);
         message.append_to(&mut self.transcript);
         let (negotiated, transcript) = (self.negotiated, self.transcript);
-        let groups = cx.config.groups.clone();
         Ok(State::ServerKeyExchange(ExpectServerKeyExchange {
             negotiated,
             transcript,
             peer_key,
-            peer_certificate,
-            groups,
+            peer_chain,
         }))
     }
 }
@@ -276,22 +179,22 @@ pub(crate) struct ExpectServerKeyExchange {
     negotiated: Negotiated,
     transcript: Vec<u8>,
     peer_key: VerifyingKey,
-    peer_certificate: Vec<u8>,
-    groups: Vec<Group>,
+    peer_chain: Vec<Bytes>,
 }
 
 impl ExpectServerKeyExchange {
-    fn handle(mut self, message: &HandshakeMessage) -> Result<State, HandshakeError> {
+    fn handle(mut self, message: &HandshakeMessage, cx: &mut Context<'_>) -> Result<State, HandshakeError> {
         let body = message.expect(HandshakeType::SERVER_KEY_EXCHANGE)?;
         let exchange =
             ServerKeyExchange::parse(body).map_err(HandshakeError::malformed("ServerKeyExchange"))?;
-        let group = self
-            .groups
-            .iter()
-            .copied()
-            .find(|group| supported_groups::code(*group) == Some(exchange.group))
+        let mut groups = cx.config.groups.iter().copied();
+        let group = groups
+            .find(|group| {
+                supported_groups::code(*group) == Some(exchange.group)
+                    && !supported_groups::is_1_3_only(*group)
+            })
             .ok_or(HandshakeError::IllegalParameter("a group that we did not offer"))?;
-        let scheme = offered_scheme(exchange.scheme)?;
+        let scheme = offered_scheme(cx.config, Version::Dtls12, exchange.scheme, &self.peer_key)?;
         if is_rsa(scheme) != self.negotiated.suite.is_rsa() {
             return Err(HandshakeError::IllegalParameter(
                 "a signature scheme that does not fit the cipher suite",
@@ -310,7 +213,8 @@ impl ExpectServerKeyExchange {
         Ok(State::ServerHelloDone(ExpectServerHelloDone {
             negotiated: self.negotiated,
             transcript: self.transcript,
-            peer_certificate: self.peer_certificate,
+            peer_chain: self.peer_chain,
+            peer_scheme: scheme,
             group,
             peer_share: exchange.share.to_vec(),
             request: None,
@@ -323,7 +227,8 @@ impl ExpectServerKeyExchange {
 pub(crate) struct ExpectServerHelloDone {
     negotiated: Negotiated,
     transcript: Vec<u8>,
-    peer_certificate: Vec<u8>,
+    peer_chain: Vec<Bytes>,
+    peer_scheme: SignatureScheme,
     group: Group,
     peer_share: Vec<u8>,
     request: Option<CertificateRequest>,
@@ -351,36 +256,37 @@ impl ExpectServerHelloDone {
         let Self {
             negotiated,
             mut transcript,
-            peer_certificate,
+            peer_chain,
+            peer_scheme,
             group,
             peer_share,
             request,
         } = self;
-        let certificate = &cx.config.certificate;
         let key = EphemeralKey::generate(group)?;
         let mut body = Vec::new();
 
-        cx.flight.clear();
+        cx.flight.answered(cx.now);
+        let mut push = |transcript: &mut Vec<u8>, epoch, kind, body: &[u8]| {
+            cx.flight.push(epoch, kind, body);
+            transcript.extend_from_slice(cx.flight.last_message());
+        };
         // "If no suitable certificate is available, the client MUST send a certificate message containing no
         // certificates." (RFC 5246, section 7.4.6)
         let scheme = request
             .as_ref()
-            .and_then(|request| signing_scheme(certificate, &request.schemes));
+            .and_then(|request| signing_scheme(cx.config, Version::Dtls12, &request.schemes));
+        let signer = scheme.zip(cx.config.certificate.as_ref());
         if request.is_some() {
-            let chain = if scheme.is_some() {
-                vec![certificate.der()]
-            } else {
-                Vec::new()
-            };
+            let chain = signer.map_or(&[][..], |(_, certificate)| certificate.chain());
+            let chain = chain.iter().map(|der| &der[..]).collect();
             CertificateMessage { chain }.write(&mut body);
-            transcript.extend_from_slice(cx.flight.push(0, HandshakeType::CERTIFICATE, &body));
+            push(&mut transcript, 0, HandshakeType::CERTIFICATE, &body);
         }
         body.clear();
         client_key_exchange::write(key.share(), &mut body);
-        transcript.extend_from_slice(cx.flight.push(0, HandshakeType::CLIENT_KEY_EXCHANGE, &body));
+        push(&mut transcript, 0, HandshakeType::CLIENT_KEY_EXCHANGE, &body);
         let master_secret = MasterSecret::derive(&negotiated, &key.agree(&peer_share)?, &transcript);
-        master_secret.install(Role::Client, &negotiated, cx.records)?;
-        if let Some(scheme) = scheme {
+        if let Some((scheme, certificate)) = signer {
             let signature = certificate.signing_key().sign(scheme, &transcript)?;
             body.clear();
             CertificateVerify {
@@ -388,18 +294,26 @@ impl ExpectServerHelloDone {
                 signature: &signature,
             }
             .write(&mut body);
-            transcript.extend_from_slice(cx.flight.push(0, HandshakeType::CERTIFICATE_VERIFY, &body));
+            push(&mut transcript, 0, HandshakeType::CERTIFICATE_VERIFY, &body);
         }
-        cx.flight.push_change_cipher_spec();
-        cx.records.protecting = true;
         let verify_data = master_secret.verify_data(negotiated.suite, Role::Client, &transcript);
-        transcript.extend_from_slice(cx.flight.push(1, HandshakeType::FINISHED, &verify_data));
+        cx.flight.push_change_cipher_spec();
+        cx.flight.push(1, HandshakeType::FINISHED, &verify_data);
+        transcript.extend_from_slice(cx.flight.last_message());
+        cx.log_key(
+            "CLIENT_RANDOM",
+            &negotiated.client_random,
+            master_secret.as_bytes(),
+        );
+        master_secret.install(Role::Client, &negotiated, cx.records)?;
+        cx.records.current = 1;
         cx.send_flight(Some(answers), false);
         Ok(State::Finished(ExpectFinished {
             negotiated,
             group,
             master_secret,
-            peer_certificate,
+            peer_chain,
+            peer_scheme: Some(peer_scheme),
             transcript,
         }))
     }
@@ -409,7 +323,8 @@ impl ExpectServerHelloDone {
 mod tests {
     use super::*;
     use crate::certificate::PeerIdentity;
-    use crate::extension::ServerExtensions;
+    use crate::extension::use_srtp::UseSrtp;
+    use crate::extension::{ClientExtensions, ServerExtensions};
 
     fn try_hello(change: impl FnOnce(&mut Config, &mut ServerHello)) -> Result<Negotiated, HandshakeError> {
         let certificate = dunlin_crypto::certificate::Certificate::generate().unwrap();
@@ -464,7 +379,7 @@ mod tests {
             config.cipher_suites = vec![CipherSuite::EcdheRsaAes128GcmSha256]
         }));
         illegal(refused(|_, hello| hello.compression_method = 1));
-        let error = refused(|_, hello| hello.extensions.unknown = Some(35));
+        let error = refused(|_, hello| hello.extensions.kinds = vec![35]);
         assert_eq!(error, HandshakeError::UnsolicitedExtension(35));
         let error = refused(|_, hello| hello.extensions.renegotiation_info = Some(vec![0; 12]));
         assert_eq!(error, HandshakeError::Renegotiation);
@@ -495,6 +410,7 @@ mod tests {
         assert!(answer(&[7, 1], &[]).is_err());
         assert!(answer(&[1], &[5]).is_err());
         let unasked = |_: &mut Config, hello: &mut ServerHello| {
+            hello.extensions.kinds = vec![14];
             hello.extensions.use_srtp = Some(UseSrtp {
                 profiles: vec![1],
                 mki: vec![],

@@ -7,10 +7,13 @@ use dunlin_crypto::hmac::tls12_prf;
 
 use crate::config::Role;
 use crate::message::finished::VERIFY_DATA_LEN;
-use crate::record::Records;
-use crate::record::cipher::{Opener, Sealer, iv_len};
+use crate::record::cipher12::{self, iv_len};
+use crate::record::{Opener, Records, Sealer};
 use crate::suite::CipherSuite;
-use crate::v12::Negotiated;
+use crate::v12::{Negotiated, Secrets};
+
+/// The only protected epoch that there is without renegotiation.
+const EPOCH: u64 = 1;
 
 /// 48 bytes that everything else is derived from.
 pub(crate) struct MasterSecret([u8; 48]);
@@ -59,8 +62,11 @@ impl MasterSecret {
             Role::Client => ((client_key, client_iv), (server_key, server_iv)),
             Role::Server => ((server_key, server_iv), (client_key, client_iv)),
         };
-        records.sealer = Some(Sealer::new(aead, ours.0, ours.1)?);
-        records.opener = Some(Opener::new(aead, theirs.0, theirs.1)?);
+        records.add_sealer(EPOCH, Sealer::V12(cipher12::Sealer::new(aead, ours.0, ours.1)?));
+        records.add_opener(
+            EPOCH,
+            Opener::V12(cipher12::Opener::new(aead, theirs.0, theirs.1)?),
+        );
         Ok(())
     }
 
@@ -86,21 +92,21 @@ impl MasterSecret {
         out
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Secrets {
     /// The exporter. `context` of at most 65,535 bytes.
-    pub(crate) fn export(
-        &self,
-        negotiated: &Negotiated,
-        label: &[u8],
-        context: Option<&[u8]>,
-        out: &mut [u8],
-    ) {
-        let hash = negotiated.suite.hash();
-        let (client, server) = (&negotiated.client_random, &negotiated.server_random);
+    pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) {
+        let (hash, secret) = (self.suite.hash(), &self.master_secret.0);
+        let (client, server) = (&self.client_random, &self.server_random);
         match context {
-            None => tls12_prf(hash, &self.0, label, &[client, server], out),
+            None => tls12_prf(hash, secret, label, &[client, server], out),
             Some(context) => {
                 let len = (context.len() as u16).to_be_bytes();
-                tls12_prf(hash, &self.0, label, &[client, server, &len, context], out);
+                tls12_prf(hash, secret, label, &[client, server, &len, context], out);
             }
         }
     }

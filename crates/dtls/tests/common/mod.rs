@@ -2,12 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod analyser;
+pub(crate) mod harm;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use dunlin_crypto::hash::HashAlgorithm;
-use dunlin_dtls::{Certificate, CloseReason, Config, Connection, Event, PeerIdentity, Role};
+use dunlin_dtls::{Certificate, CloseReason, Config, Connection, Event, PeerIdentity, Role, Version};
 
 /// Time of one way through the network.
 pub(crate) const DELAY: Duration = Duration::from_millis(10);
@@ -16,6 +19,16 @@ pub(crate) const DELAY: Duration = Duration::from_millis(10);
 #[allow(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 pub(crate) fn epoch() -> Instant {
     Instant::now()
+}
+
+pub(crate) const BOTH_VERSIONS: [Version; 2] = [Version::Dtls12, Version::Dtls13];
+pub(crate) const BOTH_ROLES: [Role; 2] = [Role::Client, Role::Server];
+
+pub(crate) fn other(role: Role) -> Role {
+    match role {
+        Role::Client => Role::Server,
+        Role::Server => Role::Client,
+    }
 }
 
 /// What the network makes of the `index`-th datagram: copies with extra delay. None: it is lost.
@@ -41,8 +54,8 @@ pub(crate) struct Net {
     tie: u64,
 }
 
-/// Configurations of a client and a server that expect each other's certificate.
-pub(crate) fn configs() -> (Config, Config) {
+/// Configurations of a client and a server that speak one version and that expect each other's certificate.
+pub(crate) fn configs_of(version: Version) -> (Config, Config) {
     let (client, server) = (Certificate::generate().unwrap(), Certificate::generate().unwrap());
     let expects = |certificate: &Certificate| {
         PeerIdentity::Fingerprints(vec![certificate.fingerprint(HashAlgorithm::Sha256)])
@@ -50,6 +63,9 @@ pub(crate) fn configs() -> (Config, Config) {
     let (of_client, of_server) = (expects(&client), expects(&server));
     let mut client = Config::new(Role::Client, client, of_server);
     let mut server = Config::new(Role::Server, server, of_client);
+    for config in [&mut client, &mut server] {
+        (config.min_version, config.max_version) = (version, version);
+    }
     client.srtp_profiles = vec![7, 8, 1];
     server.srtp_profiles = vec![8, 7];
     (client, server)
@@ -80,6 +96,55 @@ impl Net {
             Role::Client => &mut self.client,
             Role::Server => &mut self.server,
         }
+    }
+
+    pub(crate) fn events(&self, role: Role) -> &[Event] {
+        match role {
+            Role::Client => &self.client_events,
+            Role::Server => &self.server_events,
+        }
+    }
+
+    /// What a side sent, in order.
+    pub(crate) fn sent_by(&self, role: Role) -> impl Iterator<Item = &[u8]> {
+        let to = other(role);
+        let own = self.sent.iter().filter(move |(_, datagram)| datagram.to == to);
+        own.map(|(_, datagram)| &datagram.data[..])
+    }
+
+    /// Hands a datagram over at once.
+    pub(crate) fn give(&mut self, to: Role, data: &[u8]) {
+        let now = self.now;
+        self.side(to).handle_datagram(now, BytesMut::from(data));
+    }
+
+    /// Lets everything that is on its way arrive, and some time pass.
+    pub(crate) fn settle(&mut self, time: Duration) {
+        let limit = self.now - self.start + time;
+        self.run_until(limit, pass, |_| false);
+        self.now = self.start + limit;
+    }
+
+    /// A record of application data, not sent yet.
+    pub(crate) fn seal(&mut self, from: Role, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let sealed = self.side(from).seal(&mut out, |out| {
+            out.extend_from_slice(text);
+            true
+        });
+        assert!(sealed);
+        out
+    }
+
+    /// The data among the events that a side has not taken yet.
+    pub(crate) fn heard(&mut self, role: Role) -> Vec<Vec<u8>> {
+        let side = self.side(role);
+        let events = std::iter::from_fn(|| side.poll_event());
+        let data = events.map(|event| match event {
+            Event::Data(data) => data.to_vec(),
+            event => panic!("{event:?}"),
+        });
+        data.collect()
     }
 
     /// Puts a datagram on its way.
@@ -163,8 +228,8 @@ impl Net {
     }
 
     /// A handshake over a network that does no harm.
-    pub(crate) fn connected() -> Self {
-        let (client, server) = configs();
+    pub(crate) fn connected(version: Version) -> Self {
+        let (client, server) = configs_of(version);
         let mut net = Self::new(client, server);
         net.run(pass);
         assert!(net.client.is_connected() && net.server.is_connected());
@@ -179,11 +244,7 @@ impl Net {
             true
         });
         assert!(sealed);
-        let to = if from == Role::Client {
-            Role::Server
-        } else {
-            Role::Client
-        };
+        let to = other(from);
         let now = self.now;
         self.side(to).handle_datagram(now, BytesMut::from(&out[..]));
         std::iter::from_fn(|| self.side(to).poll_event()).collect()
@@ -191,18 +252,12 @@ impl Net {
 
     /// Both sides have the same keys and the same view of each other.
     pub(crate) fn assert_working(&mut self) {
-        assert_eq!(
-            self.client_events.first(),
-            Some(&Event::Connected),
-            "{:?}",
-            self.client_events
-        );
-        assert_eq!(
-            self.server_events.first(),
-            Some(&Event::Connected),
-            "{:?}",
-            self.server_events
-        );
+        for role in BOTH_ROLES {
+            let events = self.events(role);
+            let on_the_way = |event: &&Event| matches!(event, Event::KeyLog(_) | Event::PeerCertificate(_));
+            let first = events.iter().find(|event| !on_the_way(event));
+            assert_eq!(first, Some(&Event::Connected), "{role:?}: {events:?}");
+        }
         for (from, text) in [
             (Role::Client, &b"ping"[..]),
             (Role::Server, b"pong"),
@@ -223,6 +278,23 @@ impl Net {
             .unwrap();
         assert_eq!(ours, theirs);
     }
+}
+
+/// Two connections that the configurations lead to.
+pub(crate) fn connect(client: Config, server: Config) -> Net {
+    let mut net = Net::new(client, server);
+    net.run(pass);
+    net.assert_working();
+    net
+}
+
+/// Both ends' reasons to end, when they have.
+pub(crate) fn reasons(net: &Net) -> [String; 2] {
+    BOTH_ROLES.map(|role| {
+        closed(net.events(role))
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    })
 }
 
 /// The network that does no harm.

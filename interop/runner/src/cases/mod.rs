@@ -1,6 +1,7 @@
 //! The cases: what each is called, what it proves and what it costs.
 
-mod data;
+mod absent;
+pub mod data;
 mod failure;
 mod media;
 mod transport;
@@ -173,13 +174,8 @@ pub const ALL: &[Case] = &[
 
 impl Case {
     /// Why a peer cannot take part, if it cannot.
-    pub fn absent(&self, peer: Kind) -> Option<&'static str> {
-        match (peer, self.id) {
-            (Kind::Libwebrtc, Id::Video("H264")) => {
-                Some("the wheel encodes H264 only with a codec that Cisco serves as a download")
-            }
-            _ => None,
-        }
+    pub fn absent(&self, peer: Kind, peer_offers: bool) -> Option<&'static str> {
+        absent::reason(self.id, peer, peer_offers)
     }
 
     /// True if the case kills its peer, which must then share nothing with others.

@@ -1,6 +1,7 @@
 //! Chromium over `--remote-debugging-pipe`: file descriptor 3 takes commands, 4 gives answers, JSON ended by NUL.
 //! A shell moves our ends of the pipes, its standard input and output, to those numbers.
 
+use super::Flavour;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,9 +26,8 @@ const FLAGS: &[&str] = &[
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
-    // Host candidates on 127.0.0.1 and ::1, and addresses instead of mDNS names.
+    // Host candidates on 127.0.0.1 and ::1.
     "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
     // Pages in the background run at full speed.
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
@@ -59,7 +59,7 @@ struct Shared {
 
 impl Browser {
     /// Starts a browser with a fresh profile.
-    pub async fn launch() -> Result<Browser, String> {
+    pub async fn launch(flavour: Flavour) -> Result<Browser, String> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = std::env::temp_dir().join(format!("dunlin-interop-{}-{number}", std::process::id()));
@@ -72,6 +72,7 @@ impl Browser {
                 &program,
             ])
             .args(FLAGS)
+            .arg(without(flavour.chromium()))
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
@@ -142,12 +143,7 @@ impl Browser {
 
     /// Kills the browser with all its processes, at once.
     pub async fn kill(&self) {
-        let group = format!("-{}", self.group);
-        let _ = Command::new("kill")
-            .args(["-KILL", "--", &group])
-            .stderr(Stdio::null())
-            .status()
-            .await;
+        kill_group(self.group).await;
         let _ = self.child.lock().await.wait().await;
         let _ = tokio::fs::remove_dir_all(&self.profile).await;
     }
@@ -155,13 +151,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let group = format!("-{}", self.group);
-        if self.alive() {
-            let _ = std::process::Command::new("kill")
-                .args(["-KILL", "--", &group])
-                .stderr(Stdio::null())
-                .status();
-        }
+        drop_group(self.group, self.alive());
         let _ = std::fs::remove_dir_all(&self.profile);
     }
 }
@@ -197,9 +187,39 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first of the usual names on the PATH.
+/// The switch for features that are off.
+fn without(features: &[&str]) -> String {
+    // Addresses instead of mDNS names.
+    let mut off = vec!["WebRtcHideLocalIpsWithMdns"];
+    off.extend(features);
+    format!("--disable-features={}", off.join(","))
+}
+
+/// Kills a browser's process group.
+pub async fn kill_group(group: u32) {
+    let _ = Command::new("kill")
+        .args(["-KILL", "--", &format!("-{group}")])
+        .stderr(Stdio::null())
+        .status()
+        .await;
+}
+
+/// The same where nothing can be waited for.
+pub fn drop_group(group: u32, alive: bool) {
+    if alive {
+        let _ = std::process::Command::new("kill")
+            .args(["-KILL", "--", &format!("-{group}")])
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
 fn find() -> String {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
+    on_the_path(&["chromium", "chromium-browser", "google-chrome"])
+}
+
+/// The first of these programs on the PATH; the first of all if there is none.
+pub fn on_the_path(names: &[&str]) -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = |name: &&&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
     names.iter().find(there).unwrap_or(&names[0]).to_string()

@@ -1,13 +1,19 @@
 //! The peers: what can stand at either end of a case.
 
 mod browser;
+mod firefox;
+mod flavour;
 mod ours;
 mod page;
 mod program;
+mod programs;
 
 use crate::session::Session;
 pub use browser::Browser;
+use firefox::Firefox;
+pub use flavour::Flavour;
 pub use page::Tab;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot};
@@ -19,8 +25,20 @@ pub enum Kind {
     Dunlin,
     /// A headless Chromium.
     Chromium,
+    /// A headless Firefox.
+    Firefox,
     /// libwebrtc without a browser.
     Libwebrtc,
+    /// aiortc: Python, OpenSSL, its own SCTP.
+    Aiortc,
+    /// werift: TypeScript all the way down.
+    Werift,
+    /// libdatachannel: GnuTLS or OpenSSL, usrsctp.
+    NodeDatachannel,
+    /// GStreamer's webrtcbin.
+    Gstreamer,
+    /// pion, in Go.
+    Pion,
 }
 
 impl Kind {
@@ -28,8 +46,25 @@ impl Kind {
         match self {
             Kind::Dunlin => "dunlin",
             Kind::Chromium => "chromium",
+            Kind::Firefox => "firefox",
             Kind::Libwebrtc => "libwebrtc",
+            Kind::Aiortc => "aiortc",
+            Kind::Werift => "werift",
+            Kind::NodeDatachannel => "node-datachannel",
+            Kind::Gstreamer => "gstreamer",
+            Kind::Pion => "pion",
         }
+    }
+
+    /// A program that does what the DTLS matrix needs and little more.
+    pub fn is_small(self) -> bool {
+        use Kind::{Aiortc, Gstreamer, NodeDatachannel, Pion, Werift};
+        matches!(self, Aiortc | Gstreamer | NodeDatachannel | Pion | Werift)
+    }
+
+    /// It has candidates only where there is an interface besides loopback, and Firefox only with a default route.
+    pub fn wants_a_network(self) -> bool {
+        !matches!(self, Kind::Dunlin | Kind::Chromium | Kind::Libwebrtc)
     }
 }
 
@@ -47,6 +82,8 @@ enum End {
     Page(Arc<Browser>, page::Page),
     /// A browser of its own, which can be killed.
     Whole(Arc<Browser>),
+    FirefoxPage(Arc<Firefox>, firefox::Page),
+    WholeFirefox(Arc<Firefox>),
 }
 
 impl Seat {
@@ -56,6 +93,8 @@ impl Seat {
             End::Told(end) => drop(end),
             End::Page(browser, page) => page.close(&browser).await,
             End::Whole(browser) => browser.kill().await,
+            End::FirefoxPage(firefox, page) => page.close(&firefox).await,
+            End::WholeFirefox(firefox) => firefox.kill().await,
         }
     }
 
@@ -65,80 +104,105 @@ impl Seat {
         match std::mem::replace(&mut self.end, End::Told(nothing)) {
             End::Told(end) => drop(end.send(())),
             End::Page(browser, _) | End::Whole(browser) => browser.kill().await,
+            End::FirefoxPage(firefox, _) | End::WholeFirefox(firefox) => firefox.kill().await,
         }
     }
 }
 
-/// Starts peers; holds the browser that all pages share.
+/// Starts peers; holds the browsers that pages share.
 #[derive(Debug)]
 pub struct Peers {
     trace: bool,
-    shared: Mutex<Option<Arc<Browser>>>,
+    chromiums: Mutex<BTreeMap<Flavour, Arc<Browser>>>,
+    firefoxes: Mutex<BTreeMap<Flavour, Arc<Firefox>>>,
 }
 
 impl Peers {
     pub fn new(trace: bool) -> Self {
         Peers {
             trace,
-            shared: Mutex::new(None),
+            chromiums: Mutex::default(),
+            firefoxes: Mutex::default(),
         }
     }
 
     /// Starts a peer; `alone` if the case will kill it.
-    pub async fn start(&self, kind: Kind, role: &str, alone: bool) -> Result<Seat, String> {
+    pub async fn start(&self, kind: Kind, flavour: Flavour, role: &str, alone: bool) -> Result<Seat, String> {
         let name = if role.is_empty() {
             kind.name().to_owned()
         } else {
             format!("{} ({role})", kind.name())
         };
         match kind {
-            Kind::Chromium if alone => {
-                let browser = Arc::new(Browser::launch().await?);
-                let (session, _) = page::open(&browser, &name, self.trace).await?;
-                Ok(Seat {
-                    session,
-                    end: End::Whole(browser),
-                })
-            }
-            Kind::Chromium => {
-                let browser = self.browser().await?;
-                let (session, page) = page::open(&browser, &name, self.trace).await?;
-                Ok(Seat {
-                    session,
-                    end: End::Page(browser, page),
-                })
-            }
-            Kind::Libwebrtc => {
-                let (session, end) = program::libwebrtc(&name, self.trace)?;
-                Ok(Seat {
-                    session,
-                    end: End::Told(end),
-                })
-            }
+            Kind::Chromium => self.chromium(&name, flavour, alone).await,
+            Kind::Firefox => self.firefox(&name, flavour, alone).await,
             Kind::Dunlin => {
                 let (session, end) = ours::start(&name, self.trace);
-                Ok(Seat {
-                    session,
-                    end: End::Told(end),
-                })
+                let end = End::Told(end);
+                Ok(Seat { session, end })
+            }
+            program => {
+                let command = programs::command(program).ok_or("this peer is no program")?;
+                let (session, end) = program::start(command, &name, self.trace)?;
+                let end = End::Told(end);
+                Ok(Seat { session, end })
             }
         }
     }
 
-    async fn browser(&self) -> Result<Arc<Browser>, String> {
-        let mut shared = self.shared.lock().await;
-        if let Some(browser) = shared.as_ref().filter(|browser| browser.alive()) {
-            return Ok(browser.clone());
+    async fn chromium(&self, name: &str, flavour: Flavour, alone: bool) -> Result<Seat, String> {
+        if alone {
+            let browser = Arc::new(Browser::launch(flavour).await?);
+            let (session, _) = page::open(&browser, name, self.trace).await?;
+            let end = End::Whole(browser);
+            return Ok(Seat { session, end });
         }
-        let browser = Arc::new(Browser::launch().await?);
-        *shared = Some(browser.clone());
-        Ok(browser)
+        let browser = {
+            let mut shared = self.chromiums.lock().await;
+            match shared.get(&flavour).filter(|browser| browser.alive()) {
+                Some(browser) => browser.clone(),
+                None => {
+                    let browser = Arc::new(Browser::launch(flavour).await?);
+                    shared.insert(flavour, browser.clone());
+                    browser
+                }
+            }
+        };
+        let (session, page) = page::open(&browser, name, self.trace).await?;
+        let end = End::Page(browser, page);
+        Ok(Seat { session, end })
     }
 
-    /// Ends the shared browser.
+    async fn firefox(&self, name: &str, flavour: Flavour, alone: bool) -> Result<Seat, String> {
+        if alone {
+            let firefox = Arc::new(Firefox::launch(flavour).await?);
+            let (session, _) = firefox::open(&firefox, name, self.trace).await?;
+            let end = End::WholeFirefox(firefox);
+            return Ok(Seat { session, end });
+        }
+        let firefox = {
+            let mut shared = self.firefoxes.lock().await;
+            match shared.get(&flavour).filter(|firefox| firefox.alive()) {
+                Some(firefox) => firefox.clone(),
+                None => {
+                    let firefox = Arc::new(Firefox::launch(flavour).await?);
+                    shared.insert(flavour, firefox.clone());
+                    firefox
+                }
+            }
+        };
+        let (session, page) = firefox::open(&firefox, name, self.trace).await?;
+        let end = End::FirefoxPage(firefox, page);
+        Ok(Seat { session, end })
+    }
+
+    /// Ends the shared browsers.
     pub async fn stop(&self) {
-        if let Some(browser) = self.shared.lock().await.take() {
+        for browser in std::mem::take(&mut *self.chromiums.lock().await).into_values() {
             browser.kill().await;
+        }
+        for firefox in std::mem::take(&mut *self.firefoxes.lock().await).into_values() {
+            firefox.kill().await;
         }
     }
 }

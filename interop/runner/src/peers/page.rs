@@ -27,7 +27,7 @@ impl Page {
 
 /// Opens the peer page in a tab of its own.
 pub async fn open(browser: &Arc<Browser>, name: &str, trace: bool) -> Result<(Session, Page), String> {
-    let url = format!("file://{}", folder("chromium").join("peer.html").display());
+    let url = format!("file://{}", folder("browser").join("peer.html").display());
     let page = blank(browser).await?;
     let events = browser.listen(&page.session);
     let (session, requests, log) = Session::new(name, trace);

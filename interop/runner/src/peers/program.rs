@@ -1,6 +1,5 @@
 //! A program that speaks the protocol on standard input and output, as a session.
 
-use super::folder;
 use crate::session::{Log, Request, Session};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,22 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Value, String>>>>>;
 
-/// Starts the libwebrtc program. The sender (or its drop) kills it.
-pub fn libwebrtc(name: &str, trace: bool) -> Result<(Session, oneshot::Sender<()>), String> {
-    let python = std::env::var("DUNLIN_INTEROP_PYTHON").unwrap_or_else(|_| {
-        let target = folder("..")
-            .join("target")
-            .join("interop-venv")
-            .join("bin")
-            .join("python3");
-        target.display().to_string()
-    });
-    let mut command = Command::new(&python);
-    command
-        .arg("-u")
-        .arg(folder("libwebrtc").join("peer.py"))
-        .env("WRTC_ALLOW_LOOPBACK", "1");
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
+/// Starts a program. The sender (or its drop) kills it.
+pub fn start(
+    mut command: Command,
+    name: &str,
+    trace: bool,
+) -> Result<(Session, oneshot::Sender<()>), String> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -35,7 +24,7 @@ pub fn libwebrtc(name: &str, trace: bool) -> Result<(Session, oneshot::Sender<()
         .kill_on_drop(true);
     let mut child = command
         .spawn()
-        .map_err(|error| format!("{python} could not be started: {error} (`cargo xtask setup` makes it)"))?;
+        .map_err(|error| format!("{name} could not be started: {error} (`cargo xtask setup` makes it)"))?;
     let (Some(input), Some(output), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {

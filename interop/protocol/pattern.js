@@ -1,4 +1,5 @@
-// The contents of test messages: both ends make them from a seed, so only a hash travels back.
+// The contents of test messages: both ends make them from a seed, so only a hash travels back. A page loads this
+// file as a script, a program imports it.
 'use strict';
 
 const pattern = {
@@ -30,3 +31,5 @@ const pattern = {
     return [...digest].map((b) => b.toString(16).padStart(2, '0')).join('');
   },
 };
+
+globalThis.pattern = pattern;

@@ -1,92 +1,9 @@
-//! Self-signed certificates (RFC 8827, section 6.5) and their fingerprints (RFC 8122, section 5).
+//! Fingerprints of certificates (RFC 8122, section 5).
 
 use std::fmt;
 use std::str::FromStr;
 
-use openssl::asn1::Asn1Time;
-use openssl::bn::{BigNum, MsbOption};
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use openssl::x509::{X509, X509NameBuilder};
-
-use crate::BackendError;
 use crate::hash::{HashAlgorithm, digest};
-use crate::signature::{SigningKey, VerifyingKey};
-
-/// A certificate with its private key. Cloning is cheap: the key material is shared.
-#[derive(Clone)]
-pub struct Certificate {
-    der: Vec<u8>,
-    key: SigningKey,
-}
-
-impl Certificate {
-    /// A new self-signed ECDSA P-256 certificate, valid from a day ago for 30 days (the W3C default).
-    ///
-    /// # Errors
-    /// When the backend fails.
-    pub fn generate() -> Result<Self, BackendError> {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-        let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
-        let mut name = X509NameBuilder::new()?;
-        name.append_entry_by_text("CN", "dunlin")?;
-        let name = name.build();
-        let mut serial = BigNum::new()?;
-        serial.rand(63, MsbOption::MAYBE_ZERO, false)?;
-        let mut builder = X509::builder()?;
-        builder.set_version(2)?;
-        let serial = serial.to_asn1_integer()?;
-        builder.set_serial_number(&serial)?;
-        builder.set_subject_name(&name)?;
-        builder.set_issuer_name(&name)?;
-        // `days_from_now` cannot look back; a peer whose clock is behind ours ignores the dates (RFC 8827).
-        let (not_before, not_after) = (Asn1Time::days_from_now(0)?, Asn1Time::days_from_now(30)?);
-        builder.set_not_before(&not_before)?;
-        builder.set_not_after(&not_after)?;
-        builder.set_pubkey(&key)?;
-        builder.sign(&key, MessageDigest::sha256())?;
-        Ok(Self {
-            der: builder.build().to_der()?,
-            key: SigningKey(key),
-        })
-    }
-
-    /// The certificate in DER.
-    #[must_use]
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The private key.
-    #[must_use]
-    pub fn signing_key(&self) -> &SigningKey {
-        &self.key
-    }
-
-    /// The fingerprint to put into a session description.
-    #[must_use]
-    pub fn fingerprint(&self, algorithm: HashAlgorithm) -> Fingerprint {
-        Fingerprint::of(algorithm, &self.der)
-    }
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificate({})", self.fingerprint(HashAlgorithm::Sha256))
-    }
-}
-
-/// The public key of a peer's certificate in DER.
-///
-/// Nothing else of the certificate is trusted: WebRTC binds it by its fingerprint alone (RFC 8827, section 6.5).
-///
-/// # Errors
-/// When the bytes are not one certificate with a key that the backend knows.
-pub fn public_key_of(der: &[u8]) -> Result<VerifyingKey, BackendError> {
-    Ok(VerifyingKey(X509::from_der(der)?.public_key()?))
-}
 
 /// The hash of a certificate, as `a=fingerprint` carries it: `sha-256 AB:CD:…` (RFC 8122, section 5).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,28 +98,7 @@ impl FromStr for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Unauthentic;
-    use crate::signature::SignatureScheme;
-
-    #[test]
-    fn a_generated_certificate_signs_for_its_own_public_key() {
-        let certificate = Certificate::generate().unwrap();
-        let key = public_key_of(certificate.der()).unwrap();
-        let scheme = SignatureScheme::EcdsaSha256;
-        let signature = certificate.signing_key().sign(scheme, b"message").unwrap();
-        assert_eq!(key.verify(scheme, b"message", &signature), Ok(()));
-        assert_eq!(key.verify(scheme, b"massage", &signature), Err(Unauthentic));
-        assert_eq!(
-            key.verify(SignatureScheme::RsaPkcs1Sha256, b"message", &signature),
-            Err(Unauthentic)
-        );
-        assert!(
-            certificate
-                .signing_key()
-                .sign(SignatureScheme::Ed25519, b"")
-                .is_err()
-        );
-    }
+    use crate::certificate::Certificate;
 
     #[test]
     fn a_fingerprint_survives_the_session_description() {
