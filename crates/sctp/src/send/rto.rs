@@ -68,6 +68,13 @@ impl Rto {
         self.smoothed.map(|smoothed| smoothed.rtt)
     }
 
+    /// How long to wait before asking about what is in flight: RFC 8985, section 7.2, says two round trips, for the
+    /// peer may delay its acknowledgement. The last chunk of a burst asks it not to, so that less is enough.
+    pub(crate) fn probe_timeout(&self) -> Option<Duration> {
+        let Smoothed { rtt, variation } = self.smoothed?;
+        Some((rtt + variation * 4).clamp(rtt * 3 / 2, rtt * 2))
+    }
+
     /// The least round trip seen.
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
         self.min_rtt
