@@ -62,6 +62,28 @@ fn main() {
         );
         line("one", path, seconds, seeds);
     }
+    if only == 8 {
+        let path = Path::new(5e6, arg("--rtt", 100), Loss::None);
+        let outcome = run(
+            path,
+            &[Flow::Paced { rate: 2e6 }, bulk(Bbr)],
+            Duration::from_secs(seconds),
+            1,
+        );
+        println!("{:?} {}", outcome[0].queueing_p95, outcome[1].goodput);
+    }
+    if only == 7 {
+        let path = Path::new(100e6, arg("--rtt", 100), Loss::None);
+        let second = if arg("--second", 0) == 0 { Bbr } else { Cubic };
+        let outcome = run(path, &[bulk(Bbr), bulk(second)], Duration::from_secs(seconds), 1);
+        for i in 0..outcome[0].seconds.len() {
+            println!(
+                "{i} {:.1} {:.1}",
+                outcome[0].seconds[i] / 1e6,
+                outcome[1].seconds.get(i).unwrap_or(&0.0) / 1e6
+            );
+        }
+    }
     if only == 0 || only == 1 {
         println!(
             "| path | BBR % of ideal | p95 queue ms | resent % | timeouts | CUBIC % | queue | resent | timeouts |"
@@ -153,6 +175,9 @@ fn shares(seconds: u64, seeds: u64) {
             let most = shares.iter().copied().fold(0.0, f64::max);
             println!("| {rtt} ms, {name} | {mean:.1} [{least:.1}..{most:.1}] | {used:.1} | {delay:.1} |");
         }
+    }
+    if arg("--mix", 1) == 0 {
+        return;
     }
     for rtt in [20, 100] {
         for control in [Bbr, Cubic] {

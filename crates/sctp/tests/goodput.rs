@@ -74,3 +74,24 @@ fn a_paced_stream_beside_a_transfer_is_hardly_delayed() {
     );
     assert!(outcome[1].goodput > 2e6, "{}", outcome[1].goodput);
 }
+
+#[test]
+fn flows_that_share_a_link_take_their_shares() {
+    let path = Path::new(100e6, 20, Loss::None);
+    let mean = |other, seconds| {
+        let share = |seed| {
+            let outcome = run(
+                path,
+                &[bulk(Bbr), bulk(other)],
+                Duration::from_secs(seconds),
+                seed,
+            );
+            outcome[0].goodput / (outcome[0].goodput + outcome[1].goodput)
+        };
+        (1..=3).map(share).sum::<f64>() / 3.0
+    };
+    let ours = mean(Bbr, 10);
+    assert!((0.45..0.55).contains(&ours), "{ours}");
+    let beside_cubic = mean(Cubic, 30);
+    assert!((0.35..0.65).contains(&beside_cubic), "{beside_cubic}");
+}

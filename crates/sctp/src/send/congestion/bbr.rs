@@ -17,7 +17,7 @@ const DRAIN_GAIN: f64 = 0.35;
 const UP_GAIN: f64 = 1.25;
 const DOWN_GAIN: f64 = 0.75;
 /// At the bandwidth, while there is a queue: flows that share a path overestimate their shares.
-const YIELD_GAIN: f64 = 0.9;
+const YIELD_GAIN: f64 = 0.8;
 /// What goes out stays a little below what is thought to fit, so that a queue drains.
 const PACING_MARGIN: f64 = 0.99;
 /// In startup, the window in bandwidth-delay products.
@@ -46,6 +46,11 @@ const LOSS_WITH_QUEUE: f64 = 0.02;
 const LOSS_WITHOUT: f64 = 0.15;
 /// What is left of the window after such a round.
 const LOSS_FACTOR: f64 = 0.7;
+/// A queue that stays longer than this is someone else's.
+const COMPETITOR_QUEUE: Duration = Duration::from_millis(15);
+/// After competition that rival is expected back for so many cycles, and recognised sooner.
+const RIVAL_CYCLES: u32 = 6;
+const RIVAL_QUEUE: Duration = Duration::from_millis(8);
 const MIN_QUEUE_SIGN: Duration = Duration::from_millis(4);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,6 +108,8 @@ pub(crate) struct Bbr {
     /// Cycles in a row in which the queue was never empty, and rounds of this one in competition.
     standing: u32,
     compete_rounds: u32,
+    /// Cycles for which a rival that was there is expected back.
+    rival: u32,
     /// After a loss in competition: holding back to see whether the queue empties.
     yield_until: Option<Instant>,
     cubic: Cubic,
@@ -130,6 +137,7 @@ impl Bbr {
             cycle_least: None,
             standing: 0,
             compete_rounds: 0,
+            rival: 0,
             yield_until: None,
             cubic: Cubic::new(packet, initial),
             ceiling: None,
@@ -158,7 +166,7 @@ impl Bbr {
             Phase::Drain => DRAIN_GAIN,
             Phase::Down => DOWN_GAIN,
             Phase::Up => UP_GAIN,
-            Phase::Cruise(_) if self.queue => YIELD_GAIN,
+            Phase::Cruise(_) if self.queue && self.rival == 0 => YIELD_GAIN,
             Phase::Cruise(_) | Phase::ProbeRtt { .. } => 1.0,
             Phase::Compete => {
                 let rtt = smoothed_rtt.filter(|rtt| !rtt.is_zero())?;
@@ -265,7 +273,7 @@ impl Bbr {
             } else {
                 self.full.1 += 1;
             }
-            if self.full.1 >= FULL_ROUNDS || self.full.1 > 0 && (self.queue || too_much) {
+            if self.full.1 >= FULL_ROUNDS || self.full.1 >= 2 && self.queue || too_much {
                 self.full.1 = FULL_ROUNDS;
             }
         }
@@ -284,24 +292,31 @@ impl Bbr {
         round.lost as f64 / self.packet_f64() > expected + 2.0 * expected.sqrt().max(1.0)
     }
 
-    /// Whether the least of some round trips tells of a queue.
+    /// Whether the least of some round trips tells of a queue: of an eighth of a round trip, 4 ms, or three packets.
     fn is_queue(&self, least: Option<Duration>) -> bool {
-        let min_rtt = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt);
-        let packets = 3.0 * self.packet_f64() / self.bandwidth().max(1.0);
-        let sign = (min_rtt / 8)
-            .max(MIN_QUEUE_SIGN)
-            .max(Duration::from_secs_f64(packets.min(1.0)));
-        least.is_some_and(|least| least > min_rtt + sign)
+        self.is_longer(least, MIN_QUEUE_SIGN, 3.0)
     }
 
-    /// A cycle is over: did the queue ever empty? Each flow of this kind sees to that, once a cycle.
+    fn is_longer(&self, least: Option<Duration>, queue: Duration, packets: f64) -> bool {
+        let min_rtt = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt);
+        let packets = packets * self.packet_f64() / self.bandwidth().max(1.0);
+        let queue = queue
+            .max(min_rtt / 8)
+            .max(Duration::from_secs_f64(packets.min(1.0)));
+        least.is_some_and(|least| least > min_rtt + queue)
+    }
+
+    /// A cycle is over: was the queue always longer than flows of this kind leave it?
     fn end_cycle(&mut self) {
         let least = self.cycle_least.take();
-        self.standing = if self.is_queue(least) {
-            self.standing + 1
+        let queue = if self.rival > 0 {
+            RIVAL_QUEUE
         } else {
-            0
+            COMPETITOR_QUEUE
         };
+        let stands = self.is_longer(least, queue, 6.0);
+        self.standing = if stands { self.standing + 1 } else { 0 };
+        self.rival = self.rival.saturating_sub(1);
     }
 
     fn enter(&mut self, phase: Phase, now: Instant) {
@@ -319,7 +334,7 @@ impl Bbr {
     fn cruise(&mut self, now: Instant) {
         self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.age_rates();
-        self.enter(Phase::Cruise(4 + (self.turn >> 30)), now);
+        self.enter(Phase::Cruise(2 + (self.turn >> 30)), now);
     }
 
     /// From phase to phase.
@@ -348,7 +363,8 @@ impl Bbr {
             }
             Phase::Cruise(0) => {
                 self.end_cycle();
-                if self.standing >= COMPETITOR_CYCLES {
+                if self.standing >= COMPETITOR_CYCLES || self.rival > 0 && self.standing > 0 {
+                    self.rival = RIVAL_CYCLES;
                     self.cubic = Cubic::avoiding(self.packet, self.window);
                     self.compete_rounds = 0;
                     self.ceiling = None;
@@ -379,6 +395,7 @@ impl Bbr {
                     self.yield_until = None;
                     self.compete_rounds = 0;
                     self.age_rates();
+                    self.rival = RIVAL_CYCLES;
                     self.end_cycle();
                     if self.standing == 0 {
                         self.cruise(now);

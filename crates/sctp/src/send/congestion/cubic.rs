@@ -22,6 +22,8 @@ pub(crate) struct Cubic {
     window: usize,
     threshold: usize,
     hystart: HyStart,
+    /// C.
+    pace: f64,
     curve: Curve,
     /// The window, the threshold and the curve before the last decrease.
     before: Option<(usize, usize, Curve)>,
@@ -52,17 +54,19 @@ impl Cubic {
             window: initial,
             threshold: usize::MAX,
             hystart: HyStart::default(),
+            pace: C,
             curve: Curve::default(),
             before: None,
         }
     }
 
-    /// A controller that has left slow start with this window.
+    /// A controller that has left slow start with this window, and whose curve is ten times as steep.
     pub(crate) fn avoiding(packet: usize, window: usize) -> Self {
         let window = window.max(LEAST_PACKETS * packet);
         Self {
             window,
             threshold: window,
+            pace: 10.0 * C,
             ..Self::new(packet, window)
         }
     }
@@ -131,7 +135,7 @@ impl Cubic {
         let w_max = self.curve.w_max.max(window);
         let epoch = self.curve.epoch.get_or_insert_with(|| Epoch {
             start: now,
-            k: ((w_max - window) / packet / C).cbrt(),
+            k: ((w_max - window) / packet / self.pace).cbrt(),
             w_est: window,
         });
         // RFC 9438, section 4.3: the Reno-friendly region, W_est += alpha_cubic * segments_acked / cwnd.
@@ -143,7 +147,7 @@ impl Cubic {
         epoch.w_est += alpha * packet * bytes as f64 / window;
         // Section 4.2: W_cubic(t) = C * (t - K)^3 + W_max, aimed one round trip ahead.
         let t = now.saturating_duration_since(epoch.start).as_secs_f64() + smoothed_rtt.as_secs_f64();
-        let target = (w_max + C * packet * (t - epoch.k).powi(3)).clamp(window, window * 1.5);
+        let target = (w_max + self.pace * packet * (t - epoch.k).powi(3)).clamp(window, window * 1.5);
         let grown = window + (target - window) / window * bytes as f64;
         self.window = grown.max(epoch.w_est).min(target.max(epoch.w_est)) as usize;
     }
