@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
   interop [PEER...] [--case NAME] [--repeat N] [--json]
                         real peers by cases; peers: chromium, libwebrtc (default: both)
   sim [--seeds N] [...] the simulator, release build; arguments are passed on
+  sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
   bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
   fuzz [TARGET...] [--seconds N]
                         each fuzz target (default: all) for N seconds (default: 60)

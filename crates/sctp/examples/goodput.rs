@@ -37,6 +37,13 @@ fn mean(path: Path, control: CongestionControl, seconds: u64, seeds: u64) -> Mea
     }
 }
 
+fn header(what: &str) {
+    println!(
+        "| {what} | BBR: % of ideal | p95 queue ms | resent % | T3 | CUBIC: % | queue ms | resent % | T3 |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+}
+
 fn line(name: &str, path: Path, seconds: u64, seeds: u64) {
     let row = [Bbr, Cubic].map(|control| {
         let mean = mean(path, control, seconds, seeds);
@@ -54,41 +61,8 @@ fn line(name: &str, path: Path, seconds: u64, seeds: u64) {
 fn main() {
     let (seconds, seeds) = (arg("--seconds", 30), arg("--seeds", 10));
     let only = arg("--part", 0);
-    if only == 9 {
-        let path = Path::new(
-            100e6,
-            arg("--rtt", 100),
-            Loss::Random(arg("--loss", 0) as f64 / 1000.0),
-        );
-        line("one", path, seconds, seeds);
-    }
-    if only == 8 {
-        let path = Path::new(5e6, arg("--rtt", 100), Loss::None);
-        let outcome = run(
-            path,
-            &[Flow::Paced { rate: 2e6 }, bulk(Bbr)],
-            Duration::from_secs(seconds),
-            1,
-        );
-        println!("{:?} {}", outcome[0].queueing_p95, outcome[1].goodput);
-    }
-    if only == 7 {
-        let path = Path::new(100e6, arg("--rtt", 100), Loss::None);
-        let second = if arg("--second", 0) == 0 { Bbr } else { Cubic };
-        let outcome = run(path, &[bulk(Bbr), bulk(second)], Duration::from_secs(seconds), 1);
-        for i in 0..outcome[0].seconds.len() {
-            println!(
-                "{i} {:.1} {:.1}",
-                outcome[0].seconds[i] / 1e6,
-                outcome[1].seconds.get(i).unwrap_or(&0.0) / 1e6
-            );
-        }
-    }
     if only == 0 || only == 1 {
-        println!(
-            "| path | BBR % of ideal | p95 queue ms | resent % | timeouts | CUBIC % | queue | resent | timeouts |"
-        );
-        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        header("100 Mbit/s");
         let losses = [
             ("no loss", Loss::None),
             ("0.1 %", Loss::Random(0.001)),
@@ -110,6 +84,7 @@ fn main() {
     }
     if only == 0 || only == 2 {
         println!();
+        header("path");
         for (rate, name) in [(10e6, "10 Mbit/s"), (1e9, "1 Gbit/s")] {
             let (seconds, seeds) = if rate > 5e8 {
                 (seconds.min(10), seeds.min(2))
@@ -146,6 +121,8 @@ fn main() {
 
 fn shares(seconds: u64, seeds: u64) {
     println!();
+    println!("| two flows, 100 Mbit/s | the first one's share % | together % of ideal | p95 queue ms |");
+    println!("| --- | --- | --- | --- |");
     let time = Duration::from_secs(seconds);
     let late = |control| Flow::Bulk {
         control,
@@ -176,9 +153,11 @@ fn shares(seconds: u64, seeds: u64) {
             println!("| {rtt} ms, {name} | {mean:.1} [{least:.1}..{most:.1}] | {used:.1} | {delay:.1} |");
         }
     }
-    if arg("--mix", 1) == 0 {
-        return;
-    }
+    println!();
+    println!(
+        "| 2 Mbit/s paced on 5 Mbit/s, beside | the transfer, Mbit/s | p95 queue of the paced flow, ms |"
+    );
+    println!("| --- | --- | --- |");
     for rtt in [20, 100] {
         for control in [Bbr, Cubic] {
             let path = Path::new(5e6, rtt, Loss::None);
@@ -189,9 +168,7 @@ fn shares(seconds: u64, seeds: u64) {
                 delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;
                 goodput += outcome[1].goodput / 1e6 / seeds as f64;
             }
-            println!(
-                "| 5 Mbit/s, {rtt} ms, 2 Mbit/s paced beside {control:?} | {goodput:.2} Mbit/s | {delay:.1} ms |"
-            );
+            println!("| {control:?}, {rtt} ms | {goodput:.2} | {delay:.1} |");
         }
     }
 }

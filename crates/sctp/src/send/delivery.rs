@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+/// As many gap ack blocks as this may not have been all of them: a packet holds 290, less if it is a small one.
+pub(crate) const CROWD: usize = 128;
+
 /// The counters of one association.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -16,6 +19,8 @@ pub(crate) struct Delivery {
     first_sent_at: Option<Instant>,
     /// Until this much is delivered, samples say what the application sent, not what the path carries. 0: no.
     app_limited_until: u64,
+    /// The last SACK may have left out blocks for want of room.
+    crowded: bool,
 }
 
 /// What the counters were when a chunk was sent. Times are microseconds before that moment.
@@ -25,6 +30,7 @@ pub(crate) struct Stamp {
     since_delivery: u32,
     since_first: u32,
     app_limited: bool,
+    crowded: bool,
 }
 
 /// What one SACK says about the rate.
@@ -37,6 +43,8 @@ pub(crate) struct RateSample {
     pub(crate) prior_delivered: u64,
     /// The application had no more to send: the path may carry more than this.
     pub(crate) app_limited: bool,
+    /// What had arrived was not all reported: it seems to have come later, and faster, than it did.
+    pub(crate) crowded: bool,
 }
 
 impl RateSample {
@@ -73,7 +81,13 @@ impl Delivery {
             delivered_at: None,
             first_sent_at: None,
             app_limited_until: 0,
+            crowded: false,
         }
+    }
+
+    /// A SACK came with so many gap ack blocks.
+    pub(crate) fn on_blocks(&mut self, blocks: usize) {
+        self.crowded = blocks >= CROWD;
     }
 
     pub(crate) fn delivered(&self) -> u64 {
@@ -92,6 +106,7 @@ impl Delivery {
             since_delivery: since(self.delivered_at),
             since_first: since(self.first_sent_at),
             app_limited: self.app_limited_until > 0,
+            crowded: self.crowded,
         }
     }
 
@@ -128,6 +143,7 @@ impl Delivery {
             interval,
             prior_delivered: stamp.delivered,
             app_limited: stamp.app_limited,
+            crowded: stamp.crowded || self.crowded,
         })
     }
 }

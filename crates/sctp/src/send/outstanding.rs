@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Limit;
-use super::delivery::{Delivery, Newest, RateSample, Stamp};
+use super::delivery::{CROWD, Delivery, Newest, RateSample, Stamp};
 use super::queue::Fragment;
 use super::rack::Rack;
 use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
@@ -135,6 +135,8 @@ pub(crate) struct Outstanding {
     chunks: VecDeque<Chunk>,
     /// Gap ack blocks of the last SACK, in order.
     gaps: Vec<Range>,
+    /// When a block last brought something new.
+    gaps_at: Option<Instant>,
     /// Blocks of the SACK at hand; kept for its capacity.
     scratch: Vec<Range>,
     lost: BTreeSet<Place>,
@@ -159,6 +161,7 @@ impl Outstanding {
             base: first,
             chunks: VecDeque::new(),
             gaps: Vec::new(),
+            gaps_at: None,
             scratch: Vec::new(),
             lost: BTreeSet::new(),
             flight: 0,
@@ -389,6 +392,17 @@ impl Outstanding {
             return Err(BadSack::Old);
         }
         self.read_blocks(cumulative, sack)?;
+        if cumulative == self.cumulative() && !covers(&self.scratch, &self.gaps) {
+            // With the same Cumulative TSN a SACK that reports less was overtaken by one that reports more, unless the
+            // data receiver reneged (section 6.2.1, rule iii): which it is shows when no other follows.
+            let recent = self.gaps_at.is_some_and(|at| now < at + path.smoothed_rtt);
+            if recent {
+                return Err(BadSack::Old);
+            }
+        }
+        if self.scratch.len() >= CROWD {
+            self.keep_unreported();
+        }
         let mut seen = Seen {
             now,
             min_rtt: path.min_rtt,
@@ -401,6 +415,7 @@ impl Outstanding {
         if !self.gaps.is_empty() || !self.scratch.is_empty() {
             self.acknowledge_blocks(&mut seen);
         }
+        self.delivery.on_blocks(self.scratch.len());
         seen.outcome.rate = self
             .delivery
             .on_delivered(now, seen.outcome.bytes, seen.newest, path.min_rtt);
@@ -424,6 +439,19 @@ impl Outstanding {
         outcome.abandoned = self.abandon_expired(now);
         self.move_forward_point();
         Ok(outcome)
+    }
+
+    /// A SACK with that many blocks may have had no room for more: what earlier ones reported beyond them still holds.
+    fn keep_unreported(&mut self) {
+        let Some(&(_, last)) = self.scratch.last() else {
+            return;
+        };
+        for &(first, end) in self.gaps.iter().filter(|gap| gap.1 > last) {
+            match self.scratch.last_mut() {
+                Some(block) if first <= block.1.next() => block.1 = end,
+                _ => self.scratch.push((first, end)),
+            }
+        }
     }
 
     /// Checks the gap ack blocks and puts them in `scratch`.
@@ -496,6 +524,7 @@ impl Outstanding {
 
     /// Compares the blocks of this SACK (`scratch`) with those of the last one (`gaps`), and visits the difference.
     fn acknowledge_blocks(&mut self, seen: &mut Seen) {
+        let before = seen.outcome.bytes;
         let (old, new) = (std::mem::take(&mut self.gaps), std::mem::take(&mut self.scratch));
         for_each_difference(&new, &old, |place| {
             let Some(chunk) = self.chunks.get_mut(place.since(self.base)) else {
@@ -514,6 +543,9 @@ impl Outstanding {
                 }
             }
         });
+        if seen.outcome.bytes > before {
+            self.gaps_at = Some(seen.now);
+        }
         // Section 6.2.1, rule iii: the data receiver reneged. What it has dropped is in flight again and, being
         // missing, will be found lost by miss indications or by T3-rtx.
         for_each_difference(&old, &new, |place| {
@@ -706,6 +738,15 @@ impl Seen {
         self.newest.note(chunk.sent_at, chunk.stamp);
         rack.on_delivered(self.now, place, chunk.sent_at, first, self.min_rtt);
     }
+}
+
+/// Whether each of the `inner` ranges lies in one of the `outer`; both are sorted and disjoint.
+fn covers(outer: &[Range], inner: &[Range]) -> bool {
+    let mut outer = outer.iter().peekable();
+    inner.iter().all(|&(first, last)| {
+        while outer.next_if(|range| range.1 < last).is_some() {}
+        outer.peek().is_some_and(|range| range.0 <= first)
+    })
 }
 
 /// Visits each place that is in a range of `these` and in none of `those`; both are sorted and disjoint.

@@ -222,7 +222,7 @@ impl Bbr {
     /// Takes in a sample; `true` when it ends a round.
     fn note_rate(&mut self, sample: RateSample) -> bool {
         let rate = sample.rate();
-        if !sample.app_limited || rate >= self.bandwidth() {
+        if !sample.crowded && (!sample.app_limited || rate >= self.bandwidth()) {
             self.rates[1] = self.rates[1].max(rate);
         }
         self.round.app_limited |= sample.app_limited;
