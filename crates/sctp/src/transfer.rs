@@ -155,6 +155,8 @@ impl Association {
             let idle = now.saturating_duration_since(tcb.last_data_sent);
             tcb.congestion
                 .on_idle(idle.as_micros() / tcb.rto.current().as_micros().max(1));
+            let packet = self.config.max_datagram - HEADER_LEN;
+            tcb.pacer.restart(packet * self.config.initial_window as usize);
         }
         let mut restart_timer = false;
         let mut sent_new = false;

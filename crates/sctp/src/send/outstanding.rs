@@ -771,3 +771,95 @@ fn for_each_difference(these: &[Range], those: &[Range], mut visit: impl FnMut(P
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::CHUNK_HEADER_LEN;
+    use crate::packet::sack::write_sack;
+    use crate::types::Tsn;
+
+    const MS: Duration = Duration::from_millis(1);
+    const PATH: Path = Path {
+        min_rtt: Duration::from_millis(40),
+        smoothed_rtt: Duration::from_millis(40),
+        recovering: false,
+    };
+
+    /// Ten chunks, sent a millisecond apart.
+    fn ten(start: Instant) -> Outstanding {
+        let mut outstanding = Outstanding::new(Place::first(Tsn(1)));
+        for i in 0..10 {
+            let fragment = Fragment {
+                stream: StreamId(1),
+                ssn: Ssn(0),
+                ppid: Ppid(53),
+                unordered: false,
+                beginning: true,
+                ending: true,
+                limit: Limit::None,
+                data: Bytes::from_static(&[0; 1000]),
+            };
+            outstanding.send_new(start + MS * i, fragment, false, &mut Vec::new());
+        }
+        outstanding
+    }
+
+    fn sack(
+        outstanding: &mut Outstanding,
+        now: Instant,
+        cumulative: u32,
+        blocks: &[(u16, u16)],
+    ) -> Result<Outcome, BadSack> {
+        let mut chunk = Vec::new();
+        write_sack(&mut chunk, Tsn(cumulative), 1 << 20, blocks.iter().copied(), &[]);
+        let sack = Sack::parse(&chunk[CHUNK_HEADER_LEN..]).unwrap();
+        outstanding.on_sack(now, &sack, PATH)
+    }
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods)]
+        Instant::now()
+    }
+
+    #[test]
+    fn a_sack_that_was_overtaken_takes_nothing_back_and_reneging_is_believed_later() {
+        let start = start();
+        let mut outstanding = ten(start);
+        let outcome = sack(&mut outstanding, start + MS * 44, 0, &[(2, 4)]).unwrap();
+        assert_eq!(outcome.bytes, 3 * 1016);
+        let old = sack(&mut outstanding, start + MS * 45, 0, &[(2, 3)]);
+        assert_eq!(old, Err(BadSack::Old));
+        assert_eq!(outstanding.flight(), 7 * 1016);
+        assert!(sack(&mut outstanding, start + MS * 200, 0, &[(2, 3)]).is_ok());
+        assert_eq!(
+            outstanding.flight(),
+            8 * 1016 - 1016 * usize::from(outstanding.has_lost()) * outstanding.lost.len()
+        );
+    }
+
+    #[test]
+    fn a_chunk_is_lost_when_it_had_a_round_trip_and_the_reordering_window() {
+        let start = start();
+        let mut outstanding = ten(start);
+        let outcome = sack(&mut outstanding, start + MS * 41, 0, &[(2, 2)]).unwrap();
+        assert_eq!(
+            (outcome.lost, outcome.reorder_deadline),
+            (0, Some(start + MS * 50))
+        );
+        assert_eq!(outstanding.on_reorder_timer(start + MS * 49, PATH).lost, 0);
+        assert_eq!(outstanding.on_reorder_timer(start + MS * 50, PATH).lost, 1016);
+    }
+
+    #[test]
+    fn after_a_timeout_what_arrives_unasked_says_that_it_was_a_mistake() {
+        let start = start();
+        let mut outstanding = ten(start);
+        outstanding.lose_all();
+        outstanding.send_lost(start + MS * 500, &mut Vec::new());
+        let outcome = sack(&mut outstanding, start + MS * 501, 2, &[]).unwrap();
+        assert!(outcome.late);
+        outstanding.unlose();
+        assert_eq!((outstanding.flight(), outstanding.has_lost()), (8 * 1016, false));
+    }
+}

@@ -19,9 +19,17 @@ pub(crate) struct Pacer {
     due: Option<Instant>,
     /// When the next burst begins.
     release: Option<Instant>,
+    /// Bytes that may go at once, whatever the rate.
+    free: usize,
 }
 
 impl Pacer {
+    /// Nothing is under way: so many bytes may go at once, as an initial window may.
+    pub(crate) fn restart(&mut self, bytes: usize) {
+        self.free = bytes;
+        self.release = None;
+    }
+
     /// Whether a packet may be sent.
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
         self.release.is_none_or(|at| at <= now)
@@ -35,6 +43,10 @@ impl Pacer {
     /// `bytes` were sent while the rate was so many bytes per second; `None`: as fast as the window allows.
     #[expect(clippy::cast_precision_loss, reason = "a packet is small")]
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, rate: Option<f64>) {
+        if self.free > 0 {
+            self.free = self.free.saturating_sub(bytes);
+            return;
+        }
         let Some(rate) = rate else {
             *self = Self::default();
             return;
@@ -85,6 +97,19 @@ mod tests {
             assert!(largest as f64 <= rate * 0.0041 + 2400.0, "{rate} {largest}");
             assert!(wakes <= 1001, "{wakes}");
         }
+    }
+
+    #[test]
+    fn a_short_message_on_an_idle_path_goes_at_once() {
+        let now = start();
+        let mut pacer = Pacer::default();
+        pacer.restart(12_000);
+        let mut sent = 0;
+        while pacer.is_ready(now) {
+            pacer.on_sent(now, 1200, Some(1e5));
+            sent += 1;
+        }
+        assert_eq!(sent, 11);
     }
 
     #[test]
