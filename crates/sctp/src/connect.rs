@@ -292,15 +292,15 @@ impl Association {
         }
         let age = self.now.saturating_duration_since(cookie.created);
         let known = self.state.tcb().map(|tcb| [tcb.local.tag, tcb.peer.tag]);
-        if known != Some([cookie.local.tag, cookie.peer.tag]) {
-            if let Some(staleness) = age.checked_sub(cookie.lifetime).filter(|late| !late.is_zero()) {
-                self.stats.drops.stale_cookie += 1;
-                let cause = Cause::StaleCookie(u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX));
-                self.send_packet(self.header(cookie.peer.tag), |out| {
-                    cause.write_chunk(out, kind::ERROR, 0)
-                });
-                return false;
-            }
+        if known != Some([cookie.local.tag, cookie.peer.tag])
+            && let Some(staleness) = age.checked_sub(cookie.lifetime).filter(|late| !late.is_zero())
+        {
+            self.stats.drops.stale_cookie += 1;
+            let cause = Cause::StaleCookie(u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX));
+            self.send_packet(self.header(cookie.peer.tag), |out| {
+                cause.write_chunk(out, kind::ERROR, 0)
+            });
+            return false;
         }
         let accepted = match &self.state {
             State::Ended => false,

@@ -12,9 +12,6 @@ use crate::state::State;
 use crate::tcb::Tcb;
 use crate::timer::Timer;
 
-/// Below this the clock of a driver is too coarse for a probe.
-const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
-
 impl Association {
     pub(crate) fn restart_retransmission_timer(&mut self) {
         if let Some(tcb) = self.state.tcb() {
@@ -188,11 +185,10 @@ impl Association {
         let State::Open(tcb, _) = &self.state else { return };
         if tcb.outstanding.has_lost() || tcb.outstanding.flight() == 0 {
             self.timers.stop(Timer::Probe);
-        } else if let Some(wait) = tcb.rto.probe_timeout() {
-            let wait = wait.max(MIN_PROBE_TIMEOUT);
-            if wait < tcb.rto.current() {
-                self.timers.set(Timer::Probe, self.now + wait);
-            }
+        } else if let Some(wait) = tcb.rto.probe_timeout()
+            && wait < tcb.rto.current()
+        {
+            self.timers.set(Timer::Probe, self.now + wait);
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Delivery {
     first_sent_at: Option<Instant>,
     /// Until this much is delivered, samples say what the application sent, not what the path carries. 0: no.
     app_limited_until: u64,
+    /// The stamp of the last chunk, while it holds: a burst shares its moment.
+    last: Option<(Instant, Stamp)>,
     /// The last SACK may have left out blocks for want of room.
     crowded: bool,
 }
@@ -81,6 +83,7 @@ impl Delivery {
             delivered_at: None,
             first_sent_at: None,
             app_limited_until: 0,
+            last: None,
             crowded: false,
         }
     }
@@ -96,22 +99,31 @@ impl Delivery {
 
     /// A chunk is about to be sent; `idle` when nothing is in flight.
     pub(crate) fn stamp(&mut self, now: Instant, idle: bool) -> Stamp {
+        if let Some((at, stamp)) = self.last
+            && at == now
+            && !idle
+        {
+            return stamp;
+        }
         if idle || self.first_sent_at.is_none() {
             self.first_sent_at = Some(now);
             self.delivered_at = Some(now);
         }
         let since = |at: Option<Instant>| at.map_or(0, |at| micros(now.saturating_duration_since(at)));
-        Stamp {
+        let stamp = Stamp {
             delivered: self.delivered,
             since_delivery: since(self.delivered_at),
             since_first: since(self.first_sent_at),
             app_limited: self.app_limited_until > 0,
             crowded: self.crowded,
-        }
+        };
+        self.last = Some((now, stamp));
+        stamp
     }
 
     /// The application has nothing more to send, with `flight` bytes under way.
     pub(crate) fn on_app_limited(&mut self, flight: usize) {
+        self.last = None;
         self.app_limited_until = (self.delivered + flight as u64).max(1);
     }
 
@@ -123,6 +135,7 @@ impl Delivery {
         newest: Newest,
         min_rtt: Duration,
     ) -> Option<RateSample> {
+        self.last = None;
         if bytes == 0 {
             return None;
         }

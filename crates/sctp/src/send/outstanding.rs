@@ -409,6 +409,7 @@ impl Outstanding {
             highest: None,
             outcome: Outcome::default(),
             newest: Newest::default(),
+            last: None,
         };
         self.note_duplicates(sack, &mut seen);
         self.acknowledge_up_to(cumulative, &mut seen);
@@ -722,21 +723,35 @@ struct Seen {
     highest: Option<Place>,
     outcome: Outcome,
     newest: Newest,
+    /// When the chunk seen last was sent, and how long ago that is: a burst shares its moment.
+    last: Option<(Instant, Duration)>,
 }
 
 impl Seen {
+    fn rtt(&mut self, sent_at: Instant) -> Duration {
+        match self.last {
+            Some((at, rtt)) if at == sent_at => rtt,
+            _ => {
+                let rtt = self.now.saturating_duration_since(sent_at);
+                self.last = Some((sent_at, rtt));
+                rtt
+            }
+        }
+    }
+
     fn delivered(&mut self, place: Place, chunk: &Chunk, rack: &mut Rack) {
         let first = chunk.transmissions == 1;
+        let rtt = self.rtt(chunk.sent_at);
         self.highest = self.highest.max(Some(place));
         self.outcome.bytes += chunk.wire_len();
         // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
         if first {
-            self.outcome.rtt = Some(self.now.saturating_duration_since(chunk.sent_at));
+            self.outcome.rtt = Some(rtt);
         }
         // Faster than any round trip: the first transmission arrived, not the one that was measured.
-        self.outcome.late |= !first && self.now.saturating_duration_since(chunk.sent_at) < self.min_rtt;
+        self.outcome.late |= !first && rtt < self.min_rtt;
         self.newest.note(chunk.sent_at, chunk.stamp);
-        rack.on_delivered(self.now, place, chunk.sent_at, first, self.min_rtt);
+        rack.on_delivered(place, chunk.sent_at, rtt, first, self.min_rtt);
     }
 }
 

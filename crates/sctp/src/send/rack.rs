@@ -29,16 +29,15 @@ pub(crate) struct Rack {
 }
 
 impl Rack {
-    /// A chunk arrived that was sent, last, at `sent_at`.
+    /// A chunk arrived that was sent, last, at `sent_at`, `rtt` ago.
     pub(crate) fn on_delivered(
         &mut self,
-        now: Instant,
         place: Place,
         sent_at: Instant,
+        rtt: Duration,
         first_transmission: bool,
         min_rtt: Duration,
     ) {
-        let rtt = now.saturating_duration_since(sent_at);
         // Section 6.2, step 2: an acknowledgement faster than any round trip is for the first transmission.
         if !first_transmission && rtt < min_rtt {
             return;
@@ -124,10 +123,10 @@ mod tests {
         let start = start();
         let place = Place::first(Tsn(1));
         let mut rack = Rack::default();
-        rack.on_delivered(start + MS * 42, place.next(), start + MS * 2, true, MS * 40);
+        rack.on_delivered(place.next(), start + MS * 2, MS * 40, true, MS * 40);
         assert_eq!(rack.deadline(start, place, MS * 10), Some(start + MS * 50));
         assert_eq!(rack.deadline(start + MS * 2, place.plus(2), MS * 10), None);
-        rack.on_delivered(start + MS * 70, place, start, true, MS * 40);
+        rack.on_delivered(place, start, MS * 70, true, MS * 40);
         assert!(rack.reordering_seen());
         assert_eq!(rack.window(MS * 40, MS * 50, true), MS * 30);
         rack.on_spurious(MS * 40);
@@ -144,7 +143,7 @@ mod tests {
         let start = start();
         let place = Place::first(Tsn(1));
         let mut rack = Rack::default();
-        rack.on_delivered(start + MS * 3, place.next(), start, false, MS * 40);
+        rack.on_delivered(place.next(), start, MS * 3, false, MS * 40);
         assert_eq!(rack.deadline(start, place, MS), None);
     }
 }
