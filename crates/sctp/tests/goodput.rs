@@ -24,7 +24,8 @@ fn goodput(path: Path, seed: u64) -> (f64, Duration) {
 fn a_link_is_filled_without_loss_and_nearly_so_with_it() {
     for rtt in [20, 100] {
         for (loss, bar) in [(0.0, 0.95), (0.001, 0.9), (0.01, 0.8), (0.05, 0.6)] {
-            let path = Path::new(100e6, rtt, Loss::Random(loss));
+            let mut path = Path::new(100e6, rtt, Loss::Random(loss));
+            path.window = dunlin_sctp::Config::default().receive_window;
             let (share, delay) = goodput(path, 1);
             assert!(share > bar, "{rtt} ms, {loss}: {share}");
             assert!(delay < Duration::from_millis(50), "{rtt} ms, {loss}: {delay:?}");

@@ -44,6 +44,8 @@ pub struct Path {
     pub jitter: Duration,
     /// Drops, without a queue, what goes beyond so many bits per second and bursts of 50 ms.
     pub policer: Option<f64>,
+    /// The receive window, in bytes: 32 MiB, so that it is the path that limits.
+    pub window: usize,
 }
 
 impl Path {
@@ -56,6 +58,7 @@ impl Path {
             reorder: 0.0,
             jitter: Duration::ZERO,
             policer: None,
+            window: 32 << 20,
         }
     }
 
@@ -178,7 +181,7 @@ pub fn run(path: Path, flows: &[Flow], time: Duration, seed: u64) -> Vec<Outcome
                 Flow::Bulk { control, start } => {
                     let mut config = Config::default();
                     config.congestion = control;
-                    config.receive_window = 32 << 20;
+                    config.receive_window = path.window;
                     let mut ends = [rng.random(), rng.random()]
                         .map(|seed| Association::new(config.clone(), seed, began));
                     ends[0].connect(began);
