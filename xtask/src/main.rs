@@ -26,6 +26,7 @@ usage: cargo xtask COMMAND
                         real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
                         nss-firefox, dimpl and those above (default: all)
   sim [--seeds N] [...] the simulator, release build; arguments are passed on
+  sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
   bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
   fuzz [TARGET...] [--seconds N]
                         each fuzz target (default: all) for N seconds (default: 60)

@@ -101,8 +101,18 @@ fn without_names(arguments: &[String], peers: &Peers) -> Vec<String> {
     rest.cloned().collect()
 }
 
-/// `xtask sim`: arguments are the simulator's.
+/// `xtask sim`: arguments are the simulator's; `--table sctp` prints the goodput of the transport alone instead.
 pub(crate) fn sim(arguments: &[String]) -> Result<(), String> {
+    if let [option, name, rest @ ..] = arguments
+        && option == "--table"
+    {
+        if name != "sctp" {
+            return Err(format!("there is no table `{name}`; there is: sctp"));
+        }
+        let mut all = vec!["run", "--release", "--package", "dunlin-sctp", "--example", "goodput", "--"];
+        all.extend(rest.iter().map(String::as_str));
+        return run(&mut command("cargo", &all));
+    }
     run(&mut release("dunlin-sim", "dunlin-sim", arguments)?)
 }
 

@@ -255,6 +255,9 @@ impl Association {
                 Timer::ShutdownGuard => self.on_shutdown_guard(),
                 Timer::Retransmission => self.on_retransmission_timer(),
                 Timer::Probe => self.on_probe_timer(),
+                Timer::Reorder => self.on_reorder_timer(),
+                // What was held back goes out with the next poll.
+                Timer::Pace => {}
                 Timer::Sack => {
                     if let Some(tcb) = self.state.tcb_mut() {
                         tcb.receiver.acknowledge_now();

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use crate::types::Tsn;
 
+/// Which controller decides how much may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CongestionControl {
+    /// Models the path by its bandwidth and its shortest round trip, after BBR (draft-ietf-ccwg-bbr): fills a path
+    /// that loses a few percent at random, and keeps its queue short.
+    #[default]
+    Bbr,
+    /// RFC 9438 with HyStart++ (RFC 9406): fills the queue until it loses, and takes every loss for a full queue.
+    Cubic,
+}
+
 /// The settings of an [`Association`](crate::Association).
 ///
 /// ```
@@ -57,6 +69,8 @@ pub struct Config {
     pub max_retransmits: Option<u32>,
     /// How long a state cookie may be echoed. Default 60 s (RFC 9260).
     pub cookie_lifetime: Duration,
+    /// What decides how much is under way and how fast it goes out. Default [`CongestionControl::Bbr`].
+    pub congestion: CongestionControl,
     /// The first congestion window, in packets of [`Config::max_datagram`]. Default 10 (RFC 6928; dcsctp's).
     pub initial_window: u32,
     /// Answers to control chunks that may wait to be sent; more are dropped. Default 16.
@@ -89,6 +103,7 @@ impl Default for Config {
             max_init_retransmits: Some(8),
             max_retransmits: Some(10),
             cookie_lifetime: Duration::from_secs(60),
+            congestion: CongestionControl::default(),
             initial_window: 10,
             max_pending_replies: 16,
             max_gaps: 1024,

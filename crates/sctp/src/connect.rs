@@ -290,19 +290,19 @@ impl Association {
             self.stats.drops.wrong_tag += 1;
             return false;
         }
+        let age = self.now.saturating_duration_since(cookie.created);
         let known = self.state.tcb().map(|tcb| [tcb.local.tag, tcb.peer.tag]);
-        if known != Some([cookie.local.tag, cookie.peer.tag]) {
-            let age = self.now.saturating_duration_since(cookie.created);
-            if let Some(staleness) = age.checked_sub(cookie.lifetime).filter(|late| !late.is_zero()) {
-                self.stats.drops.stale_cookie += 1;
-                let cause = Cause::StaleCookie(u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX));
-                self.send_packet(self.header(cookie.peer.tag), |out| {
-                    cause.write_chunk(out, kind::ERROR, 0)
-                });
-                return false;
-            }
+        if known != Some([cookie.local.tag, cookie.peer.tag])
+            && let Some(staleness) = age.checked_sub(cookie.lifetime).filter(|late| !late.is_zero())
+        {
+            self.stats.drops.stale_cookie += 1;
+            let cause = Cause::StaleCookie(u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX));
+            self.send_packet(self.header(cookie.peer.tag), |out| {
+                cause.write_chunk(out, kind::ERROR, 0)
+            });
+            return false;
         }
-        match &self.state {
+        let accepted = match &self.state {
             State::Ended => false,
             State::Closed => self.establish(&cookie),
             // The peer's tag is not known yet: row "M 0 A A", action B. Another local tag is no case of the table.
@@ -320,7 +320,11 @@ impl Association {
                 }
                 Relation::Duplicate => self.on_own_cookie(),
             },
+        };
+        if accepted {
+            self.measure_handshake(age);
         }
+        accepted
     }
 
     /// A cookie makes the association.
@@ -412,6 +416,19 @@ impl Association {
         true
     }
 
+    /// The handshake was a round trip, too: with it, the first message that is lost need not wait for RTO.Initial.
+    fn measure_handshake(&mut self, rtt: Duration) {
+        let limit = self.config.rto_initial;
+        if let Some(tcb) = self.state.tcb_mut()
+            && tcb.rto.smoothed().is_none()
+            && !rtt.is_zero()
+            && rtt < limit
+        {
+            tcb.rto.note_minimum(rtt);
+            tcb.rto.measure(rtt);
+        }
+    }
+
     /// The COOKIE ECHO may have carried data, which from now on is retransmitted like any other.
     fn await_what_rode_along(&mut self) {
         if self.state.tcb().is_some_and(|tcb| !tcb.outstanding.is_empty()) {
@@ -422,8 +439,13 @@ impl Association {
     /// Section 5.1, step E, and 5.2.5.
     pub(crate) fn on_cookie_ack(&mut self) {
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::CookieEchoed(tcb, _) => {
+            State::CookieEchoed(tcb, echo) => {
+                // Nothing was sent before the COOKIE ECHO, and nothing since.
+                let answered_in = self.now.saturating_duration_since(tcb.last_data_sent);
                 self.state = State::Open(tcb, Phase::Established);
+                if echo.retransmissions == 0 {
+                    self.measure_handshake(answered_in);
+                }
                 self.on_established(true);
                 self.await_what_rode_along();
             }

@@ -9,6 +9,7 @@ mod event;
 mod heartbeat;
 mod packet;
 mod receive;
+mod recovery;
 mod send;
 mod shutdown;
 mod state;
@@ -20,7 +21,7 @@ mod transfer;
 mod types;
 
 pub use association::Association;
-pub use config::Config;
+pub use config::{Config, CongestionControl};
 pub use event::{CloseReason, Event, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};

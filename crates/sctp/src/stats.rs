@@ -34,6 +34,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Entries into fast recovery.
     pub fast_recoveries: u64,
+    /// Recoveries and timeouts that were taken back: what was called lost had arrived.
+    pub spurious_recoveries: u64,
     /// Tail-loss probes sent.
     pub probes: u64,
     /// Messages given up under partial reliability.

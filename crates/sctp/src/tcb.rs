@@ -1,7 +1,7 @@
 //! What an association knows once both sides have said who they are: the Transmission Control Block.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,7 +12,8 @@ use crate::packet::init::Init;
 use crate::packet::{HEADER_LEN, Header};
 use crate::receive::Receiver;
 use crate::send::congestion::Congestion;
-use crate::send::outstanding::Outstanding;
+use crate::send::outstanding::{Outstanding, Path};
+use crate::send::pacer::Pacer;
 use crate::send::rto::Rto;
 use crate::stream_reset::StreamReset;
 use crate::types::{Place, StreamId};
@@ -28,6 +29,7 @@ pub(crate) struct Tcb {
     pub(crate) tie_tags: [u32; 2],
     pub(crate) outstanding: Outstanding,
     pub(crate) congestion: Congestion,
+    pub(crate) pacer: Pacer,
     pub(crate) rto: Rto,
     /// The next packet that measures a round trip is welcome.
     pub(crate) rtt_due: bool,
@@ -35,13 +37,17 @@ pub(crate) struct Tcb {
     pub(crate) peer_window: usize,
     /// Fast recovery lasts until this is acknowledged.
     pub(crate) recovery_exit: Option<Place>,
+    /// T3-rtx expired, and no SACK has said yet whether that was right (F-RTO).
+    pub(crate) timeout_in_doubt: Option<Place>,
+    /// Bytes found lost that congestion control has not been told of.
+    pub(crate) lost_unreported: usize,
     /// One packet of retransmissions may go beyond the congestion window.
     pub(crate) rescue: bool,
     /// One packet may go beyond the peer's window.
     pub(crate) window_probe: bool,
     /// A tail-loss probe is due.
     pub(crate) probe_due: bool,
-    /// The last attempt to send was stopped by the congestion window.
+    /// The last attempt to send was stopped by the congestion window or the pacer.
     pub(crate) limited_by_window: bool,
     pub(crate) last_data_sent: Instant,
     /// A FORWARD TSN is due.
@@ -68,11 +74,19 @@ impl Tcb {
             peer,
             tie_tags: [rng.random_range(1..=u32::MAX), rng.random_range(1..=u32::MAX)],
             outstanding: Outstanding::new(Place::first(local.initial_tsn)),
-            congestion: Congestion::new(config.max_datagram - HEADER_LEN, config.initial_window),
+            congestion: Congestion::new(
+                config.congestion,
+                config.max_datagram - HEADER_LEN,
+                config.initial_window,
+                now,
+            ),
+            pacer: Pacer::default(),
             rto: Rto::new(config),
             rtt_due: true,
             peer_window: peer.window as usize,
             recovery_exit: None,
+            timeout_in_doubt: None,
+            lost_unreported: 0,
             rescue: false,
             window_probe: false,
             probe_due: false,
@@ -118,6 +132,15 @@ impl Tcb {
             source_port: config.local_port,
             destination_port: config.remote_port,
             verification_tag: self.peer.tag,
+        }
+    }
+
+    /// What is known about the path.
+    pub(crate) fn path(&self, smoothed_rtt: Duration) -> Path {
+        Path {
+            min_rtt: self.rto.min_rtt().unwrap_or_default(),
+            smoothed_rtt,
+            recovering: self.recovery_exit.is_some(),
         }
     }
 

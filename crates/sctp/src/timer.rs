@@ -16,6 +16,10 @@ pub(crate) enum Timer {
     Retransmission,
     /// Tail-loss probe (RFC 8985, section 7, adapted).
     Probe,
+    /// What was overtaken counts as lost (RFC 8985, section 6.3).
+    Reorder,
+    /// The pacer lets more go.
+    Pace,
     /// Delayed acknowledgement.
     Sack,
     /// The next HEARTBEAT, or the end of the wait for its answer.
@@ -26,15 +30,17 @@ pub(crate) enum Timer {
 
 /// When each timer is due.
 #[derive(Debug, Default)]
-pub(crate) struct Timers([Option<Instant>; 8]);
+pub(crate) struct Timers([Option<Instant>; 10]);
 
 impl Timers {
-    pub(crate) const ALL: [Timer; 8] = [
+    pub(crate) const ALL: [Timer; 10] = [
         Timer::Handshake,
         Timer::Shutdown,
         Timer::ShutdownGuard,
         Timer::Retransmission,
         Timer::Probe,
+        Timer::Reorder,
+        Timer::Pace,
         Timer::Sack,
         Timer::Heartbeat,
         Timer::Reconfig,

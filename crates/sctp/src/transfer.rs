@@ -1,7 +1,7 @@
 //! Data both ways (RFC 9260, section 6): what a packet is filled with, DATA and SACK that come in, T3-rtx, and
 //! partial reliability (RFC 3758).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::association::Association;
 use crate::event::Event;
@@ -12,9 +12,8 @@ use crate::packet::sack::{Sack, write_sack};
 use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
 use crate::receive::reassembly::Violation;
+use crate::recovery::abandon;
 use crate::send::Limit;
-use crate::send::congestion::Acked;
-use crate::send::outstanding::BadSack;
 use crate::state::{Phase, State};
 use crate::tcb::Tcb;
 use crate::timer::Timer;
@@ -24,12 +23,6 @@ use crate::types::Tsn;
 const MIN_FRAGMENT: usize = 256;
 /// Bytes of a SHUTDOWN chunk.
 const SHUTDOWN_LEN: usize = 8;
-/// RFC 8985, section 7.2, keeps the probe timeout at least two round trips; below this the clock of a driver is too
-/// coarse.
-const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
-/// The least reordering window: what a local queue may swap.
-const MIN_REORDER_WINDOW: Duration = Duration::from_millis(2);
-
 /// The packet that is being filled.
 struct Packet<'a> {
     out: &'a mut Vec<u8>,
@@ -162,6 +155,8 @@ impl Association {
             let idle = now.saturating_duration_since(tcb.last_data_sent);
             tcb.congestion
                 .on_idle(idle.as_micros() / tcb.rto.current().as_micros().max(1));
+            let packet = self.config.max_datagram - HEADER_LEN;
+            tcb.pacer.restart(packet * self.config.initial_window as usize);
         }
         let mut restart_timer = false;
         let mut sent_new = false;
@@ -171,9 +166,11 @@ impl Association {
             self.stats.retransmissions += u64::from(sent);
         }
         self.stats.abandoned += abandon(tcb, &mut self.queue, now);
+        let ready = tcb.pacer.is_ready(now);
         while let Some((len, earliest)) = tcb.outstanding.next_lost() {
             let flight = tcb.outstanding.flight();
-            let allowed = tcb.rescue || flight == 0 || flight + len <= tcb.congestion.window();
+            let fits = flight == 0 || flight + len <= tcb.congestion.window();
+            let allowed = tcb.rescue || fits && ready;
             if !allowed || len > packet.room() && !packet.is_empty() {
                 break;
             }
@@ -182,7 +179,8 @@ impl Association {
             restart_timer |= earliest;
             self.stats.abandoned += abandon(tcb, &mut self.queue, now);
         }
-        while !tcb.outstanding.has_lost()
+        while ready
+            && !tcb.outstanding.has_lost()
             && let Some(room) = new_data_room(tcb, &mut self.queue, now, packet, self.config.max_outstanding)
             && let Some(mut fragment) = self.queue.take_fragment(room)
         {
@@ -198,14 +196,28 @@ impl Association {
             tcb.outstanding.send_new(now, fragment, immediate, packet.out);
             sent_new = true;
         }
-        if packet.out.len() > held_before {
+        let sent = packet.out.len() - held_before;
+        if sent > 0 {
             tcb.rescue = false;
             tcb.last_data_sent = now;
+            let rate = tcb.congestion.pacing_rate(tcb.rto.smoothed());
+            tcb.pacer.on_sent(now, sent, rate);
         }
         let more = tcb.outstanding.has_lost() || !self.queue.is_empty();
-        tcb.limited_by_window = more && tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
+        let window_full = tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
+        tcb.limited_by_window = more && (window_full || !ready);
+        if !tcb.limited_by_window && sent == 0 {
+            tcb.outstanding.on_app_limited();
+        }
+        if more
+            && !window_full
+            && sent == 0
+            && let Some(release) = tcb.pacer.release(now)
+        {
+            self.timers.set(Timer::Pace, release);
+        }
         self.stats.abandoned += self.queue.take_abandoned();
-        self.after_data(packet.out.len() > held_before, sent_new, restart_timer);
+        self.after_data(sent > 0, sent_new, restart_timer);
     }
 
     /// Timers and events after an attempt to send data.
@@ -225,78 +237,8 @@ impl Association {
             self.timers
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
         }
-        if sent_new
-            && !tcb.outstanding.has_gaps()
-            && let Some(rtt) = tcb.rto.smoothed()
-        {
-            let wait = (rtt * 2).max(MIN_PROBE_TIMEOUT);
-            if wait < tcb.rto.current() {
-                self.timers.set(Timer::Probe, self.now + wait);
-            }
-        }
-    }
-
-    pub(crate) fn restart_retransmission_timer(&mut self) {
-        if let Some(tcb) = self.state.tcb() {
-            self.timers
-                .set(Timer::Retransmission, self.now + tcb.rto.current());
-        }
-    }
-
-    /// T3-rtx (section 6.3.3), also the timer of window probes.
-    pub(crate) fn on_retransmission_timer(&mut self) {
-        let nothing_waits = self.queue.is_empty();
-        let Some(tcb) = self.state.tcb_mut() else { return };
-        if !tcb.outstanding.needs_timer() && nothing_waits {
-            return;
-        }
-        self.timers.stop(Timer::Probe);
-        // Section 6.1: "If the sender continues to receive SACK chunks from the peer while doing zero window probing, the
-        // unacknowledged window probes SHOULD NOT increment the error counter".
-        let probing = tcb.peer_window < self.config.max_datagram;
-        let heard = std::mem::take(&mut tcb.heard);
-        let excused = probing && heard || tcb.outstanding.is_empty();
-        if !excused && self.count_error() {
-            return;
-        }
-        let now = self.now;
-        let Some(tcb) = self.state.tcb_mut() else { return };
-        tcb.rto.back_off();
-        tcb.probe_due = false;
-        if tcb.outstanding.is_empty() {
-            tcb.window_probe = true;
-        } else {
-            self.stats.timeouts += 1;
-            // E1, E3: "set cwnd = PMDCS"; all that is in flight is to be sent again, one packet of it now.
-            if !probing {
-                tcb.congestion.on_timeout();
-            }
-            tcb.outstanding.lose_all();
-            tcb.recovery_exit = None;
-            tcb.rescue = true;
-            self.stats.abandoned += abandon(tcb, &mut self.queue, now);
-            tcb.forward_due |= tcb.outstanding.forward_point().is_some();
-        }
-        self.restart_retransmission_timer();
-    }
-
-    /// The tail of a burst has not been acknowledged in two round trips: ask about it (RFC 8985, section 7.3). With a gap
-    /// the peer has already said what is missing.
-    pub(crate) fn on_probe_timer(&mut self) {
-        let now = self.now;
-        let State::Open(tcb, phase) = &mut self.state else {
-            return;
-        };
-        if !phase.sends_data() || tcb.outstanding.has_lost() {
-            return;
-        }
-        if tcb.outstanding.has_gaps() {
-            if tcb.outstanding.lose_missing() {
-                self.stats.fast_recoveries += u64::from(enter_recovery(tcb));
-                self.stats.abandoned += abandon(tcb, &mut self.queue, now);
-            }
-        } else {
-            tcb.probe_due = tcb.outstanding.probe_len(now).is_some();
+        if sent_new {
+            self.restart_probe_timer();
         }
     }
 
@@ -423,113 +365,6 @@ impl Association {
             None => self.stats.drops.malformed_chunk += 1,
         }
     }
-
-    /// Section 6.2.1.
-    fn take_sack(&mut self, sack: &Sack<'_>) {
-        let now = self.now;
-        let round_trip = self.round_trip();
-        let Some(tcb) = self.state.tcb_mut() else { return };
-        let min_rtt = tcb.rto.min_rtt().unwrap_or_default();
-        let reorder_window = (min_rtt / 4).max(MIN_REORDER_WINDOW);
-        let recovering = tcb.recovery_exit.is_some();
-        let outcome = match tcb
-            .outstanding
-            .on_sack(now, sack, recovering, reorder_window, min_rtt)
-        {
-            Ok(outcome) => outcome,
-            Err(BadSack::Old) => {
-                self.stats.drops.old_sack += 1;
-                return;
-            }
-            Err(BadSack::Lies) => {
-                self.stats.drops.lying_sack += 1;
-                log::debug!("sctp: dropped a SACK for what was not sent");
-                return;
-            }
-        };
-        tcb.heard = true;
-        tcb.peer_window = sack.window as usize;
-        if outcome.bytes > 0 {
-            tcb.errors = 0;
-        }
-        tcb.rtt_due |= outcome.new_round;
-        if let Some(rtt) = outcome.rtt {
-            tcb.rto.note_minimum(rtt);
-            // Rule C4: "new RTT measurements SHOULD be made no more than once per round trip".
-            if std::mem::take(&mut tcb.rtt_due) {
-                tcb.rto.measure(rtt);
-            }
-        }
-        if tcb
-            .recovery_exit
-            .is_some_and(|exit| tcb.outstanding.cumulative() >= exit)
-        {
-            tcb.recovery_exit = None;
-        }
-        // "While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change".
-        if tcb.recovery_exit.is_none() {
-            let acked = Acked {
-                bytes: outcome.bytes,
-                limited_by_window: tcb.limited_by_window,
-                rtt: outcome.rtt,
-                new_round: outcome.new_round,
-            };
-            tcb.congestion.on_ack(now, acked, round_trip);
-        }
-        if outcome.lost {
-            self.stats.fast_recoveries += u64::from(enter_recovery(tcb));
-        }
-        self.stats.abandoned += outcome.abandoned;
-        close_abandoned(tcb, &mut self.queue);
-        consider_forward(tcb, now, round_trip);
-        self.after_sack(outcome.advanced, outcome.bytes > 0);
-    }
-
-    /// Timers after a SACK.
-    fn after_sack(&mut self, advanced: bool, acknowledged: bool) {
-        let nothing_waits = self.queue.is_empty();
-        let State::Open(tcb, _) = &mut self.state else {
-            return;
-        };
-        if !tcb.outstanding.needs_timer() {
-            // Rule R2: "Whenever all outstanding data sent to an address have been acknowledged, turn off the T3-rtx timer".
-            self.timers.stop(Timer::Probe);
-            self.timers.stop(Timer::Retransmission);
-        } else if advanced || !self.timers.is_running(Timer::Retransmission) {
-            // Rules R3 and R4.
-            self.timers
-                .set(Timer::Retransmission, self.now + tcb.rto.current());
-        }
-        if acknowledged && let Some(rtt) = tcb.rto.smoothed() {
-            if tcb.outstanding.has_lost() || tcb.outstanding.is_empty() {
-                self.timers.stop(Timer::Probe);
-            } else {
-                let wait = if tcb.outstanding.has_gaps() {
-                    rtt / 2
-                } else {
-                    rtt * 2
-                };
-                self.timers
-                    .set(Timer::Probe, self.now + wait.max(MIN_PROBE_TIMEOUT));
-            }
-        }
-        if nothing_waits && tcb.outstanding.is_empty() {
-            self.continue_shutdown();
-        }
-    }
-}
-
-/// Something was found lost; `true` when that begins a fast recovery.
-fn enter_recovery(tcb: &mut Tcb) -> bool {
-    if tcb.recovery_exit.is_some() {
-        return false;
-    }
-    tcb.recovery_exit = Some(tcb.outstanding.next().previous());
-    tcb.congestion.on_loss();
-    // "When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd and SHOULD NOT delay
-    // retransmission for this single packet."
-    tcb.rescue = true;
-    true
 }
 
 /// Sends the last chunk again if it fits; `true` when it did.
@@ -544,46 +379,13 @@ fn send_probe(tcb: &mut Tcb, packet: &mut Packet<'_>, now: Instant) -> bool {
     fits
 }
 
-/// Gives up what must not be sent again, and the unsent rest of it; the number of messages.
-fn abandon(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue, now: Instant) -> u64 {
-    if !tcb.outstanding.has_lost() {
-        return 0;
-    }
-    let abandoned = tcb.outstanding.abandon_expired(now);
-    if abandoned > 0 {
-        close_abandoned(tcb, queue);
-        tcb.outstanding.move_forward_point();
-        tcb.forward_due |= tcb.outstanding.forward_point().is_some();
-    }
-    abandoned
-}
-
-/// An abandoned message of which some was never sent ends here.
-fn close_abandoned(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue) {
-    if queue.unfinished() && tcb.outstanding.abandoned_mid_message() {
-        queue.abandon_rest();
-        tcb.outstanding.close_abandoned();
-    }
-}
-
-/// RFC 3758, rule C3, with the note on F2: a FORWARD TSN that says nothing new waits a round trip.
-fn consider_forward(tcb: &mut Tcb, now: Instant, round_trip: Duration) {
-    if let Some(point) = tcb.outstanding.forward_point() {
-        let repeated = tcb
-            .forward_sent
-            .is_some_and(|(place, at)| place >= point && now < at + round_trip);
-        tcb.forward_due |= !repeated;
-    } else {
-        tcb.forward_due = false;
-    }
-}
-
 /// Whether some data can go out now.
 fn may_send(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue, now: Instant) -> bool {
     let flight = tcb.outstanding.flight();
+    let ready = tcb.pacer.is_ready(now);
     match tcb.outstanding.next_lost() {
-        Some((len, _)) => tcb.rescue || flight == 0 || flight + len <= tcb.congestion.window(),
-        None => flight < tcb.congestion.window() && queue.next_len(now, 1).is_some(),
+        Some((len, _)) => tcb.rescue || ready && (flight == 0 || flight + len <= tcb.congestion.window()),
+        None => ready && flight < tcb.congestion.window() && queue.next_len(now, 1).is_some(),
     }
 }
 
@@ -597,7 +399,7 @@ fn new_data_room(
 ) -> Option<usize> {
     let room = packet.room().checked_sub(DATA_HEADER_LEN)? / 4 * 4;
     // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
-    if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() {
+    if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() || tcb.outstanding.is_full() {
         return None;
     }
     let len = queue.next_len(now, room)?;

@@ -1,136 +1,98 @@
-//! Goodput over a bottleneck in virtual time: 100 Mbit/s, 50 ms of queue, 64 KiB messages. Run with `--nocapture` to
-//! see the table.
+//! A fast part of the table that `cargo xtask sim --table sctp` prints: the bars hold, with these seeds.
 
-#![allow(clippy::disallowed_types, clippy::print_stdout)]
+#![allow(clippy::disallowed_types)]
 
-mod common;
+mod sim;
 
 use std::time::Duration;
 
-use common::*;
-use dunlin_sctp::{Config, SendOptions, StreamId};
+use dunlin_sctp::CongestionControl::{Bbr, Cubic};
+use sim::{Flow, Loss, Path, bulk, run};
 
-const RATE: f64 = 100e6;
+const SECONDS: Duration = Duration::from_secs(8);
 
-struct Run {
-    goodput: f64,
-    retransmitted: f64,
-    timeouts: u64,
+/// The share of the ideal, and the queueing delay, after the time it takes to start.
+fn goodput(path: Path, seed: u64) -> (f64, Duration) {
+    let outcome = run(path, &[bulk(Bbr)], SECONDS, seed).remove(0);
+    assert_eq!(outcome.stats.timeouts, 0, "{path:?}");
+    let settled = &outcome.seconds[3..8];
+    let mean = settled.iter().sum::<f64>() / settled.len() as f64;
+    (mean / path.ideal(), outcome.queueing_p95)
 }
 
-fn goodput(rtt: u64, loss: f64, seconds: u64, seed: u64) -> Run {
-    goodput_over(
-        RATE,
-        millis(50),
-        Duration::from_millis(rtt),
-        loss,
-        Duration::from_secs(seconds),
-        seed,
-    )
-}
-
-fn goodput_over(rate: f64, queue: Duration, rtt: Duration, loss: f64, time: Duration, seed: u64) -> Run {
-    let config = Config::default();
-    let mut world = World::with(config.clone(), config, seed);
-    world.record = false;
-    world.connect();
-    for link in &mut world.links {
-        link.delay = rtt / 2;
-        link.rate = rate;
-        link.queue = queue;
-        link.loss = loss;
-    }
-    let message = bytes::Bytes::from(vec![7; 65_536]);
-    let until = world.now + time;
-    let mut received = 0;
-    while world.now < until {
-        while world.ends[A].total_buffered() < 2 << 20 {
-            let ppid = dunlin_sctp::Ppid(53);
-            world.ends[A]
-                .send(
-                    world.now,
-                    StreamId(1),
-                    ppid,
-                    message.clone(),
-                    SendOptions::default(),
-                )
-                .unwrap();
-        }
-        world.step(until);
-        received += world
-            .messages(B)
-            .iter()
-            .map(|(_, data)| data.len() as u64)
-            .sum::<u64>();
-        world.events = [Vec::new(), Vec::new()];
-    }
-    let stats = world.ends[A].stats();
-    Run {
-        goodput: received as f64 * 8.0 / time.as_secs_f64() / rate,
-        retransmitted: stats.retransmissions as f64 / stats.packets_sent as f64,
-        timeouts: stats.timeouts,
-    }
-}
-
-fn table(rtts: &[u64], losses: &[f64], seconds: u64, seeds: u64) {
-    println!("RTT ms  loss %  goodput %  retransmitted %  timeouts");
-    for &rtt in rtts {
-        for &loss in losses {
-            let runs: Vec<Run> = (0..seeds).map(|seed| goodput(rtt, loss, seconds, seed)).collect();
-            let mean = |of: fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / seeds as f64;
-            println!(
-                "{rtt:6}  {:6.1}  {:9.1}  {:15.2}  {:8.1}",
-                loss * 100.0,
-                mean(|run| run.goodput) * 100.0,
-                mean(|run| run.retransmitted) * 100.0,
-                mean(|run| run.timeouts as f64),
-            );
+#[test]
+fn a_link_is_filled_without_loss_and_nearly_so_with_it() {
+    for rtt in [20, 100] {
+        for (loss, bar) in [(0.0, 0.95), (0.001, 0.9), (0.01, 0.8), (0.05, 0.6)] {
+            let mut path = Path::new(100e6, rtt, Loss::Random(loss));
+            path.window = dunlin_sctp::Config::default().receive_window;
+            let (share, delay) = goodput(path, 1);
+            assert!(share > bar, "{rtt} ms, {loss}: {share}");
+            assert!(delay < Duration::from_millis(50), "{rtt} ms, {loss}: {delay:?}");
         }
     }
 }
 
 #[test]
-fn a_link_without_loss_is_filled() {
-    for rtt in [5, 20, 100] {
-        let run = goodput(rtt, 0.0, 10, 1);
-        // Headers of SCTP, DTLS, UDP and IP take 7 %; slow start takes some of ten seconds at 100 ms.
-        assert!(
-            run.goodput > if rtt < 50 { 0.91 } else { 0.85 },
-            "{rtt} ms: {}",
-            run.goodput
-        );
-        assert_eq!(run.timeouts, 0);
-    }
+fn reordering_jitter_and_policers_are_no_reason_to_slow_down() {
+    let mut path = Path::new(100e6, 20, Loss::None);
+    path.reorder = 0.01;
+    assert!(goodput(path, 1).0 > 0.9);
+    path.reorder = 0.0;
+    path.jitter = path.rtt / 4;
+    assert!(goodput(path, 1).0 > 0.9);
+    let mut path = Path::new(1e9, 20, Loss::None);
+    path.policer = Some(50e6);
+    assert!(goodput(path, 1).0 > 0.8);
 }
 
 /// As over loopback: a fast path whose queue is a socket buffer of some 100 kB, which bursts overrun.
 #[test]
 fn a_short_queue_on_a_fast_path_costs_little() {
     for micros in [50, 200, 1000] {
-        let rtt = Duration::from_micros(micros);
-        let run = goodput_over(4e9, Duration::from_micros(200), rtt, 0.0, millis(500), 1);
-        println!(
-            "{micros} us: {:.3} of 4 Gbit/s, {} timeouts",
-            run.goodput, run.timeouts
-        );
-        assert!(
-            run.goodput > 0.5 && run.timeouts == 0,
-            "{micros} {} {}",
-            run.goodput,
-            run.timeouts
-        );
+        let mut path = Path::new(4e9, 1, Loss::None);
+        path.rtt = Duration::from_micros(micros);
+        path.queue = Duration::from_micros(200);
+        for control in [Bbr, Cubic] {
+            let outcome = run(path, &[bulk(control)], Duration::from_secs(1), 1).remove(0);
+            let share = outcome.goodput / path.ideal();
+            assert!(
+                share > 0.5 && outcome.stats.timeouts == 0,
+                "{control:?} {micros} {share}"
+            );
+        }
     }
 }
 
 #[test]
-fn loss_costs_what_cubic_pays_and_few_timeouts() {
-    table(&[5, 20, 50, 100, 200], &[0.0], 10, 1);
-    table(&[20], &[0.001, 0.01], 4, 2);
-    let run = goodput(20, 0.01, 10, 1);
+fn a_paced_stream_beside_a_transfer_is_hardly_delayed() {
+    let path = Path::new(5e6, 20, Loss::None);
+    let outcome = run(path, &[Flow::Paced { rate: 2e6 }, bulk(Bbr)], SECONDS, 1);
     assert!(
-        run.goodput > 0.04 && run.timeouts <= 3,
-        "{} {}",
-        run.goodput,
-        run.timeouts
+        outcome[0].queueing_p95 < Duration::from_millis(50),
+        "{:?}",
+        outcome[0].queueing_p95
     );
+    assert!(outcome[1].goodput > 2e6, "{}", outcome[1].goodput);
+}
+
+#[test]
+fn flows_that_share_a_link_take_their_shares() {
+    let path = Path::new(100e6, 20, Loss::None);
+    let mean = |other, seconds| {
+        let share = |seed| {
+            let outcome = run(
+                path,
+                &[bulk(Bbr), bulk(other)],
+                Duration::from_secs(seconds),
+                seed,
+            );
+            outcome[0].goodput / (outcome[0].goodput + outcome[1].goodput)
+        };
+        (1..=3).map(share).sum::<f64>() / 3.0
+    };
+    let ours = mean(Bbr, 10);
+    assert!((0.45..0.55).contains(&ours), "{ours}");
+    let beside_cubic = mean(Cubic, 30);
+    assert!((0.35..0.65).contains(&beside_cubic), "{beside_cubic}");
 }

@@ -16,6 +16,7 @@ pub(crate) struct Sack<'a> {
     pub(crate) cumulative: Tsn,
     pub(crate) window: u32,
     blocks: &'a [u8],
+    duplicates: &'a [u8],
 }
 
 impl<'a> Sack<'a> {
@@ -23,13 +24,20 @@ impl<'a> Sack<'a> {
         let (fixed, rest) = value.split_at_checked(SACK_MIN_LEN - CHUNK_HEADER_LEN)?;
         let blocks_len = usize::from(BigEndian::read_u16(&fixed[8..10])) * SACK_ITEM_LEN;
         let duplicates_len = usize::from(BigEndian::read_u16(&fixed[10..12])) * SACK_ITEM_LEN;
-        let (blocks, rest) = rest.split_at_checked(blocks_len)?;
-        // The duplicates that follow are of no use here.
-        (rest.len() == duplicates_len).then_some(Self {
+        let (blocks, duplicates) = rest.split_at_checked(blocks_len)?;
+        (duplicates.len() == duplicates_len).then_some(Self {
             cumulative: Tsn(BigEndian::read_u32(&fixed[0..4])),
             window: BigEndian::read_u32(&fixed[4..8]),
             blocks,
+            duplicates,
         })
+    }
+
+    /// TSNs that arrived more than once.
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = Tsn> + use<'a> {
+        self.duplicates
+            .chunks_exact(SACK_ITEM_LEN)
+            .map(|tsn| Tsn(BigEndian::read_u32(tsn)))
     }
 
     /// The blocks as first and last offset from the cumulative TSN, as the peer put them: unchecked.
@@ -82,7 +90,7 @@ mod tests {
         assert_eq!(out.len(), SACK_MIN_LEN + 3 * SACK_ITEM_LEN);
         let sack = Sack::parse(&out[4..]).unwrap();
         assert_eq!((sack.cumulative, sack.window), (Tsn(10), 4660));
-        assert_eq!(out[out.len() - 4..], [0, 0, 0, 9]);
+        assert_eq!(sack.duplicates().collect::<Vec<_>>(), [Tsn(9)]);
         assert_eq!(sack.blocks().collect::<Vec<_>>(), [(2, 3), (5, 5)]);
     }
 

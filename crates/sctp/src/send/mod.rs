@@ -1,10 +1,14 @@
 //! The sending half: messages wait in [`queue`], sent chunks in [`outstanding`]; [`congestion`] says how many bytes
-//! may be under way and [`rto`] how long to wait for an answer.
+//! may be under way, fed by [`delivery`], [`pacer`] spreads them over time, [`rack`] tells what was lost, and [`rto`]
+//! how long to wait for an answer.
 
 pub(crate) mod congestion;
+pub(crate) mod delivery;
 pub(crate) mod hystart;
 pub(crate) mod outstanding;
+pub(crate) mod pacer;
 pub(crate) mod queue;
+pub(crate) mod rack;
 pub(crate) mod rto;
 
 use std::time::{Duration, Instant};

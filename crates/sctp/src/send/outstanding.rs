@@ -10,12 +10,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Limit;
+use super::delivery::{CROWD, Delivery, Newest, RateSample, Stamp};
 use super::queue::Fragment;
+use super::rack::Rack;
 use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
 use crate::packet::padded;
 use crate::packet::sack::Sack;
 use crate::types::{Place, Ppid, Ssn, StreamId};
 
+/// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
+/// and a gap ack block cannot reach further than 65,535 TSNs.
+const MAX_CHUNKS: usize = 1 << 15;
 /// RFC 9260, section 7.2.4: the third miss indication makes a chunk lost.
 const MISSES: u8 = 3;
 
@@ -43,6 +48,7 @@ struct Chunk {
     misses: u8,
     transmissions: u16,
     sent_at: Instant,
+    stamp: Stamp,
     limit: Limit,
 }
 
@@ -76,14 +82,31 @@ pub(crate) struct Outcome {
     pub(crate) bytes: usize,
     /// The cumulative TSN moved.
     pub(crate) advanced: bool,
-    /// Chunks were found lost.
-    pub(crate) lost: bool,
+    /// Bytes of chunks that were found lost.
+    pub(crate) lost: usize,
     /// A round-trip time from a chunk sent only once.
     pub(crate) rtt: Option<Duration>,
     /// The first acknowledgement of something sent since the last round began.
     pub(crate) new_round: bool,
+    /// How fast data arrives.
+    pub(crate) rate: Option<RateSample>,
+    /// Something arrived that T3-rtx had called lost and that was not sent again since: the timeout was spurious.
+    pub(crate) late: bool,
+    /// Retransmissions that the peer reports as duplicates.
+    pub(crate) duplicates: u32,
+    /// When more may turn out to be lost.
+    pub(crate) reorder_deadline: Option<Instant>,
     /// Messages given up.
     pub(crate) abandoned: u64,
+}
+
+/// What is known about the path while a SACK is taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path {
+    pub(crate) min_rtt: Duration,
+    pub(crate) smoothed_rtt: Duration,
+    /// Fast recovery is on.
+    pub(crate) recovering: bool,
 }
 
 /// Why a SACK was not used.
@@ -95,6 +118,15 @@ pub(crate) enum BadSack {
     Lies,
 }
 
+/// The retransmissions of one recovery, to see whether all of them were in vain (RFC 3708 tells of the idea).
+#[derive(Debug, Clone, Copy)]
+struct Resent {
+    first: Place,
+    end: Place,
+    chunks: u32,
+    in_vain: u32,
+}
+
 /// All outstanding chunks.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
@@ -103,6 +135,8 @@ pub(crate) struct Outstanding {
     chunks: VecDeque<Chunk>,
     /// Gap ack blocks of the last SACK, in order.
     gaps: Vec<Range>,
+    /// When a block last brought something new.
+    gaps_at: Option<Instant>,
     /// Blocks of the SACK at hand; kept for its capacity.
     scratch: Vec<Range>,
     lost: BTreeSet<Place>,
@@ -114,8 +148,10 @@ pub(crate) struct Outstanding {
     held: usize,
     /// All before this one have been acknowledged or abandoned ("Advanced.Peer.Ack.Point" plus one).
     forward: Place,
-    /// Sent-at of the newest chunk that is known to have arrived (RFC 8985).
-    newest_delivery: Option<Instant>,
+    rack: Rack,
+    delivery: Delivery,
+    /// What was sent before this place was sent again since the last recovery began: how many chunks.
+    resent: Resent,
     round_end: Place,
 }
 
@@ -125,13 +161,21 @@ impl Outstanding {
             base: first,
             chunks: VecDeque::new(),
             gaps: Vec::new(),
+            gaps_at: None,
             scratch: Vec::new(),
             lost: BTreeSet::new(),
             flight: 0,
             flight_data: 0,
             held: 0,
             forward: first,
-            newest_delivery: None,
+            rack: Rack::default(),
+            delivery: Delivery::new(),
+            resent: Resent {
+                first,
+                end: first,
+                chunks: 0,
+                in_vain: 0,
+            },
             round_end: first,
         }
     }
@@ -158,6 +202,11 @@ impl Outstanding {
     /// Bytes of user data in flight.
     pub(crate) fn flight_data(&self) -> usize {
         self.flight_data
+    }
+
+    /// Whether as many chunks are outstanding as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.chunks.len() >= MAX_CHUNKS - 1
     }
 
     /// Bytes of user data that are kept until acknowledged.
@@ -196,6 +245,7 @@ impl Outstanding {
             misses: 0,
             transmissions: 1,
             sent_at: now,
+            stamp: self.delivery.stamp(now, self.flight == 0),
             limit: fragment.limit,
         };
         chunk.header(place, immediate).write(out, &chunk.data);
@@ -238,10 +288,15 @@ impl Outstanding {
     }
 
     fn send_again(&mut self, place: Place, now: Instant, immediate: bool, out: &mut Vec<u8>) {
+        let stamp = self.delivery.stamp(now, self.flight == 0);
+        if place < self.resent.end {
+            self.resent.chunks += 1;
+        }
         let Some(chunk) = self.at(place) else { return };
         let (wire, data) = (chunk.wire_len(), chunk.data.len());
         let was_in_flight = chunk.state == State::InFlight;
         chunk.state = State::InFlight;
+        chunk.stamp = stamp;
         chunk.transmissions = chunk.transmissions.saturating_add(1);
         chunk.misses = 0;
         chunk.sent_at = now;
@@ -252,49 +307,68 @@ impl Outstanding {
         }
     }
 
-    /// The last chunk in flight, to be sent again as a probe: its bytes in a packet. `None` when there is none, or
-    /// its message allows no other transmission.
+    /// The chunk to ask about: the last one, whose arrival tells the most, or else the first that is missing.
+    fn probe_place(&self) -> Option<Place> {
+        let flies = |chunk: Option<&Chunk>| chunk.is_some_and(|chunk| chunk.state == State::InFlight);
+        if flies(self.chunks.back()) {
+            return Some(self.next().previous());
+        }
+        flies(self.chunks.front()).then_some(self.base)
+    }
+
+    /// The chunk to be sent again as a probe: its bytes in a packet. `None` when there is none, or its message allows
+    /// no other transmission.
     pub(crate) fn probe_len(&self, now: Instant) -> Option<usize> {
-        let chunk = self
-            .chunks
-            .back()
-            .filter(|chunk| chunk.state == State::InFlight)?;
+        let chunk = self.chunks.get(self.probe_place()?.since(self.base))?;
         (!chunk.limit.forbids_another(chunk.transmissions, now)).then(|| chunk.wire_len())
     }
 
-    /// Sends the last chunk again, to be acknowledged at once.
+    /// Sends the probe, to be acknowledged at once.
     pub(crate) fn send_probe(&mut self, now: Instant, out: &mut Vec<u8>) {
-        self.send_again(self.next().previous(), now, true, out);
-    }
-
-    /// Whether something beyond a gap has been acknowledged.
-    pub(crate) fn has_gaps(&self) -> bool {
-        !self.gaps.is_empty()
-    }
-
-    /// What is missing below the highest TSN acknowledged counts as lost: it had its time to arrive late (RFC 8985,
-    /// section 6.3). `true` when there was any.
-    pub(crate) fn lose_missing(&mut self) -> bool {
-        let Some(&(limit, _)) = self.gaps.last() else {
-            return false;
-        };
-        let mut any = false;
-        let mut place = self.base;
-        while place < limit {
-            let Some(chunk) = self.chunks.get_mut(place.since(self.base)) else {
-                break;
-            };
-            if chunk.state == State::InFlight {
-                chunk.state = State::Lost;
-                chunk.misses = 0;
-                self.flight -= chunk.wire_len();
-                self.flight_data -= chunk.data.len();
-                self.lost.insert(place);
-                any = true;
-            }
-            place = place.next();
+        if let Some(place) = self.probe_place() {
+            self.send_again(place, now, true, out);
         }
-        any
+    }
+
+    /// The application, or the peer's window, keeps more from being sent.
+    pub(crate) fn on_app_limited(&mut self) {
+        self.delivery.on_app_limited(self.flight);
+    }
+
+    /// Bytes delivered since the association began.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivery.delivered()
+    }
+
+    /// A recovery begins: from now on retransmissions are counted.
+    pub(crate) fn begin_recovery(&mut self) {
+        self.resent = Resent {
+            first: self.base,
+            end: self.next(),
+            chunks: 0,
+            in_vain: 0,
+        };
+    }
+
+    /// A recovery is over.
+    pub(crate) fn end_recovery(&mut self) {
+        self.rack.on_recovered();
+    }
+
+    /// Whether each retransmission of this recovery was in vain.
+    pub(crate) fn all_in_vain(&self) -> bool {
+        self.resent.chunks > 0 && self.resent.in_vain >= self.resent.chunks
+    }
+
+    /// What T3-rtx called lost and was not sent again since is in flight after all (F-RTO, RFC 5682).
+    pub(crate) fn unlose(&mut self) {
+        for place in std::mem::take(&mut self.lost) {
+            let Some(chunk) = self.at(place) else { continue };
+            chunk.state = State::InFlight;
+            let (wire, data) = (chunk.wire_len(), chunk.data.len());
+            self.flight += wire;
+            self.flight_data += data;
+        }
     }
 
     /// T3-rtx expired, or the packet with the COOKIE ECHO did: all that is in flight counts as lost.
@@ -310,35 +384,42 @@ impl Outstanding {
         self.flight_data = 0;
     }
 
-    /// Takes in a SACK. `recovering` says that fast recovery is on.
-    pub(crate) fn on_sack(
-        &mut self,
-        now: Instant,
-        sack: &Sack<'_>,
-        recovering: bool,
-        reorder_window: Duration,
-        min_rtt: Duration,
-    ) -> Result<Outcome, BadSack> {
+    /// Takes in a SACK.
+    pub(crate) fn on_sack(&mut self, now: Instant, sack: &Sack<'_>, path: Path) -> Result<Outcome, BadSack> {
         let cumulative = self.base.nearest(sack.cumulative);
         // Section 6.2.1: "If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK chunk."
         if cumulative < self.cumulative() {
             return Err(BadSack::Old);
         }
         self.read_blocks(cumulative, sack)?;
+        if cumulative == self.cumulative() && !covers(&self.scratch, &self.gaps) {
+            // With the same Cumulative TSN a SACK that reports less was overtaken by one that reports more, unless the
+            // data receiver reneged (section 6.2.1, rule iii): which it is shows when no other follows.
+            let recent = self.gaps_at.is_some_and(|at| now < at + path.smoothed_rtt);
+            if recent {
+                return Err(BadSack::Old);
+            }
+        }
+        if self.scratch.len() >= CROWD {
+            self.keep_unreported();
+        }
         let mut seen = Seen {
             now,
-            min_rtt,
+            min_rtt: path.min_rtt,
             highest: None,
             outcome: Outcome::default(),
-            newest_sent: None,
+            newest: Newest::default(),
+            last: None,
         };
+        self.note_duplicates(sack, &mut seen);
         self.acknowledge_up_to(cumulative, &mut seen);
         if !self.gaps.is_empty() || !self.scratch.is_empty() {
             self.acknowledge_blocks(&mut seen);
         }
-        if let Some(sent_at) = seen.newest_sent {
-            self.newest_delivery = self.newest_delivery.max(Some(sent_at));
-        }
+        self.delivery.on_blocks(self.scratch.len());
+        seen.outcome.rate = self
+            .delivery
+            .on_delivered(now, seen.outcome.bytes, seen.newest, path.min_rtt);
         if let Some(highest) = seen.highest
             && highest >= self.round_end
         {
@@ -350,19 +431,28 @@ impl Outstanding {
         // "For each incoming SACK chunk, miss indications are incremented only for missing TSNs prior to the HTNA in
         // the SACK chunk. … If an endpoint is in Fast Recovery and a SACK chunks arrives that advances the Cumulative
         // TSN Ack Point, the miss indications are incremented for all TSNs reported missing in the SACK chunk."
-        let limit = if recovering && outcome.advanced {
+        let limit = if path.recovering && outcome.advanced {
             self.gaps.last().map(|gap| gap.0)
         } else {
             seen.highest
         };
-        if let Some(limit) = limit
-            && !self.gaps.is_empty()
-        {
-            outcome.lost = self.count_misses(limit, reorder_window);
-        }
+        self.find_losses(now, limit, path, &mut outcome);
         outcome.abandoned = self.abandon_expired(now);
         self.move_forward_point();
         Ok(outcome)
+    }
+
+    /// A SACK with that many blocks may have had no room for more: what earlier ones reported beyond them still holds.
+    fn keep_unreported(&mut self) {
+        let Some(&(_, last)) = self.scratch.last() else {
+            return;
+        };
+        for &(first, end) in self.gaps.iter().filter(|gap| gap.1 > last) {
+            match self.scratch.last_mut() {
+                Some(block) if first <= block.1.next() => block.1 = end,
+                _ => self.scratch.push((first, end)),
+            }
+        }
     }
 
     /// Checks the gap ack blocks and puts them in `scratch`.
@@ -387,6 +477,20 @@ impl Outstanding {
         Ok(())
     }
 
+    /// Duplicate TSNs: a retransmission of ours and the first transmission have both arrived.
+    fn note_duplicates(&mut self, sack: &Sack<'_>, seen: &mut Seen) {
+        for tsn in sack.duplicates() {
+            let place = self.base.nearest(tsn);
+            if self.resent.chunks > 0 && (self.resent.first..self.resent.end).contains(&place) {
+                self.resent.in_vain += 1;
+                seen.outcome.duplicates += 1;
+            }
+        }
+        if seen.outcome.duplicates > 0 {
+            self.rack.on_spurious(seen.min_rtt);
+        }
+    }
+
     fn acknowledge_up_to(&mut self, cumulative: Place, seen: &mut Seen) {
         while self.base <= cumulative {
             let Some(chunk) = self.chunks.pop_front() else {
@@ -397,11 +501,12 @@ impl Outstanding {
                 State::InFlight => {
                     self.flight -= chunk.wire_len();
                     self.flight_data -= chunk.data.len();
-                    seen.delivered(self.base, &chunk);
+                    seen.delivered(self.base, &chunk, &mut self.rack);
                 }
                 State::Lost => {
                     self.lost.remove(&self.base);
-                    seen.delivered(self.base, &chunk);
+                    seen.outcome.late = true;
+                    seen.delivered(self.base, &chunk, &mut self.rack);
                 }
                 State::Acked | State::Abandoned => {}
             }
@@ -420,21 +525,28 @@ impl Outstanding {
 
     /// Compares the blocks of this SACK (`scratch`) with those of the last one (`gaps`), and visits the difference.
     fn acknowledge_blocks(&mut self, seen: &mut Seen) {
+        let before = seen.outcome.bytes;
         let (old, new) = (std::mem::take(&mut self.gaps), std::mem::take(&mut self.scratch));
         for_each_difference(&new, &old, |place| {
-            let Some(chunk) = self.at(place) else { return };
+            let Some(chunk) = self.chunks.get_mut(place.since(self.base)) else {
+                return;
+            };
             let (state, wire, data) = (chunk.state, chunk.wire_len(), chunk.data.len());
             if matches!(state, State::InFlight | State::Lost) {
                 chunk.state = State::Acked;
-                seen.delivered(place, chunk);
+                seen.delivered(place, chunk, &mut self.rack);
                 if state == State::InFlight {
                     self.flight -= wire;
                     self.flight_data -= data;
                 } else {
+                    seen.outcome.late = true;
                     self.lost.remove(&place);
                 }
             }
         });
+        if seen.outcome.bytes > before {
+            self.gaps_at = Some(seen.now);
+        }
         // Section 6.2.1, rule iii: the data receiver reneged. What it has dropped is in flight again and, being
         // missing, will be found lost by miss indications or by T3-rtx.
         for_each_difference(&old, &new, |place| {
@@ -450,44 +562,73 @@ impl Outstanding {
         (self.gaps, self.scratch) = (old, new);
     }
 
-    /// Adds a miss indication to what is in flight before `limit` and not in a block; whether something was lost.
-    ///
-    /// A chunk is also lost when something sent later by more than the reordering window has arrived (RFC 8985,
-    /// section 6.2): this finds lost retransmissions, and what a tail-loss probe uncovers.
-    fn count_misses(&mut self, limit: Place, reorder_window: Duration) -> bool {
-        let mut any = false;
+    /// Finds what is lost among the chunks in flight that something sent later has overtaken, and adds a miss indication
+    /// to those before `limit`.
+    fn find_losses(&mut self, now: Instant, limit: Option<Place>, path: Path, outcome: &mut Outcome) {
+        let window = self.rack.window(path.min_rtt, path.smoothed_rtt, path.recovering);
         let mut place = self.base;
-        let newest = self.newest_delivery;
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
-            while place < gap.0.min(limit) {
-                let index = place.since(self.base);
-                let Some(chunk) = self.chunks.get_mut(index) else {
-                    break;
-                };
-                if chunk.state == State::InFlight {
-                    chunk.misses = chunk.misses.saturating_add(1);
-                    let overtaken = newest.is_some_and(|newest| newest > chunk.sent_at + reorder_window);
-                    // "Mark the DATA chunk(s) as being fast retransmitted and thus ineligible for a subsequent Fast
-                    // Retransmit."
-                    if overtaken || (chunk.transmissions == 1 && chunk.misses >= MISSES) {
-                        chunk.state = State::Lost;
-                        chunk.misses = 0;
-                        self.flight -= chunk.wire_len();
-                        self.flight_data -= chunk.data.len();
-                        self.lost.insert(place);
-                        any = true;
-                    }
-                }
+            while place < gap.0 {
+                let missed = limit.is_some_and(|limit| place < limit);
+                self.judge(place, now, missed, window, outcome);
                 place = place.next();
             }
             place = gap.1.next();
-            if place > limit {
-                break;
-            }
         }
         self.gaps = gaps;
-        any
+        // Beyond the last gap: as long as what was sent later was acknowledged, as retransmissions are.
+        while self.judge(place, now, false, window, outcome) {
+            place = place.next();
+        }
+    }
+
+    /// Whether the chunk is lost; `false` when nothing sent after it has arrived.
+    fn judge(
+        &mut self,
+        place: Place,
+        now: Instant,
+        missed: bool,
+        window: Duration,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let Some(chunk) = self.chunks.get_mut(place.since(self.base)) else {
+            return false;
+        };
+        if chunk.state != State::InFlight {
+            return true;
+        }
+        chunk.misses = chunk.misses.saturating_add(u8::from(missed));
+        let deadline = self.rack.deadline(chunk.sent_at, place, window);
+        // RFC 9260, section 7.2.4: the third miss indication makes a chunk lost, once: "Mark the DATA chunk(s) as being
+        // fast retransmitted and thus ineligible for a subsequent Fast Retransmit." RFC 8985, section 6.2, step 4, does
+        // without that rule once there was reordering.
+        let fast = chunk.misses >= MISSES && chunk.transmissions == 1 && !self.rack.reordering_seen();
+        if fast || deadline.is_some_and(|deadline| deadline <= now) {
+            chunk.state = State::Lost;
+            chunk.misses = 0;
+            let wire = chunk.wire_len();
+            self.flight -= wire;
+            self.flight_data -= chunk.data.len();
+            self.lost.insert(place);
+            outcome.lost += wire;
+        } else if let Some(deadline) = deadline {
+            outcome.reorder_deadline = Some(
+                outcome
+                    .reorder_deadline
+                    .map_or(deadline, |earliest| earliest.min(deadline)),
+            );
+        }
+        deadline.is_some()
+    }
+
+    /// The reordering timer: what is overdue is lost (RFC 8985, section 6.3).
+    pub(crate) fn on_reorder_timer(&mut self, now: Instant, path: Path) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.find_losses(now, None, path, &mut outcome);
+        outcome.abandoned = self.abandon_expired(now);
+        self.move_forward_point();
+        outcome
     }
 
     /// RFC 3758, rule A3: "if it is part of a fragmented message, all other TSN's within that fragmented message MUST
@@ -581,23 +722,46 @@ struct Seen {
     /// The highest TSN newly acknowledged.
     highest: Option<Place>,
     outcome: Outcome,
-    newest_sent: Option<Instant>,
+    newest: Newest,
+    /// When the chunk seen last was sent, and how long ago that is: a burst shares its moment.
+    last: Option<(Instant, Duration)>,
 }
 
 impl Seen {
-    fn delivered(&mut self, place: Place, chunk: &Chunk) {
-        self.highest = self.highest.max(Some(place));
-        self.outcome.bytes += chunk.wire_len();
-        let rtt = self.now.saturating_duration_since(chunk.sent_at);
-        // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
-        if chunk.transmissions == 1 {
-            self.outcome.rtt = Some(rtt);
-        }
-        // RFC 8985, section 6.2: an acknowledgement faster than any round trip is for the first transmission.
-        if chunk.transmissions == 1 || rtt >= self.min_rtt {
-            self.newest_sent = self.newest_sent.max(Some(chunk.sent_at));
+    fn rtt(&mut self, sent_at: Instant) -> Duration {
+        match self.last {
+            Some((at, rtt)) if at == sent_at => rtt,
+            _ => {
+                let rtt = self.now.saturating_duration_since(sent_at);
+                self.last = Some((sent_at, rtt));
+                rtt
+            }
         }
     }
+
+    fn delivered(&mut self, place: Place, chunk: &Chunk, rack: &mut Rack) {
+        let first = chunk.transmissions == 1;
+        let rtt = self.rtt(chunk.sent_at);
+        self.highest = self.highest.max(Some(place));
+        self.outcome.bytes += chunk.wire_len();
+        // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
+        if first {
+            self.outcome.rtt = Some(rtt);
+        }
+        // Faster than any round trip: the first transmission arrived, not the one that was measured.
+        self.outcome.late |= !first && rtt < self.min_rtt;
+        self.newest.note(chunk.sent_at, chunk.stamp);
+        rack.on_delivered(place, chunk.sent_at, rtt, first, self.min_rtt);
+    }
+}
+
+/// Whether each of the `inner` ranges lies in one of the `outer`; both are sorted and disjoint.
+fn covers(outer: &[Range], inner: &[Range]) -> bool {
+    let mut outer = outer.iter().peekable();
+    inner.iter().all(|&(first, last)| {
+        while outer.next_if(|range| range.1 < last).is_some() {}
+        outer.peek().is_some_and(|range| range.0 <= first)
+    })
 }
 
 /// Visits each place that is in a range of `these` and in none of `those`; both are sorted and disjoint.
@@ -620,5 +784,97 @@ fn for_each_difference(these: &[Range], those: &[Range], mut visit: impl FnMut(P
                 place = place.next();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::CHUNK_HEADER_LEN;
+    use crate::packet::sack::write_sack;
+    use crate::types::Tsn;
+
+    const MS: Duration = Duration::from_millis(1);
+    const PATH: Path = Path {
+        min_rtt: Duration::from_millis(40),
+        smoothed_rtt: Duration::from_millis(40),
+        recovering: false,
+    };
+
+    /// Ten chunks, sent a millisecond apart.
+    fn ten(start: Instant) -> Outstanding {
+        let mut outstanding = Outstanding::new(Place::first(Tsn(1)));
+        for i in 0..10 {
+            let fragment = Fragment {
+                stream: StreamId(1),
+                ssn: Ssn(0),
+                ppid: Ppid(53),
+                unordered: false,
+                beginning: true,
+                ending: true,
+                limit: Limit::None,
+                data: Bytes::from_static(&[0; 1000]),
+            };
+            outstanding.send_new(start + MS * i, fragment, false, &mut Vec::new());
+        }
+        outstanding
+    }
+
+    fn sack(
+        outstanding: &mut Outstanding,
+        now: Instant,
+        cumulative: u32,
+        blocks: &[(u16, u16)],
+    ) -> Result<Outcome, BadSack> {
+        let mut chunk = Vec::new();
+        write_sack(&mut chunk, Tsn(cumulative), 1 << 20, blocks.iter().copied(), &[]);
+        let sack = Sack::parse(&chunk[CHUNK_HEADER_LEN..]).unwrap();
+        outstanding.on_sack(now, &sack, PATH)
+    }
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods)]
+        Instant::now()
+    }
+
+    #[test]
+    fn a_sack_that_was_overtaken_takes_nothing_back_and_reneging_is_believed_later() {
+        let start = start();
+        let mut outstanding = ten(start);
+        let outcome = sack(&mut outstanding, start + MS * 44, 0, &[(2, 4)]).unwrap();
+        assert_eq!(outcome.bytes, 3 * 1016);
+        let old = sack(&mut outstanding, start + MS * 45, 0, &[(2, 3)]);
+        assert_eq!(old, Err(BadSack::Old));
+        assert_eq!(outstanding.flight(), 7 * 1016);
+        assert!(sack(&mut outstanding, start + MS * 200, 0, &[(2, 3)]).is_ok());
+        assert_eq!(
+            outstanding.flight(),
+            8 * 1016 - 1016 * usize::from(outstanding.has_lost()) * outstanding.lost.len()
+        );
+    }
+
+    #[test]
+    fn a_chunk_is_lost_when_it_had_a_round_trip_and_the_reordering_window() {
+        let start = start();
+        let mut outstanding = ten(start);
+        let outcome = sack(&mut outstanding, start + MS * 41, 0, &[(2, 2)]).unwrap();
+        assert_eq!(
+            (outcome.lost, outcome.reorder_deadline),
+            (0, Some(start + MS * 50))
+        );
+        assert_eq!(outstanding.on_reorder_timer(start + MS * 49, PATH).lost, 0);
+        assert_eq!(outstanding.on_reorder_timer(start + MS * 50, PATH).lost, 1016);
+    }
+
+    #[test]
+    fn after_a_timeout_what_arrives_unasked_says_that_it_was_a_mistake() {
+        let start = start();
+        let mut outstanding = ten(start);
+        outstanding.lose_all();
+        outstanding.send_lost(start + MS * 500, &mut Vec::new());
+        let outcome = sack(&mut outstanding, start + MS * 501, 2, &[]).unwrap();
+        assert!(outcome.late);
+        outstanding.unlose();
+        assert_eq!((outstanding.flight(), outstanding.has_lost()), (8 * 1016, false));
     }
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 
+/// Below this the clock of a driver is too coarse for a probe.
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
+
 /// Round-trip time, its variation, and the timeout computed from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Rto {
@@ -12,6 +15,7 @@ pub(crate) struct Rto {
     smoothed: Option<Smoothed>,
     current: Duration,
     min_rtt: Option<Duration>,
+    probe_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +32,7 @@ impl Rto {
             smoothed: None,
             current: config.rto_initial,
             min_rtt: None,
+            probe_timeout: None,
         }
     }
 
@@ -47,6 +52,12 @@ impl Rto {
             },
         };
         self.smoothed = Some(smoothed);
+        let Smoothed { rtt, variation } = smoothed;
+        self.probe_timeout = Some(
+            (rtt + variation * 4)
+                .clamp(rtt * 3 / 2, rtt * 2)
+                .max(MIN_PROBE_TIMEOUT),
+        );
         self.current = (smoothed.rtt + smoothed.variation * 4).clamp(self.min, self.max);
     }
 
@@ -66,6 +77,12 @@ impl Rto {
 
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed.map(|smoothed| smoothed.rtt)
+    }
+
+    /// How long to wait before asking about what is in flight: RFC 8985, section 7.2, says two round trips, for the
+    /// peer may delay its acknowledgement. The last chunk of a burst asks it not to, so that less is enough.
+    pub(crate) fn probe_timeout(&self) -> Option<Duration> {
+        self.probe_timeout
     }
 
     /// The least round trip seen.

@@ -1,41 +1,37 @@
-//! Congestion control: CUBIC (RFC 9438) with HyStart++ (RFC 9406) over the bookkeeping of RFC 9260, section 7.2.
+//! CUBIC (RFC 9438) with HyStart++ (RFC 9406) over the bookkeeping of RFC 9260, section 7.2.
 
 use std::time::{Duration, Instant};
 
-use super::hystart::{Advice, CSS_GROWTH_DIVISOR, HyStart};
+use super::{Acked, LEAST_PACKETS};
+use crate::send::hystart::{Advice, CSS_GROWTH_DIVISOR, HyStart};
 
 /// RFC 9438, section 4.6: the factor of a decrease.
 const BETA: f64 = 0.7;
 /// RFC 9438, section 5: how fast the window grows, in packets per second cubed.
 const C: f64 = 0.4;
-/// RFC 9260, section 7.2.3: "ssthresh = max(cwnd / 2, 4 * PMDCS)"
-const LEAST_PACKETS: usize = 4;
-
-/// What the newly acknowledged bytes came with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Acked {
-    pub(crate) bytes: usize,
-    /// The window was what kept more from being sent.
-    pub(crate) limited_by_window: bool,
-    pub(crate) rtt: Option<Duration>,
-    /// The first acknowledgement of data sent after the previous round ended.
-    pub(crate) new_round: bool,
-}
+/// How much faster than one window per round trip packets go out, in slow start and after it: the window doubles
+/// in a round, so half of it must not be late.
+const SLOW_START_PACING: f64 = 2.0;
+const PACING: f64 = 1.25;
 
 /// The congestion window.
 #[derive(Debug, Clone)]
-pub(crate) struct Congestion {
+pub(crate) struct Cubic {
     packet: usize,
     initial: usize,
     window: usize,
     threshold: usize,
     hystart: HyStart,
-    cubic: Cubic,
+    /// C.
+    pace: f64,
+    curve: Curve,
+    /// The window, the threshold and the curve before the last decrease.
+    before: Option<(usize, usize, Curve)>,
 }
 
 /// The cubic epoch, in bytes and seconds.
-#[derive(Debug, Clone, Default)]
-struct Cubic {
+#[derive(Debug, Clone, Copy, Default)]
+struct Curve {
     /// The window before the last decrease.
     w_max: f64,
     epoch: Option<Epoch>,
@@ -50,16 +46,28 @@ struct Epoch {
     w_est: f64,
 }
 
-impl Congestion {
-    pub(crate) fn new(packet: usize, initial_packets: u32) -> Self {
-        let initial = packet * initial_packets as usize;
+impl Cubic {
+    pub(crate) fn new(packet: usize, initial: usize) -> Self {
         Self {
             packet,
             initial,
             window: initial,
             threshold: usize::MAX,
             hystart: HyStart::default(),
-            cubic: Cubic::default(),
+            pace: C,
+            curve: Curve::default(),
+            before: None,
+        }
+    }
+
+    /// A controller that has left slow start with this window, and whose curve is ten times as steep.
+    pub(crate) fn avoiding(packet: usize, window: usize) -> Self {
+        let window = window.max(LEAST_PACKETS * packet);
+        Self {
+            window,
+            threshold: window,
+            pace: 10.0 * C,
+            ..Self::new(packet, window)
         }
     }
 
@@ -73,7 +81,21 @@ impl Congestion {
         self.window = self.window.max(packet);
     }
 
-    pub(crate) fn on_ack(&mut self, now: Instant, acked: Acked, smoothed_rtt: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "a window is far below 2^52 bytes")]
+    pub(crate) fn pacing_rate(&self, smoothed_rtt: Duration) -> Option<f64> {
+        let gain = if self.window < self.threshold {
+            SLOW_START_PACING
+        } else {
+            PACING
+        };
+        (!smoothed_rtt.is_zero()).then(|| self.window as f64 * gain / smoothed_rtt.as_secs_f64())
+    }
+
+    pub(crate) fn on_ack(&mut self, now: Instant, acked: &Acked) {
+        // RFC 9260, section 7.2.4: "While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change".
+        if acked.recovering {
+            return;
+        }
         let mut advice = Advice::SlowStart;
         if self.window < self.threshold {
             if acked.new_round {
@@ -97,7 +119,7 @@ impl Congestion {
             };
             self.window = self.window.saturating_add(growth).min(self.threshold);
         } else {
-            self.grow_cubic(now, acked.bytes, smoothed_rtt);
+            self.grow(now, acked.bytes, acked.smoothed_rtt);
         }
     }
 
@@ -107,13 +129,13 @@ impl Congestion {
         clippy::cast_precision_loss,
         reason = "a window is far below 2^52 bytes"
     )]
-    fn grow_cubic(&mut self, now: Instant, bytes: usize, smoothed_rtt: Duration) {
+    fn grow(&mut self, now: Instant, bytes: usize, smoothed_rtt: Duration) {
         let packet = self.packet as f64;
         let window = self.window as f64;
-        let w_max = self.cubic.w_max.max(window);
-        let epoch = self.cubic.epoch.get_or_insert_with(|| Epoch {
+        let w_max = self.curve.w_max.max(window);
+        let epoch = self.curve.epoch.get_or_insert_with(|| Epoch {
             start: now,
-            k: ((w_max - window) / packet / C).cbrt(),
+            k: ((w_max - window) / packet / self.pace).cbrt(),
             w_est: window,
         });
         // RFC 9438, section 4.3: the Reno-friendly region, W_est += alpha_cubic * segments_acked / cwnd.
@@ -125,7 +147,7 @@ impl Congestion {
         epoch.w_est += alpha * packet * bytes as f64 / window;
         // Section 4.2: W_cubic(t) = C * (t - K)^3 + W_max, aimed one round trip ahead.
         let t = now.saturating_duration_since(epoch.start).as_secs_f64() + smoothed_rtt.as_secs_f64();
-        let target = (w_max + C * packet * (t - epoch.k).powi(3)).clamp(window, window * 1.5);
+        let target = (w_max + self.pace * packet * (t - epoch.k).powi(3)).clamp(window, window * 1.5);
         let grown = window + (target - window) / window * bytes as f64;
         self.window = grown.max(epoch.w_est).min(target.max(epoch.w_est)) as usize;
     }
@@ -138,14 +160,15 @@ impl Congestion {
         reason = "a window is far below 2^52 bytes"
     )]
     pub(crate) fn on_loss(&mut self) {
+        self.before = Some((self.window, self.threshold, self.curve));
         let window = self.window as f64;
         // Section 4.7, fast convergence: a flow that lost before it regained its former window makes room.
-        self.cubic.w_max = if window < self.cubic.w_max {
+        self.curve.w_max = if window < self.curve.w_max {
             window * (1.0 + BETA) / 2.0
         } else {
             window
         };
-        self.cubic.epoch = None;
+        self.curve.epoch = None;
         self.threshold = ((window * BETA) as usize).max(LEAST_PACKETS * self.packet);
         self.window = self.threshold;
     }
@@ -153,14 +176,26 @@ impl Congestion {
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".
     #[expect(clippy::cast_precision_loss, reason = "a window is far below 2^52 bytes")]
     pub(crate) fn on_timeout(&mut self) {
-        self.cubic.w_max = self.cubic.w_max.max(self.window as f64);
-        self.cubic.epoch = None;
+        if self.window > self.packet {
+            self.before = Some((self.window, self.threshold, self.curve));
+        }
+        self.curve.w_max = self.curve.w_max.max(self.window as f64);
+        self.curve.epoch = None;
         // After a second timeout in a row the window says nothing any more; the threshold stays.
         if self.window > self.packet {
             self.threshold = (self.window / 2).max(LEAST_PACKETS * self.packet);
         }
         self.window = self.packet;
         self.hystart = HyStart::default();
+    }
+
+    /// The last decrease was a mistake (RFC 9438, section 4.9).
+    pub(crate) fn undo(&mut self) {
+        if let Some((window, threshold, curve)) = self.before.take() {
+            self.window = self.window.max(window);
+            self.threshold = self.threshold.max(threshold);
+            self.curve = curve;
+        }
     }
 
     /// Nothing was sent for this many retransmission timeouts (RFC 9260, section 7.2.1: "the cwnd of the transport
@@ -176,7 +211,7 @@ impl Congestion {
             .unwrap_or(0);
         self.threshold = self.threshold.max(self.window);
         self.window = halved.max(floor);
-        self.cubic.epoch = None;
+        self.curve.epoch = None;
     }
 }
 
@@ -189,9 +224,15 @@ mod tests {
     fn full(bytes: usize) -> Acked {
         Acked {
             bytes,
+            lost: 0,
+            flight: bytes,
+            delivered: 0,
             limited_by_window: true,
             rtt: Some(RTT),
+            smoothed_rtt: RTT,
             new_round: false,
+            recovering: false,
+            rate: None,
         }
     }
 
@@ -203,16 +244,15 @@ mod tests {
     #[test]
     fn slow_start_grows_by_what_is_acknowledged_and_only_when_the_window_was_full() {
         let now = start();
-        let mut congestion = Congestion::new(1000, 10);
-        congestion.on_ack(now, full(10_000), RTT);
+        let mut congestion = Cubic::new(1000, 10_000);
+        congestion.on_ack(now, &full(10_000));
         assert_eq!(congestion.window(), 20_000);
         congestion.on_ack(
             now,
-            Acked {
+            &Acked {
                 limited_by_window: false,
                 ..full(10_000)
             },
-            RTT,
         );
         assert_eq!(congestion.window(), 20_000);
     }
@@ -220,14 +260,14 @@ mod tests {
     #[test]
     fn a_loss_takes_three_tenths_and_the_curve_returns_to_the_former_window() {
         let mut now = start();
-        let mut congestion = Congestion::new(1000, 100);
+        let mut congestion = Cubic::new(1000, 100_000);
         congestion.on_loss();
         assert_eq!(congestion.window(), 70_000);
         let mut seconds = 0.0;
         while congestion.window() < 99_000 {
             now += RTT;
             seconds += RTT.as_secs_f64();
-            congestion.on_ack(now, full(congestion.window()), RTT);
+            congestion.on_ack(now, &full(congestion.window()));
             assert!(seconds < 10.0, "{}", congestion.window());
         }
         // Section 4.2: K = cbrt((100 - 70) / 0.4) = 4.2 s; the Reno-friendly line gets there first at this RTT.
@@ -235,14 +275,24 @@ mod tests {
     }
 
     #[test]
+    fn a_decrease_that_was_a_mistake_is_taken_back() {
+        let mut congestion = Cubic::new(1000, 100_000);
+        congestion.on_loss();
+        congestion.undo();
+        assert_eq!((congestion.window(), congestion.threshold), (100_000, usize::MAX));
+        congestion.undo();
+        assert_eq!(congestion.window(), 100_000);
+    }
+
+    #[test]
     fn a_timeout_leaves_one_packet_and_remembers_half() {
         let now = start();
-        let mut congestion = Congestion::new(1000, 100);
+        let mut congestion = Cubic::new(1000, 100_000);
         congestion.on_timeout();
         assert_eq!(congestion.window(), 1000);
         congestion.on_timeout();
         for _ in 0..10 {
-            congestion.on_ack(now, full(congestion.window()), RTT);
+            congestion.on_ack(now, &full(congestion.window()));
         }
         assert!(
             congestion.window() >= 50_000 && congestion.window() < 60_000,
@@ -253,14 +303,14 @@ mod tests {
 
     #[test]
     fn the_window_never_falls_below_four_packets_by_loss_nor_by_idleness() {
-        let mut congestion = Congestion::new(1000, 10);
+        let mut congestion = Cubic::new(1000, 10_000);
         for _ in 0..20 {
             congestion.on_loss();
         }
         assert_eq!(congestion.window(), 4000);
         congestion.on_idle(64);
         assert_eq!(congestion.window(), 4000);
-        let mut congestion = Congestion::new(1000, 100);
+        let mut congestion = Cubic::new(1000, 100_000);
         congestion.on_idle(0);
         assert_eq!(congestion.window(), 100_000);
     }

@@ -1,0 +1,174 @@
+//! Goodput over a bottleneck in virtual time: `cargo xtask sim --table sctp` prints the table of the README.
+#![allow(clippy::print_stdout, clippy::disallowed_types, missing_docs)]
+
+#[path = "../tests/sim/mod.rs"]
+mod sim;
+
+use std::time::Duration;
+
+use dunlin_sctp::CongestionControl::{self, Bbr, Cubic};
+use sim::{Flow, Loss, Outcome, Path, bulk, run};
+
+fn arg(name: &str, default: u64) -> u64 {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    arguments
+        .nth(1)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+struct Mean {
+    goodput: f64,
+    delay: f64,
+    retransmitted: f64,
+    timeouts: f64,
+}
+
+fn mean(path: Path, control: CongestionControl, seconds: u64, seeds: u64) -> Mean {
+    let runs: Vec<Outcome> = (0..seeds)
+        .map(|seed| run(path, &[bulk(control)], Duration::from_secs(seconds), seed).remove(0))
+        .collect();
+    let mean = |of: &dyn Fn(&Outcome) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+    Mean {
+        goodput: mean(&|run| run.goodput / path.ideal()) * 100.0,
+        delay: mean(&|run| run.queueing_p95.as_secs_f64() * 1000.0),
+        retransmitted: mean(&|run| run.retransmitted) * 100.0,
+        timeouts: mean(&|run| run.stats.timeouts as f64),
+    }
+}
+
+fn header(what: &str) {
+    println!(
+        "| {what} | BBR: % of ideal | p95 queue ms | resent % | T3 | CUBIC: % | queue ms | resent % | T3 |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+}
+
+fn line(name: &str, path: Path, seconds: u64, seeds: u64) {
+    let row = [Bbr, Cubic].map(|control| {
+        let mean = mean(path, control, seconds, seeds);
+        let Mean {
+            goodput,
+            delay,
+            retransmitted,
+            timeouts,
+        } = mean;
+        format!("{goodput:.1} | {delay:.1} | {retransmitted:.2} | {timeouts:.1}")
+    });
+    println!("| {name} | {} |", row.join(" | "));
+}
+
+fn main() {
+    let (seconds, seeds) = (arg("--seconds", 30), arg("--seeds", 10));
+    let only = arg("--part", 0);
+    if only == 0 || only == 1 {
+        header("100 Mbit/s");
+        let losses = [
+            ("no loss", Loss::None),
+            ("0.1 %", Loss::Random(0.001)),
+            ("1 %", Loss::Random(0.01)),
+            ("2 %", Loss::Random(0.02)),
+            ("5 %", Loss::Random(0.05)),
+            ("1 % in bursts", Loss::Bursts(0.01)),
+        ];
+        for rtt in [5, 20, 50, 100, 200] {
+            for (name, loss) in losses {
+                line(
+                    &format!("{rtt} ms, {name}"),
+                    Path::new(100e6, rtt, loss),
+                    seconds,
+                    seeds,
+                );
+            }
+        }
+    }
+    if only == 0 || only == 2 {
+        println!();
+        header("path");
+        for (rate, name) in [(10e6, "10 Mbit/s"), (1e9, "1 Gbit/s")] {
+            let (seconds, seeds) = if rate > 5e8 {
+                (seconds.min(10), seeds.min(2))
+            } else {
+                (seconds, seeds)
+            };
+            for rtt in [20, 100] {
+                for (loss, what) in [(Loss::None, "no loss"), (Loss::Random(0.01), "1 %")] {
+                    line(
+                        &format!("{name}, {rtt} ms, {what}"),
+                        Path::new(rate, rtt, loss),
+                        seconds,
+                        seeds,
+                    );
+                }
+            }
+        }
+        for rtt in [20, 100] {
+            let mut path = Path::new(100e6, rtt, Loss::None);
+            path.reorder = 0.01;
+            line(&format!("{rtt} ms, 1 % reordered"), path, seconds, seeds);
+            path.reorder = 0.0;
+            path.jitter = path.rtt / 4;
+            line(&format!("{rtt} ms, jitter"), path, seconds, seeds);
+            let mut path = Path::new(1e9, rtt, Loss::None);
+            path.policer = Some(100e6);
+            line(&format!("{rtt} ms, policer"), path, seconds, seeds);
+        }
+    }
+    if only == 0 || only == 3 {
+        shares(seconds, seeds);
+    }
+}
+
+fn shares(seconds: u64, seeds: u64) {
+    println!();
+    println!("| two flows, 100 Mbit/s | the first one's share % | together % of ideal | p95 queue ms |");
+    println!("| --- | --- | --- | --- |");
+    let time = Duration::from_secs(seconds);
+    let late = |control| Flow::Bulk {
+        control,
+        start: Duration::from_secs(3),
+    };
+    for rtt in [20, 50, 100] {
+        let path = Path::new(100e6, rtt, Loss::None);
+        for (name, flows) in [
+            ("two BBR", [bulk(Bbr), bulk(Bbr)]),
+            ("BBR, and BBR 3 s later", [bulk(Bbr), late(Bbr)]),
+            ("BBR and CUBIC", [bulk(Bbr), bulk(Cubic)]),
+            ("CUBIC, and BBR 3 s later", [late(Bbr), bulk(Cubic)]),
+            ("two CUBIC", [bulk(Cubic), bulk(Cubic)]),
+        ] {
+            let mut shares = Vec::new();
+            let mut delay = 0.0;
+            let mut used = 0.0;
+            for seed in 0..seeds {
+                let outcome = run(path, &flows, time, seed);
+                let total = outcome[0].goodput + outcome[1].goodput;
+                shares.push(outcome[0].goodput / total * 100.0);
+                delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;
+                used += total / path.ideal() * 100.0 / seeds as f64;
+            }
+            let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+            let least = shares.iter().copied().fold(f64::MAX, f64::min);
+            let most = shares.iter().copied().fold(0.0, f64::max);
+            println!("| {rtt} ms, {name} | {mean:.1} [{least:.1}..{most:.1}] | {used:.1} | {delay:.1} |");
+        }
+    }
+    println!();
+    println!(
+        "| 2 Mbit/s paced on 5 Mbit/s, beside | the transfer, Mbit/s | p95 queue of the paced flow, ms |"
+    );
+    println!("| --- | --- | --- |");
+    for rtt in [20, 100] {
+        for control in [Bbr, Cubic] {
+            let path = Path::new(5e6, rtt, Loss::None);
+            let flows = [Flow::Paced { rate: 2e6 }, bulk(control)];
+            let (mut delay, mut goodput) = (0.0, 0.0);
+            for seed in 0..seeds {
+                let outcome = run(path, &flows, time, seed);
+                delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;
+                goodput += outcome[1].goodput / 1e6 / seeds as f64;
+            }
+            println!("| {control:?}, {rtt} ms | {goodput:.2} | {delay:.1} |");
+        }
+    }
+}

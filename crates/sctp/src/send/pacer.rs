@@ -1,0 +1,122 @@
+//! Spreads packets over time, in bursts of a quantum, so that no burst overruns a queue on the way.
+//!
+//! The state changes only when something is sent: asking often changes nothing.
+
+use std::time::{Duration, Instant};
+
+/// Timers finer than this are not worth waking up for: what a millisecond carries goes out together.
+const QUANTUM: Duration = Duration::from_millis(1);
+/// A driver that wakes late makes up for this many quanta.
+const MAX_CATCH_UP: u32 = 4;
+/// The largest burst: 54 packets of 1,200 bytes, half of what fits in a socket buffer of 208 KiB, where the kernel
+/// charges each packet twice its size.
+const MAX_BURST: f64 = 65_536.0;
+
+/// When the next packet may go.
+#[derive(Debug, Default)]
+pub(crate) struct Pacer {
+    /// When all that was sent so far would have been sent at exactly the rate.
+    due: Option<Instant>,
+    /// When the next burst begins.
+    release: Option<Instant>,
+    /// Bytes that may go at once, whatever the rate.
+    free: usize,
+}
+
+impl Pacer {
+    /// Nothing is under way: so many bytes may go at once, as an initial window may.
+    pub(crate) fn restart(&mut self, bytes: usize) {
+        self.free = bytes;
+        self.release = None;
+    }
+
+    /// Whether a packet may be sent.
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.release.is_none_or(|at| at <= now)
+    }
+
+    /// When a packet may be sent, if that is after `now`.
+    pub(crate) fn release(&self, now: Instant) -> Option<Instant> {
+        self.release.filter(|&at| at > now)
+    }
+
+    /// `bytes` were sent while the rate was so many bytes per second; `None`: as fast as the window allows.
+    #[expect(clippy::cast_precision_loss, reason = "a packet is small")]
+    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, rate: Option<f64>) {
+        if self.free > 0 {
+            self.free = self.free.saturating_sub(bytes);
+            return;
+        }
+        let Some(rate) = rate else {
+            *self = Self::default();
+            return;
+        };
+        let quantum = QUANTUM.min(Duration::from_secs_f64(MAX_BURST / rate));
+        let credit = Duration::from_secs_f64(MAX_BURST / rate).min(QUANTUM * MAX_CATCH_UP);
+        let earliest = now.checked_sub(credit).unwrap_or(now);
+        let due =
+            self.due.map_or(now, |due| due.max(earliest)) + Duration::from_secs_f64(bytes as f64 / rate);
+        self.due = Some(due);
+        self.release = (due > now).then(|| due + quantum);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods)]
+        Instant::now()
+    }
+
+    /// Sends all it may for a second; bytes, and the largest burst.
+    fn run(rate: f64, late: Duration) -> (f64, usize, u32) {
+        let start = start();
+        let (mut now, mut total, mut largest, mut wakes) = (start, 0, 0, 0);
+        let mut pacer = Pacer::default();
+        while now < start + Duration::from_secs(1) {
+            let mut burst = 0;
+            while pacer.is_ready(now) {
+                pacer.on_sent(now, 1200, Some(rate));
+                burst += 1200;
+            }
+            total += burst;
+            largest = largest.max(burst);
+            wakes += 1;
+            now = pacer.release(now).unwrap() + late;
+        }
+        (total as f64, largest, wakes)
+    }
+
+    #[test]
+    fn the_rate_is_kept_in_bursts_of_a_millisecond() {
+        for rate in [1e5, 1e6, 12.5e6, 60e6] {
+            let (sent, largest, wakes) = run(rate, Duration::ZERO);
+            assert!((sent / rate - 1.0).abs() < 0.03, "{rate} {sent}");
+            assert!(largest as f64 <= rate * 0.0041 + 2400.0, "{rate} {largest}");
+            assert!(wakes <= 1001, "{wakes}");
+        }
+    }
+
+    #[test]
+    fn a_short_message_on_an_idle_path_goes_at_once() {
+        let now = start();
+        let mut pacer = Pacer::default();
+        pacer.restart(12_000);
+        let mut sent = 0;
+        while pacer.is_ready(now) {
+            pacer.on_sent(now, 1200, Some(1e5));
+            sent += 1;
+        }
+        assert_eq!(sent, 11);
+    }
+
+    #[test]
+    fn a_late_driver_catches_up_and_no_burst_is_larger_than_half_a_socket_buffer() {
+        let (sent, _, _) = run(12.5e6, Duration::from_micros(700));
+        assert!((sent / 12.5e6 - 1.0).abs() < 0.03, "{sent}");
+        let (_, largest, _) = run(600e6, Duration::from_millis(3));
+        assert!(largest <= 65_536 + 2400, "{largest}");
+    }
+}
