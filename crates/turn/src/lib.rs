@@ -1,13 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod attribute;
-mod auth;
 mod channel_data;
 pub mod code;
 mod stream;
 
-pub use auth::{Authenticator, ChallengeError, Credentials};
 pub use channel_data::{ChannelData, ChannelNumber, HEADER_LEN};
+pub use dunlin_stun::long_term::{Authenticator, ChallengeError, Credentials};
 pub use stream::{Frame, next_frame};
 
 /// How long an allocation lives when nobody says otherwise (RFC 8656, section 3.2).
