@@ -2,11 +2,15 @@
 
 pub mod attribute;
 mod channel_data;
+pub mod client;
 pub mod code;
+pub mod server;
 mod stream;
 
 pub use channel_data::{ChannelData, ChannelNumber, HEADER_LEN};
+pub use client::Client;
 pub use dunlin_stun::long_term::{Authenticator, ChallengeError, Credentials};
+pub use server::Server;
 pub use stream::{Frame, next_frame};
 
 /// How long an allocation lives when nobody says otherwise (RFC 8656, section 3.2).

@@ -125,12 +125,12 @@ impl Verifier {
     ///
     /// # Errors
     /// The [`Refusal`] to answer with.
-    pub fn check<K: Borrow<IntegrityKey>>(
+    pub fn check<'a, K: Borrow<IntegrityKey>>(
         &self,
         since_start: Duration,
         client: SocketAddr,
-        request: &Message<'_>,
-        find_key: impl FnOnce(Identity<'_>, PasswordAlgorithm) -> Option<K>,
+        request: &Message<'a>,
+        find_key: impl FnOnce(Identity<'a>, PasswordAlgorithm) -> Option<K>,
     ) -> Result<Verified<K>, Refusal> {
         // "If the message does not contain a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 attribute, the server MUST
         // generate an error response with an error code of 401".
