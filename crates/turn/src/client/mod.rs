@@ -99,17 +99,19 @@ impl Client {
         if matches!(self.state, State::Closed) {
             return;
         }
-        let mut failed = None;
-        for (index, transaction) in self.transactions.iter_mut().enumerate() {
+        let mut index = 0;
+        while let Some(transaction) = self.transactions.get_mut(index) {
             match transaction.retransmission.on_timeout(self.now) {
-                Step::Nothing => {}
-                Step::Send => transaction.send = true,
-                Step::Fail => failed = Some(index),
+                Step::Nothing => index += 1,
+                Step::Send => {
+                    transaction.send = true;
+                    index += 1;
+                }
+                Step::Fail => {
+                    let transaction = self.transactions.swap_remove(index);
+                    self.timed_out(&transaction);
+                }
             }
-        }
-        if let Some(index) = failed {
-            let transaction = self.transactions.swap_remove(index);
-            self.timed_out(&transaction);
         }
         if self.keepalive_at.is_some_and(|at| at <= self.now) {
             self.keepalive_due = !std::mem::take(&mut self.sent_since_keepalive);

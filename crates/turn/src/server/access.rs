@@ -91,6 +91,9 @@ const REFUSED_V6: [(u128, u8); 8] = [
     (0xFF00 << 112, 8),
 ];
 
+/// Own addresses that are learnt, at most.
+const MAX_LEARNT: usize = 256;
+
 /// What the rules say about a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -111,11 +114,19 @@ pub struct AccessList {
     pub allowed: Vec<Prefix>,
     /// Refused although the defaults allow it. Default none.
     pub denied: Vec<Prefix>,
-    /// All addresses of this host, the public one of a 1:1 NAT included. Default none: the parent fills it in.
+    /// All addresses of this host, the public one of a 1:1 NAT included. The server adds those of listeners and relays
+    /// by itself; the parent knows the others. Default none.
     pub own: Vec<IpAddr>,
 }
 
 impl AccessList {
+    /// Adds an address that turns out to be ours. Their number is bounded, as those of listeners are.
+    pub(super) fn learn_own(&mut self, ip: IpAddr) {
+        if self.own.len() < MAX_LEARNT && !self.own.contains(&ip) {
+            self.own.push(ip);
+        }
+    }
+
     /// What the rules say about this address, in whatever form an IPv4 address may hide in it.
     #[must_use]
     pub fn verdict(&self, peer: IpAddr) -> Verdict {

@@ -245,6 +245,7 @@ impl Server {
             return;
         };
         opened.address = Some(address);
+        self.config.access.learn_own(address.ip());
         let (owner, next) = (opened.owner, opened.next.take());
         self.by_relayed.insert(address, relay);
         if let Some(reserved) = next.and_then(|next| self.relays.get_mut(next.0)) {

@@ -8,6 +8,7 @@ use log::{debug, info};
 use super::auth::quota_name;
 use super::event::{Event, Release};
 use super::{Key, ReservationToken, Server, Timer};
+use crate::code;
 
 impl Server {
     /// A client's stream was closed, or its DTLS association ended. An allocation that can move waits for its client
@@ -66,8 +67,17 @@ impl Server {
     }
 
     pub(super) fn allocation_expired(&mut self, key: Key) {
-        self.stats.allocations_expired += 1;
-        self.release(key, Release::Expired);
+        let pending = self
+            .allocations
+            .get_mut(key)
+            .and_then(|allocation| allocation.pending.take());
+        let Some(pending) = pending else {
+            self.stats.allocations_expired += 1;
+            return self.release(key, Release::Expired);
+        };
+        // The parent did not open its relays in time.
+        self.refuse(pending.origin, &pending.session, code::INSUFFICIENT_CAPACITY);
+        self.release(key, Release::NoRelay);
     }
 
     /// "the token has [...] expired": the port is given back.
