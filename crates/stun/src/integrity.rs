@@ -58,8 +58,7 @@ impl IntegrityKey {
     /// The MAC of the message whose bytes before the attribute are `before`. `attribute_end` is where the
     /// attribute ends in the message.
     pub(crate) fn sign(&self, kind: Kind, before: &[u8], attribute_end: usize) -> Digest {
-        let (head, rest) = split(before, length_field(attribute_end));
-        self.hmac(kind).sign(&[head.as_ref(), rest])
+        self.hmac(kind).sign(&parts(before, &length_field(attribute_end)))
     }
 
     /// Compares `mac` in constant time.
@@ -74,9 +73,8 @@ impl IntegrityKey {
             return Err(IntegrityError::Length(mac.len()));
         }
         let length = length_field(before.len() + 4 + mac.len());
-        let (head, rest) = split(before, length);
         self.hmac(kind)
-            .verify(&[head.as_ref(), rest], mac)
+            .verify(&parts(before, &length), mac)
             .map_err(|_| IntegrityError::Mismatch)
     }
 
@@ -108,28 +106,7 @@ fn length_field(attribute_end: usize) -> [u8; 2] {
     ((attribute_end - crate::HEADER_LEN) as u16).to_be_bytes()
 }
 
-/// The HMAC input: the bytes received, but for the length field. The first block is copied with the right length, so
-/// that the hash function takes whole blocks and buffers nothing.
-fn split(before: &[u8], length: [u8; 2]) -> (Head, &[u8]) {
-    let (first, rest) = before.split_at(before.len().min(BLOCK_LEN));
-    let mut bytes = [0; BLOCK_LEN];
-    bytes[..first.len()].copy_from_slice(first);
-    bytes[2..4].copy_from_slice(&length);
-    let len = first.len();
-    (Head { bytes, len }, rest)
-}
-
-/// Bytes of a block of both hash functions.
-const BLOCK_LEN: usize = 64;
-
-/// The first block of a message, or all of a shorter one.
-struct Head {
-    bytes: [u8; BLOCK_LEN],
-    len: usize,
-}
-
-impl AsRef<[u8]> for Head {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+/// The HMAC input: the bytes received, but for the length field.
+fn parts<'a>(before: &'a [u8], length: &'a [u8; 2]) -> [&'a [u8]; 3] {
+    [&before[..2], length, &before[4..]]
 }
