@@ -13,7 +13,7 @@ use crate::attribute::{EvenPort, RequestedTransport, ReservationToken};
 #[non_exhaustive]
 pub struct Config {
     /// From our socket, or connection, to the server, and over what. On TCP and TLS the parent cuts the stream with
-    /// [`next_frame`](crate::next_frame), and nothing is retransmitted.
+    /// [`Frames`](crate::Frames), and nothing is retransmitted.
     pub path: Path,
     /// Who we are.
     pub credentials: Credentials,

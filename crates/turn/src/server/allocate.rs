@@ -58,7 +58,13 @@ impl Server {
             Err(code) => return self.refuse(origin, &session, code),
         };
         if let Err(code) = self.check_capacity(&session) {
-            let alternate = self.config.alternate_server.filter(|_| self.draining);
+            // RFC 8489, section 10: the address is of the family "of the source IP address of the request message".
+            let same_family = |server: &SocketAddr| server.is_ipv4() == origin.path.remote.is_ipv4();
+            let alternate = self
+                .config
+                .alternate_server
+                .filter(|_| self.draining)
+                .filter(same_family);
             return match alternate {
                 Some(server) => self.reply(origin, &session, Some(stun_code::TRY_ALTERNATE), |writer| {
                     writer.alternate_server(server);

@@ -135,16 +135,17 @@ impl Server {
         }
     }
 
-    /// Takes a datagram of a client, or one frame of its stream (see [`next_frame`](crate::next_frame)), that came in
+    /// Takes a datagram of a client, or one frame of its stream (see [`Frames`](crate::Frames)), that came in
     /// by a listener of ours: `path.local` is the listener's address, `path.remote` the client's. What is for a peer
     /// comes back, its framing advanced over.
-    pub fn handle_datagram(&mut self, now: Instant, path: Path, mut data: BytesMut) -> Option<ToPeer> {
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) -> Option<ToPeer> {
         let Forward {
             relay,
             peer,
             data: range,
             dont_fragment,
         } = self.handle_packet(now, path, &data)?;
+        let mut data = data;
         data.truncate(range.end);
         data.advance(range.start);
         Some(ToPeer {
