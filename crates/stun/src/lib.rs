@@ -2,14 +2,19 @@
 
 pub mod attribute;
 mod client;
+pub mod discovery;
 mod error;
 mod fingerprint;
 mod integrity;
+pub mod long_term;
 mod message;
+mod server;
 mod transaction;
+pub mod uri;
 mod writer;
 
 pub use attribute::address::AddressFamily;
+pub use attribute::change_request::ChangeRequest;
 pub use attribute::credential::{
     PasswordAlgorithm, PasswordAlgorithms, SecurityFeatures, nonce_features, userhash,
 };
@@ -18,6 +23,7 @@ pub use client::{Client, Config, Event, Failure, Stats};
 pub use error::{IntegrityError, ParseError};
 pub use integrity::IntegrityKey;
 pub use message::{Attributes, Class, Message, Method, RawAttribute, TransactionId, is_stun};
+pub use server::{BindingServer, unknown_attributes};
 pub use transaction::{Retransmission, Step};
 pub use writer::Writer;
 

@@ -1,6 +1,7 @@
 //! A received message as a borrowed view (RFC 8489, section 5): parsing checks the frame once and copies nothing.
 
 use std::fmt;
+use std::ops::Range;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -213,6 +214,16 @@ impl<'a> Message<'a> {
         self.attributes()
             .find(|attribute| attribute.kind == kind)
             .map(|attribute| attribute.value)
+    }
+
+    /// Where the value of the first attribute of this type stands in the message: for payload that is to be cut out
+    /// of its buffer and not copied.
+    #[must_use]
+    pub fn range_of(&self, kind: u16) -> Option<Range<usize>> {
+        let mut attributes = self.attributes();
+        let found = attributes.by_ref().find(|attribute| attribute.kind == kind)?;
+        let start = attributes.offset - padded(found.value.len());
+        Some(start..start + found.value.len())
     }
 
     /// The comprehension-required types (below 0x8000) that are neither in `known` nor an integrity attribute.

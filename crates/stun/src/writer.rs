@@ -59,6 +59,28 @@ impl<'a> Writer<'a> {
         self
     }
 
+    /// Appends an attribute whose value `write` appends, which is thus not copied twice. When `write` answers `false`,
+    /// or the message would become too long, the attribute is left out and the answer is `false`.
+    pub fn attribute_with(&mut self, kind: u16, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let before = self.len();
+        if !self.open(kind, 0) {
+            return false;
+        }
+        let wrote = write(self.out);
+        let value_len = self.len().saturating_sub(before + 4);
+        let length = before + 4 + padded(value_len) - HEADER_LEN;
+        if !wrote || length > MAX_LENGTH {
+            self.out.truncate(self.start + before);
+            self.set_length(before - HEADER_LEN);
+            return false;
+        }
+        self.set_length(length);
+        let at = self.start + before + 2;
+        self.out[at..at + 2].copy_from_slice(&(value_len as u16).to_be_bytes());
+        self.out.resize(self.start + padded(self.len()), 0);
+        true
+    }
+
     /// Appends MESSAGE-INTEGRITY over all that was written so far.
     pub fn integrity(&mut self, key: &IntegrityKey) -> &mut Self {
         self.sign(attribute::MESSAGE_INTEGRITY, Kind::Sha1, SHA1_LEN, key)
@@ -119,9 +141,13 @@ impl<'a> Writer<'a> {
         if length > MAX_LENGTH {
             return false;
         }
-        self.out[self.start + 2..self.start + 4].copy_from_slice(&(length as u16).to_be_bytes());
+        self.set_length(length);
         self.out.extend_from_slice(&kind.to_be_bytes());
         self.out.extend_from_slice(&(value_len as u16).to_be_bytes());
         true
+    }
+
+    fn set_length(&mut self, length: usize) {
+        self.out[self.start + 2..self.start + 4].copy_from_slice(&(length as u16).to_be_bytes());
     }
 }

@@ -2,6 +2,8 @@
 
 /// Forbidden: administratively refused.
 pub const FORBIDDEN: u16 = 403;
+/// Mobility Forbidden (RFC 8016, section 3.4).
+pub const MOBILITY_FORBIDDEN: u16 = 405;
 /// Allocation Mismatch: there is none, or there is one already.
 pub const ALLOCATION_MISMATCH: u16 = 437;
 /// Address Family not Supported.

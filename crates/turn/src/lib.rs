@@ -1,14 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 pub mod attribute;
-mod auth;
 mod channel_data;
+pub mod client;
 pub mod code;
+pub mod server;
 mod stream;
 
-pub use auth::{Authenticator, ChallengeError, Credentials};
 pub use channel_data::{ChannelData, ChannelNumber, HEADER_LEN};
-pub use stream::{Frame, next_frame};
+pub use client::Client;
+pub use dunlin_stun::long_term::{Authenticator, ChallengeError, Credentials};
+pub use server::Server;
+pub use stream::{Frame, Frames, next_frame};
 
 /// How long an allocation lives when nobody says otherwise (RFC 8656, section 3.2).
 pub const DEFAULT_LIFETIME: std::time::Duration = std::time::Duration::from_secs(600);

@@ -1,6 +1,7 @@
 //! Where one message ends and the next begins on a TCP or TLS connection to a server (RFC 8489, section 6.2.2;
 //! RFC 8656, section 12.5): there is no other framing than the lengths in the messages.
 
+use bytes::BytesMut;
 use dunlin_stun::{MAGIC_COOKIE, is_stun};
 
 use crate::channel_data::{ChannelNumber, HEADER_LEN};
@@ -42,5 +43,56 @@ pub fn next_frame(buffer: &[u8]) -> Frame {
         None => Frame::Incomplete,
         Some(message) if is_stun(message) => Frame::Stun(message.len()),
         Some(_) => Frame::Invalid,
+    }
+}
+
+/// The bytes of a stream that have not been taken yet. The parent reads from its connection into
+/// [`buffer`](Self::buffer) and takes the messages out, without copying them.
+#[derive(Debug, Default)]
+pub struct Frames(BytesMut);
+
+impl Frames {
+    /// Where to read into, behind what is there. It holds at most one message that is not whole when all others have
+    /// been taken, so at most 65,555 bytes.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.0
+    }
+
+    /// The next message, if it is whole: STUN, or ChannelData with its padding.
+    #[must_use]
+    pub fn take(&mut self) -> Option<BytesMut> {
+        match next_frame(&self.0) {
+            Frame::Stun(len) | Frame::ChannelData(len) => Some(self.0.split_to(len)),
+            Frame::Incomplete | Frame::Invalid => None,
+        }
+    }
+
+    /// Whether what comes next is no message: the connection is to be closed.
+    #[must_use]
+    pub fn is_out_of_step(&self) -> bool {
+        next_frame(&self.0) == Frame::Invalid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_whole_however_they_came_in() {
+        let (channel, stun) = ([0x40, 0, 0, 1, 7, 0, 0, 0], {
+            let mut message = [0; 20];
+            message[1] = 1;
+            message[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+            message
+        });
+        let stream = [&channel[..], &stun, &channel, b"POST /"].concat();
+        let (mut frames, mut taken) = (Frames::default(), Vec::new());
+        for byte in stream {
+            frames.buffer().extend_from_slice(&[byte]);
+            taken.extend(frames.take());
+        }
+        assert_eq!(taken, [&channel[..], &stun, &channel]);
+        assert!(frames.is_out_of_step() && frames.take().is_none());
     }
 }

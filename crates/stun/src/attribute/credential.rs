@@ -4,6 +4,7 @@
 use dunlin_crypto::hash::sha256;
 
 use crate::attribute;
+use crate::long_term::base64;
 use crate::message::{Message, padded};
 use crate::writer::Writer;
 
@@ -53,10 +54,10 @@ pub fn nonce_features(nonce: &[u8]) -> Option<SecurityFeatures> {
     let encoded = nonce.strip_prefix(NONCE_COOKIE)?.first_chunk::<4>()?;
     // The two features are the top bits of the first base64 character's six.
     let sextets = [
-        base64(encoded[0])?,
-        base64(encoded[1])?,
-        base64(encoded[2])?,
-        base64(encoded[3])?,
+        base64::value(encoded[0])?,
+        base64::value(encoded[1])?,
+        base64::value(encoded[2])?,
+        base64::value(encoded[3])?,
     ];
     Some(SecurityFeatures {
         password_algorithms: sextets[0] & 0b10_0000 != 0,
@@ -73,18 +74,6 @@ impl SecurityFeatures {
         cookie[9] = FIRST[usize::from(self.password_algorithms) << 1 | usize::from(self.username_anonymity)];
         cookie
     }
-}
-
-/// The value of a base64 digit (RFC 4648, section 4).
-fn base64(digit: u8) -> Option<u8> {
-    Some(match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
 }
 
 /// RFC 8489, section 14.4: "userhash = SHA-256(OpaqueString(username) ":" OpaqueString(realm))".

@@ -7,6 +7,7 @@
 //! [`Writer`]: crate::Writer
 
 pub(crate) mod address;
+pub(crate) mod change_request;
 pub(crate) mod credential;
 pub(crate) mod error_code;
 pub(crate) mod ice;

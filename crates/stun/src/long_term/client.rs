@@ -1,11 +1,14 @@
-//! Long-term credentials from the client's side (RFC 8489, sections 9.2.3 to 9.2.5; RFC 8656, section 5): from a
-//! server's challenge to requests that it accepts.
+//! The client's side (RFC 8489, sections 9.2.3 and 9.2.5): from a server's challenge to requests that it accepts.
 
 use dunlin_crypto::BackendError;
-use dunlin_stun::attribute::PASSWORD_ALGORITHMS;
-use dunlin_stun::{
-    IntegrityError, IntegrityKey, Message, PasswordAlgorithm, Writer, code, nonce_features, userhash,
-};
+
+use crate::attribute::PASSWORD_ALGORITHMS;
+use crate::attribute::credential::{PasswordAlgorithm, nonce_features, userhash};
+use crate::attribute::error_code::code;
+use crate::error::IntegrityError;
+use crate::integrity::IntegrityKey;
+use crate::message::Message;
+use crate::writer::Writer;
 
 /// RFC 8489, sections 14.9 and 14.10: "as long as 763 bytes when decoding them".
 const MAX_TEXT_LEN: usize = 763;
@@ -123,6 +126,26 @@ impl Authenticator {
             algorithm,
             key,
         })
+    }
+
+    /// Reads a later 401 or 438, which a request that [`authenticate`](Self::authenticate) signed was refused with.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and [`ChallengeError::BidDown`] when SHA-256 had been agreed and is not offered
+    /// any more: a server does not forget that, so somebody on the path made the challenge.
+    pub fn renew(&self, credentials: &Credentials, challenge: &Message<'_>) -> Result<Self, ChallengeError> {
+        let renewed = Self::answer(credentials, challenge)?;
+        if self.algorithm.is_some() && renewed.algorithm.is_none() {
+            return Err(ChallengeError::BidDown);
+        }
+        Ok(renewed)
+    }
+
+    /// Whether this is the answer to a challenge with the same nonce: a second answer would be refused as the first
+    /// was.
+    #[must_use]
+    pub fn has_nonce_of(&self, challenge: &Message<'_>) -> bool {
+        challenge.nonce() == Some(&self.nonce[..])
     }
 
     /// Appends who we are and the message integrity to a request that has all its other attributes.

@@ -1,5 +1,7 @@
 //! A client of one STUN server: learns how a socket's address looks from outside (RFC 8489, sections 2, 6 and 12),
-//! and keeps the NAT's binding alive by asking again. No credentials: public servers want none.
+//! and keeps the NAT's binding alive by asking again. Public servers want no credentials; one that does gets them.
+
+mod config;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,84 +13,16 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::attribute;
+use crate::attribute::error_code::code;
+use crate::long_term::{Authenticator, ChallengeError};
 use crate::message::{Class, Message, Method, TransactionId};
 use crate::transaction::{Retransmission, Step};
 use crate::writer::Writer;
 
-/// What a [`Client`] is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Config {
-    /// From our socket to the server, and over what.
-    pub path: Path,
-    /// Milliseconds matter: the first retransmission interval. Default 500 ms, the least that RFC 8489, section 6.2.1
-    /// allows over the Internet.
-    pub initial_rto: Duration,
-    /// Rc: requests sent before giving up. Default 7 (RFC 8489, section 6.2.1).
-    pub max_requests: u32,
-    /// Rm: RTOs to wait after the last request. Default 16 (RFC 8489, section 6.2.1).
-    pub final_wait_factor: u32,
-    /// Asks again this long after each answer, which keeps a NAT's binding and notices a new address. Default 15 s
-    /// (RFC 8445, section 11: "Tr SHOULD be configurable and SHOULD have a default of 15 seconds"). `None`: ask once.
-    pub refresh: Option<Duration>,
-}
+pub use config::{Config, Event, Failure, Stats};
 
-impl Config {
-    /// The defaults for a server at the far end of `path`.
-    #[must_use]
-    pub fn new(path: Path) -> Self {
-        Self {
-            path,
-            initial_rto: Retransmission::MIN_RTO,
-            max_requests: Retransmission::MAX_REQUESTS,
-            final_wait_factor: Retransmission::FINAL_WAIT_FACTOR,
-            refresh: Some(Duration::from_secs(15)),
-        }
-    }
-}
-
-/// What a [`Client`] has to tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The socket's address as the server sees it: the first time, and whenever it changes.
-    MappedAddress(SocketAddr),
-    /// There is no answer to be had. The client has ended.
-    Failed(Failure),
-}
-
-/// Why a [`Client`] ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// All requests stayed without an answer: no such server, or UDP is blocked.
-    #[error("the STUN server did not answer any of {0} requests; is UDP blocked, or the address wrong?")]
-    Timeout(u32),
-    /// The server refused.
-    #[error("the STUN server refused with error {0}")]
-    Refused(u16),
-    /// The answer had no address, or attributes that must be understood and are not.
-    #[error("the STUN server's answer was not understood")]
-    NotUnderstood,
-}
-
-/// What a [`Client`] has counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Requests sent, retransmissions included.
-    pub requests_sent: u64,
-    /// Responses that ended a transaction.
-    pub responses_received: u64,
-    /// Dropped: it came on another path.
-    pub dropped_other_path: u64,
-    /// Dropped: not a STUN message, or its fingerprint is wrong.
-    pub dropped_malformed: u64,
-    /// Dropped: not the response to the request under way.
-    pub dropped_unexpected: u64,
-    /// The last round-trip time that was measured.
-    pub round_trip: Option<Duration>,
-}
+/// How many challenges in a row are answered.
+const MAX_CHALLENGES: u32 = 4;
 
 /// A Binding client for one server, sans-IO.
 #[derive(Debug)]
@@ -102,6 +36,11 @@ pub struct Client {
     /// The events that wait to be polled; a newer address replaces an older one.
     news: Option<SocketAddr>,
     failure: Option<Failure>,
+    auth: Option<Authenticator>,
+    /// Challenges answered since the last success: a server that goes on and on with 438 is left.
+    challenges: u32,
+    /// A response to the request under way was dropped because it was not authentic.
+    tampered: bool,
     stats: Stats,
 }
 
@@ -131,6 +70,9 @@ impl Client {
             mapped: None,
             news: None,
             failure: None,
+            auth: None,
+            challenges: 0,
+            tampered: false,
             stats: Stats::default(),
         };
         client.ask();
@@ -169,8 +111,14 @@ impl Client {
                 Step::Nothing => {}
                 Step::Send => *send = true,
                 Step::Fail => {
+                    // RFC 8489, section 9.2.5: "instead of signaling a timeout after ending the transaction, the layer
+                    // MUST signal that the integrity protection was violated."
                     let sent = retransmission.sent();
-                    self.fail(Failure::Timeout(sent));
+                    self.fail(if self.tampered {
+                        Failure::Tampered
+                    } else {
+                        Failure::Timeout(sent)
+                    });
                 }
             },
             State::Resting { until: Some(until) } if *until <= self.now => self.ask(),
@@ -189,9 +137,11 @@ impl Client {
             return None;
         }
         self.stats.requests_sent += 1;
-        let len = Writer::new(out, Class::Request, Method::BINDING, *id)
-            .fingerprint()
-            .finish();
+        let mut writer = Writer::new(out, Class::Request, Method::BINDING, *id);
+        if let Some(auth) = &self.auth {
+            auth.authenticate(&mut writer);
+        }
+        let len = writer.fingerprint().finish();
         trace!(
             "stun: Binding request {id:?}, {len} bytes, to {}",
             self.config.path
@@ -241,6 +191,7 @@ impl Client {
     }
 
     fn ask(&mut self) {
+        self.tampered = false;
         let retransmission = match self.config.path.transport {
             Transport::Tcp | Transport::Tls => Retransmission::reliable(self.now),
             _ => Retransmission::with_limits(
@@ -271,12 +222,18 @@ impl Client {
             debug!("stun: dropped {message:?}: not the response awaited");
             return;
         }
+        let code = message.error_code().map_or(0, |error| error.code);
+        let challenged =
+            message.class() == Class::Error && matches!(code, code::UNAUTHENTICATED | code::STALE_NONCE);
+        if let Some(auth) = self.auth.as_ref().filter(|_| !challenged)
+            && auth.verify(message).is_err()
+        {
+            return self.drop_unauthentic(message);
+        }
         self.stats.responses_received += 1;
         self.stats.round_trip = retransmission.round_trip(self.now).or(self.stats.round_trip);
         if message.class() == Class::Error {
-            // RFC 8489, section 14.8 forbids to follow a 300 whose integrity is not validated: it is a refusal too.
-            let code = message.error_code().map_or(0, |error| error.code);
-            return self.fail(Failure::Refused(code));
+            return self.handle_error(message, code);
         }
         // RFC 8489, section 6.3.3: "If the success response contains unknown comprehension-required attributes, the
         // response is discarded and the transaction is considered to have failed."
@@ -297,7 +254,55 @@ impl Client {
         }
     }
 
+    /// RFC 8489, section 9.2.5: over an unreliable transport such a response is discarded "as if it had never been
+    /// received", over a reliable one the client "MUST immediately end the transaction".
+    fn drop_unauthentic(&mut self, message: &Message<'_>) {
+        debug!("stun: dropped {message:?}: not authentic");
+        self.stats.dropped_unauthentic += 1;
+        self.tampered = true;
+        if matches!(self.config.path.transport, Transport::Tcp | Transport::Tls) {
+            self.fail(Failure::Tampered);
+        }
+    }
+
+    fn handle_error(&mut self, message: &Message<'_>, code: u16) {
+        match (code, &self.config.credentials, &self.auth) {
+            (code::UNAUTHENTICATED, None, _) => self.fail(Failure::WrongCredentials),
+            // "The client MUST NOT perform this retry if it is not changing the USERNAME, USERHASH, REALM, or its
+            // associated password from the previous attempt."
+            (code::UNAUTHENTICATED, Some(_), Some(_)) => self.fail(Failure::WrongCredentials),
+            (code::UNAUTHENTICATED, Some(credentials), None) => {
+                let answer = Authenticator::answer(credentials, message);
+                self.retry(answer);
+            }
+            (code::STALE_NONCE, Some(credentials), Some(auth)) if !auth.has_nonce_of(message) => {
+                let answer = auth.renew(credentials, message);
+                self.retry(answer);
+            }
+            // RFC 8489, section 14.8: of a 300 "receivers MUST validate" the integrity "before redirecting themselves".
+            (code::TRY_ALTERNATE, _, Some(_)) if message.alternate_server().is_some() => {
+                if let Some(server) = message.alternate_server() {
+                    self.fail(Failure::Redirected(server));
+                }
+            }
+            _ => self.fail(Failure::Refused(code)),
+        }
+    }
+
+    fn retry(&mut self, answer: Result<Authenticator, ChallengeError>) {
+        match answer {
+            Ok(_) if self.challenges >= MAX_CHALLENGES => self.fail(Failure::Refused(code::STALE_NONCE)),
+            Ok(auth) => {
+                self.challenges += 1;
+                self.auth = Some(auth);
+                self.ask();
+            }
+            Err(error) => self.fail(Failure::Challenge(error)),
+        }
+    }
+
     fn learn(&mut self, address: SocketAddr) {
+        self.challenges = 0;
         self.state = State::Resting {
             until: self
                 .config

@@ -1,0 +1,196 @@
+//! NAT behaviour discovery against every kind of NAT of RFC 4787, with the server of this crate (RFC 5780, section 4).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use dunlin_net::Path;
+use dunlin_stun::discovery::{Behaviour, Config, Discovery, Event, Failure, Filtering, Mapping};
+use dunlin_stun::{BindingServer, Class, Message, Method, TransactionId, Writer, attribute};
+
+const LOCAL: &str = "10.0.0.2:5000";
+const FIRST: &str = "198.51.100.1:3478";
+const SECOND: &str = "198.51.100.2:3479";
+
+#[expect(clippy::disallowed_methods, reason = "a base to count virtual time from")]
+fn base() -> Instant {
+    Instant::now()
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn server() -> BindingServer {
+    let mut server = BindingServer::default();
+    server.discovery = Some([at(FIRST), at(SECOND)]);
+    server
+}
+
+/// A NAT with one client: what it has sent to, and the outside port that each destination gets.
+struct Nat {
+    mapping: Mapping,
+    filtering: Filtering,
+    sent_to: Vec<SocketAddr>,
+}
+
+impl Nat {
+    fn outside(&self, to: SocketAddr) -> SocketAddr {
+        let port = match self.mapping {
+            Mapping::NoNat => return at(LOCAL),
+            Mapping::AddressDependent if to.ip() == at(SECOND).ip() => 2,
+            Mapping::AddressAndPortDependent => to.port() + u16::from(to.ip() == at(SECOND).ip()) * 1000,
+            _ => 1,
+        };
+        SocketAddr::new(at("203.0.113.7:0").ip(), port)
+    }
+
+    fn lets_in(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        self.sent_to.iter().any(|sent| {
+            let mapped = self.outside(*sent) == to;
+            mapped
+                && match self.filtering {
+                    Filtering::AddressDependent => sent.ip() == from.ip(),
+                    Filtering::AddressAndPortDependent => *sent == from,
+                    _ => true,
+                }
+        })
+    }
+}
+
+fn discover(server: &BindingServer, mapping: Mapping, filtering: Filtering) -> (Event, Duration) {
+    let start = base();
+    let mut now = start;
+    let mut discovery = Discovery::new(Config::new(Path::udp(at(LOCAL), at(FIRST))), [7; 32], now);
+    let mut nat = Nat {
+        mapping,
+        filtering,
+        sent_to: Vec::new(),
+    };
+    loop {
+        let mut request = Vec::new();
+        while let Some(transmit) = discovery.poll_transmit(now, &mut request) {
+            let to = transmit.path.remote;
+            nat.sent_to.push(to);
+            let mut response = Vec::new();
+            let outside = nat.outside(to);
+            let answer = server.answer(Path::udp(to, outside), &request, &mut response);
+            if let Some(answer) = answer.filter(|answer| nat.lets_in(answer.path.local, outside)) {
+                let path = Path::udp(at(LOCAL), answer.path.local);
+                discovery.handle_datagram(now, path, BytesMut::from(&response[..]));
+            }
+            request.clear();
+        }
+        if let Some(event) = discovery.poll_event() {
+            assert_eq!((discovery.poll_timeout(), discovery.poll_event()), (None, None));
+            return (event, now - start);
+        }
+        now = discovery.poll_timeout().expect("something is awaited");
+        discovery.handle_timeout(now);
+    }
+}
+
+fn behaviour(event: Event) -> Behaviour {
+    match event {
+        Event::Discovered(behaviour) => behaviour,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_mapping_and_every_filtering_is_told_apart() {
+    for mapping in [
+        Mapping::NoNat,
+        Mapping::EndpointIndependent,
+        Mapping::AddressDependent,
+        Mapping::AddressAndPortDependent,
+    ] {
+        for filtering in [
+            Filtering::EndpointIndependent,
+            Filtering::AddressDependent,
+            Filtering::AddressAndPortDependent,
+        ] {
+            let (event, took) = discover(&server(), mapping, filtering);
+            let found = behaviour(event);
+            assert_eq!((found.mapping, found.filtering), (mapping, filtering));
+            assert!(took <= Duration::from_secs(15), "{took:?}");
+            let words = found.to_string();
+            assert_eq!(
+                words.contains("symmetric"),
+                mapping == Mapping::AddressAndPortDependent,
+                "{words}"
+            );
+            assert_eq!(
+                words.contains("everybody"),
+                filtering == Filtering::EndpointIndependent,
+                "{words}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_with_one_address_tells_only_where_we_are_seen() {
+    let (event, _) = discover(
+        &BindingServer::default(),
+        Mapping::EndpointIndependent,
+        Filtering::EndpointIndependent,
+    );
+    let found = behaviour(event);
+    assert_eq!(found.mapped, Some(at("203.0.113.7:1")));
+    assert_eq!(
+        (found.mapping, found.filtering),
+        (Mapping::Unknown, Filtering::Unknown)
+    );
+    assert!(found.to_string().contains("one address only"));
+}
+
+#[test]
+fn silence_is_udp_blocked() {
+    let mut discovery = Discovery::new(Config::new(Path::udp(at(LOCAL), at(FIRST))), [7; 32], base());
+    let mut sent = 0;
+    while let Some(now) = discovery.poll_timeout() {
+        discovery.handle_timeout(now);
+        sent += u32::from(discovery.poll_transmit(now, &mut Vec::new()).is_some());
+    }
+    assert_eq!(sent, 4);
+    assert_eq!(discovery.poll_event(), Some(Event::Failed(Failure::NoAnswer)));
+}
+
+/// RFC 5780, section 6.1, and RFC 8489, section 6.3.1.
+#[test]
+fn a_server_names_what_it_does_not_understand() {
+    let path = Path::udp(at(FIRST), at("192.0.2.1:9"));
+    let ask = |server: &BindingServer, kind| {
+        let mut request = Vec::new();
+        Writer::new(
+            &mut request,
+            Class::Request,
+            Method::BINDING,
+            TransactionId([1; 12]),
+        )
+        .attribute(kind, &[0, 0, 0, 6]);
+        let mut out = Vec::new();
+        let transmit = server.answer(path, &request, &mut out).unwrap();
+        let message = Message::parse(&out).unwrap();
+        assert!(message.class() == Class::Success || out.len() <= request.len() + 12);
+        let unknown: Vec<u16> = message.unknown_attributes().collect();
+        (
+            transmit.path.local,
+            message.error_code().map(|error| error.code),
+            unknown,
+        )
+    };
+    assert_eq!(
+        ask(&server(), attribute::CHANGE_REQUEST),
+        (at(SECOND), None, vec![])
+    );
+    for (server, kind) in [
+        (BindingServer::default(), attribute::CHANGE_REQUEST),
+        (server(), attribute::RESPONSE_PORT),
+        (server(), attribute::PADDING),
+        (server(), 0x7777),
+    ] {
+        assert_eq!(ask(&server, kind), (at(FIRST), Some(420), vec![kind]));
+    }
+}
