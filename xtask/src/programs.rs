@@ -109,7 +109,15 @@ pub(crate) fn sim(arguments: &[String]) -> Result<(), String> {
         if name != "sctp" {
             return Err(format!("there is no table `{name}`; there is: sctp"));
         }
-        let mut all = vec!["run", "--release", "--package", "dunlin-sctp", "--example", "goodput", "--"];
+        let mut all = vec![
+            "run",
+            "--release",
+            "--package",
+            "dunlin-sctp",
+            "--example",
+            "goodput",
+            "--",
+        ];
         all.extend(rest.iter().map(String::as_str));
         return run(&mut command("cargo", &all));
     }
