@@ -6,10 +6,14 @@ use std::process::Command;
 
 /// Builds `package`'s program `name` in release and returns a command that starts it with `arguments`.
 pub(crate) fn release(package: &str, name: &str, arguments: &[String]) -> Result<Command, String> {
-    run(&mut command(
-        "cargo",
-        &["build", "--release", "--package", package, "--bin", name],
-    ))?;
+    release_with(package, name, &[], arguments)
+}
+
+/// The same with more for the build.
+fn release_with(package: &str, name: &str, build: &[&str], arguments: &[String]) -> Result<Command, String> {
+    let mut words = vec!["build", "--release", "--package", package, "--bin", name];
+    words.extend(build);
+    run(&mut command("cargo", &words))?;
     let program = target().join("release").join(name);
     let mut command = command(&program.display().to_string(), &[]);
     command.args(arguments);
@@ -124,7 +128,8 @@ pub(crate) fn sim(arguments: &[String]) -> Result<(), String> {
     run(&mut release("dunlin-sim", "dunlin-sim", arguments)?)
 }
 
-/// `xtask bench`: arguments are the bench's.
+/// `xtask bench`: arguments are the bench's. The peers are measured in the same run.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
-    run(&mut release("dunlin-bench", "dunlin-bench", arguments)?)
+    let peers = ["--features", "peers"];
+    run(&mut release_with("dunlin-bench", "dunlin-bench", &peers, arguments)?)
 }

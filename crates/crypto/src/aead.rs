@@ -5,6 +5,7 @@
 use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;
 
+use crate::fast::GcmKey;
 use crate::{BackendError, Unauthentic};
 
 /// Bytes of a nonce of every algorithm here.
@@ -55,8 +56,14 @@ impl AeadAlgorithm {
     }
 }
 
+/// Who does it: another library than OpenSSL, where there is one that has the algorithm.
+enum Backend {
+    Fast(GcmKey),
+    OpenSsl(CipherCtx),
+}
+
 /// A key that encrypts and authenticates.
-pub struct SealingKey(CipherCtx);
+pub struct SealingKey(Backend);
 
 impl SealingKey {
     /// A context for `key`.
@@ -65,9 +72,16 @@ impl SealingKey {
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         algorithm.check_key_len(key)?;
+        if let Some(key) = GcmKey::new(algorithm, key) {
+            return Ok(Self(Backend::Fast(key)));
+        }
+        Self::openssl(algorithm, key)
+    }
+
+    fn openssl(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         let mut context = CipherCtx::new()?;
         context.encrypt_init(Some(algorithm.cipher()), Some(key), None)?;
-        Ok(Self(context))
+        Ok(Self(Backend::OpenSsl(context)))
     }
 
     /// Encrypts `data` in place and answers with the tag. The caller never repeats a nonce under one key.
@@ -75,9 +89,14 @@ impl SealingKey {
     /// # Panics
     /// Never in practice: the backend cannot fail on in-memory data of packet size.
     pub fn seal_in_place(&mut self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
-        let mut tag = [0; TAG_LEN];
-        seal(&mut self.0, nonce, aad, data, &mut tag).expect("an initialised AEAD context encrypts");
-        tag
+        match &mut self.0 {
+            Backend::Fast(key) => key.seal(nonce, aad, data),
+            Backend::OpenSsl(context) => {
+                let mut tag = [0; TAG_LEN];
+                seal(context, nonce, aad, data, &mut tag).expect("an initialised AEAD context encrypts");
+                tag
+            }
+        }
     }
 }
 
@@ -88,7 +107,7 @@ impl std::fmt::Debug for SealingKey {
 }
 
 /// A key that verifies and decrypts.
-pub struct OpeningKey(CipherCtx);
+pub struct OpeningKey(Backend);
 
 impl OpeningKey {
     /// A context for `key`.
@@ -97,9 +116,16 @@ impl OpeningKey {
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         algorithm.check_key_len(key)?;
+        if let Some(key) = GcmKey::new(algorithm, key) {
+            return Ok(Self(Backend::Fast(key)));
+        }
+        Self::openssl(algorithm, key)
+    }
+
+    fn openssl(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         let mut context = CipherCtx::new()?;
         context.decrypt_init(Some(algorithm.cipher()), Some(key), None)?;
-        Ok(Self(context))
+        Ok(Self(Backend::OpenSsl(context)))
     }
 
     /// Decrypts `data` in place if `tag` proves it. On an error the content of `data` is unspecified.
@@ -113,10 +139,12 @@ impl OpeningKey {
         data: &mut [u8],
         tag: &[u8],
     ) -> Result<(), Unauthentic> {
-        if tag.len() != TAG_LEN {
-            return Err(Unauthentic);
-        }
-        open(&mut self.0, nonce, aad, data, tag).map_err(|_| Unauthentic)
+        let tag: &[u8; TAG_LEN] = tag.try_into().map_err(|_| Unauthentic)?;
+        let opened = match &mut self.0 {
+            Backend::Fast(key) => key.open(nonce, aad, data, tag),
+            Backend::OpenSsl(context) => open(context, nonce, aad, data, tag).is_ok(),
+        };
+        if opened { Ok(()) } else { Err(Unauthentic) }
     }
 }
 
@@ -160,6 +188,7 @@ fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::hex;
 
     const ALL: [AeadAlgorithm; 3] = [
         AeadAlgorithm::Aes128Gcm,
@@ -216,6 +245,59 @@ mod tests {
             .seal_in_place(&nonce, &aad, &mut data);
         assert_eq!(data[..4], [0xd3, 0x1a, 0x8d, 0x34]);
         assert_eq!(tag[..4], [0x1a, 0xe1, 0x0b, 0x59]);
+    }
+
+    /// Both libraries give the same bytes and open each other's, at every length around those where they change
+    /// their code, in the build where there are two.
+    #[test]
+    fn the_backends_agree() {
+        for algorithm in ALL {
+            let key: Vec<u8> = (0..algorithm.key_len() as u8).collect();
+            let mut first = SealingKey::new(algorithm, &key).unwrap();
+            let mut second = SealingKey::openssl(algorithm, &key).unwrap();
+            let mut opens_first = OpeningKey::openssl(algorithm, &key).unwrap();
+            let mut opens_second = OpeningKey::new(algorithm, &key).unwrap();
+            for len in (0..600).chain([1199, 1200, 1201, 1500, 16_385]) {
+                let nonce = [len as u8; NONCE_LEN];
+                let aad = vec![0xA5; len % 40];
+                let plain: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+                let (mut one, mut two) = (plain.clone(), plain.clone());
+                let tag = first.seal_in_place(&nonce, &aad, &mut one);
+                assert_eq!(tag, second.seal_in_place(&nonce, &aad, &mut two), "{len}");
+                assert_eq!(one, two, "{algorithm:?} {len}");
+                assert_eq!(opens_first.open_in_place(&nonce, &aad, &mut one, &tag), Ok(()));
+                assert_eq!(opens_second.open_in_place(&nonce, &aad, &mut two, &tag), Ok(()));
+                assert_eq!((&one, &two), (&plain, &plain));
+            }
+        }
+    }
+
+    /// The GCM specification, test cases 4 and 16: additional data, and a last block that is not full.
+    #[test]
+    fn aes_gcm_vectors() {
+        let plain = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
+                     1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
+        let aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
+        let nonce: [u8; NONCE_LEN] = hex("cafebabefacedbaddecaf888").try_into().unwrap();
+        let half = "feffe9928665731c6d6a8f9467308308";
+        for (algorithm, key, tag) in [
+            (
+                AeadAlgorithm::Aes128Gcm,
+                half.to_owned(),
+                "5bc94fbc3221a5db94fae95ae7121a47",
+            ),
+            (
+                AeadAlgorithm::Aes256Gcm,
+                half.repeat(2),
+                "76fc6ece0f4e1768cddf8853bb2d551b",
+            ),
+        ] {
+            let mut data = hex(plain);
+            let mut sealing = SealingKey::new(algorithm, &hex(&key)).unwrap();
+            assert_eq!(sealing.seal_in_place(&nonce, &aad, &mut data)[..], hex(tag));
+            let mut sealing = SealingKey::openssl(algorithm, &hex(&key)).unwrap();
+            assert_eq!(sealing.seal_in_place(&nonce, &aad, &mut hex(plain))[..], hex(tag));
+        }
     }
 
     #[test]

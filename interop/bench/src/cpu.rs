@@ -1,21 +1,18 @@
-//! How much processor time this process has used, user and system, by /proc.
+//! How much processor time this process or this thread has used, user and system.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// The clock ticks of /proc/self/stat: USER_HZ, which Linux keeps at 100 for programs.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Processor time so far; zero where there is no /proc.
+/// Processor time of this process so far.
 pub fn used() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the program's name in parentheses and may hold spaces.
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let mut fields = after.split_whitespace().skip(11);
-    let mut ticks = || {
-        fields
-            .next()
-            .and_then(|field| field.parse::<u32>().ok())
-            .unwrap_or(0)
-    };
-    TICK * (ticks() + ticks())
+    since_start(ClockId::ProcessCPUTime)
+}
+
+/// Processor time of the calling thread so far: what others use meanwhile does not count.
+pub fn used_by_thread() -> Duration {
+    since_start(ClockId::ThreadCPUTime)
+}
+
+fn since_start(clock: ClockId) -> Duration {
+    clock_gettime(clock).try_into().unwrap_or_default()
 }

@@ -10,6 +10,7 @@
 
 mod cpu;
 mod data;
+mod dtls;
 mod figures;
 mod forward;
 mod limits;
@@ -25,6 +26,9 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
+    /// Only these groups of figures; without any, all.
+    #[arg(value_name = "GROUP")]
+    groups: Vec<Group>,
     /// How long each figure is measured.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -42,9 +46,25 @@ pub struct Options {
     json: bool,
 }
 
+/// What is measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// What the machine can do: UDP over loopback, the packet cipher.
+    Limits,
+    /// From nothing to an open channel.
+    Setup,
+    /// One data channel between two peers.
+    Datachannel,
+    /// The forwarding path of an SFU.
+    Forward,
+    /// DTLS in memory.
+    Dtls,
+}
+
 impl Options {
-    fn wants(&self, name: &str) -> bool {
-        self.only.as_deref().is_none_or(|part| name.contains(part))
+    fn wants(&self, group: Group, name: &str) -> bool {
+        let in_groups = self.groups.is_empty() || self.groups.contains(&group);
+        in_groups && self.only.as_deref().is_none_or(|part| name.contains(part))
     }
 
     fn time(&self) -> Duration {
@@ -67,14 +87,14 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
-    if options.wants("udp") {
+    if options.wants(Group::Limits, "udp") {
         limits::udp(options.time(), figures)?;
     }
-    if options.wants("aes-128-gcm") {
+    if options.wants(Group::Limits, "aes-128-gcm") {
         limits::aead(options.time() / 3, figures)?;
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    if options.wants("setup") {
+    if options.wants(Group::Setup, "setup") {
         runtime.block_on(setup::measure(options, figures))?;
     }
     for (name, size) in [
@@ -82,12 +102,15 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
         ("data 16 KiB", 16384),
         ("data 100 B", 100),
     ] {
-        if options.wants(name) {
+        if options.wants(Group::Datachannel, name) {
             runtime.block_on(data::measure(options, name, size, figures))?;
         }
     }
-    if options.wants("forward") {
+    if options.wants(Group::Forward, "forward") {
         forward::measure(figures)?;
+    }
+    if options.wants(Group::Dtls, "dtls") {
+        dtls::measure(options.time(), figures)?;
     }
     Ok(())
 }

@@ -49,10 +49,16 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // below dunlin: to measure the cipher and the forwarding path alone beside what uses them.
+    // below dunlin: to measure the cipher, DTLS and the forwarding path alone beside what uses them.
     (
         "dunlin-bench",
-        &["dunlin", "dunlin-peerconnection", "dunlin-crypto", "dunlin-net"],
+        &[
+            "dunlin",
+            "dunlin-peerconnection",
+            "dunlin-dtls",
+            "dunlin-crypto",
+            "dunlin-net",
+        ],
     ),
     ("xtask", &[]),
 ];

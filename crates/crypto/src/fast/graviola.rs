@@ -1,8 +1,10 @@
-//! The curves and ML-KEM of graviola, on CPUs that have what it needs: its field arithmetic is s2n-bignum's, and
-//! takes a third off a handshake (`docs/decisions/0008-curves-from-graviola.md`).
+//! The curves, ML-KEM and AES-GCM of graviola, on CPUs that have what it needs: its field arithmetic is s2n-bignum's,
+//! and takes a third off a handshake (`docs/decisions/0008-curves-from-graviola.md`); its AES-GCM has no context to
+//! set up for a packet (`docs/decisions/0013-aes-gcm-from-graviola.md`).
 //!
 //! `None` always means "not here": the caller then asks OpenSSL or libcrux.
 
+use graviola::aead::AesGcm;
 use graviola::hashing::{Sha256, Sha384, Sha512};
 use graviola::key_agreement::{mlkem768, p256, p384, x25519};
 use graviola::signing::ecdsa::{P256, P384, SigningKey, VerifyingKey};
@@ -10,6 +12,7 @@ use graviola::util::is_cpu_supported;
 use zeroize::Zeroizing;
 
 use crate::BackendError;
+use crate::aead::{AeadAlgorithm, NONCE_LEN, TAG_LEN};
 use crate::ecdh::Curve;
 use crate::hash::HashAlgorithm;
 use crate::kem::{CIPHERTEXT_LEN, ENCAPSULATION_KEY_LEN, Encapsulated, SECRET_LEN};
@@ -20,6 +23,35 @@ const MAX_SIGNATURE_LEN: usize = 2 * (49 + 2) + 2;
 
 fn failed(error: graviola::Error) -> BackendError {
     BackendError(format!("{error:?}"))
+}
+
+/// A key of AES-GCM, for both directions.
+pub(crate) struct GcmKey(Box<AesGcm>);
+
+impl GcmKey {
+    /// A key of `algorithm` made of its [`AeadAlgorithm::key_len`] bytes.
+    pub(crate) fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Option<Self> {
+        let gcm = matches!(algorithm, AeadAlgorithm::Aes128Gcm | AeadAlgorithm::Aes256Gcm);
+        (gcm && is_cpu_supported()).then(|| Self(Box::new(AesGcm::new(key))))
+    }
+
+    /// Encrypts `data` in place and answers with the tag.
+    pub(crate) fn seal(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        let mut tag = [0; TAG_LEN];
+        self.0.encrypt(nonce, aad, data, &mut tag);
+        tag
+    }
+
+    /// Decrypts `data` in place if `tag` proves it.
+    pub(crate) fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> bool {
+        self.0.decrypt(nonce, aad, data, tag).is_ok()
+    }
 }
 
 /// An ephemeral private key.
