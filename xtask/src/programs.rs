@@ -131,5 +131,10 @@ pub(crate) fn sim(arguments: &[String]) -> Result<(), String> {
 /// `xtask bench`: arguments are the bench's. The peers are measured in the same run.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     let peers = ["--features", "peers"];
-    run(&mut release_with("dunlin-bench", "dunlin-bench", &peers, arguments)?)
+    run(&mut release_with(
+        "dunlin-bench",
+        "dunlin-bench",
+        &peers,
+        arguments,
+    )?)
 }

@@ -62,6 +62,14 @@ enum Backend {
     OpenSsl(CipherCtx),
 }
 
+/// With debug assertions the other library reads the environment, and allocates, for every packet.
+fn fast(algorithm: AeadAlgorithm, key: &[u8]) -> Option<Backend> {
+    if cfg!(debug_assertions) {
+        return None;
+    }
+    GcmKey::new(algorithm, key).map(Backend::Fast)
+}
+
 /// A key that encrypts and authenticates.
 pub struct SealingKey(Backend);
 
@@ -72,8 +80,8 @@ impl SealingKey {
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         algorithm.check_key_len(key)?;
-        if let Some(key) = GcmKey::new(algorithm, key) {
-            return Ok(Self(Backend::Fast(key)));
+        if let Some(backend) = fast(algorithm, key) {
+            return Ok(Self(backend));
         }
         Self::openssl(algorithm, key)
     }
@@ -116,8 +124,8 @@ impl OpeningKey {
     /// When the backend refuses, which it does for a key of another length than `algorithm.key_len()`.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, BackendError> {
         algorithm.check_key_len(key)?;
-        if let Some(key) = GcmKey::new(algorithm, key) {
-            return Ok(Self(Backend::Fast(key)));
+        if let Some(backend) = fast(algorithm, key) {
+            return Ok(Self(backend));
         }
         Self::openssl(algorithm, key)
     }
@@ -253,21 +261,25 @@ mod tests {
     fn the_backends_agree() {
         for algorithm in ALL {
             let key: Vec<u8> = (0..algorithm.key_len() as u8).collect();
-            let mut first = SealingKey::new(algorithm, &key).unwrap();
-            let mut second = SealingKey::openssl(algorithm, &key).unwrap();
-            let mut opens_first = OpeningKey::openssl(algorithm, &key).unwrap();
-            let mut opens_second = OpeningKey::new(algorithm, &key).unwrap();
+            let Some(fast) = GcmKey::new(algorithm, &key) else {
+                continue;
+            };
+            let mut openssl = SealingKey::openssl(algorithm, &key).unwrap();
+            let mut opening = OpeningKey::openssl(algorithm, &key).unwrap();
             for len in (0..600).chain([1199, 1200, 1201, 1500, 16_385]) {
                 let nonce = [len as u8; NONCE_LEN];
                 let aad = vec![0xA5; len % 40];
                 let plain: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
                 let (mut one, mut two) = (plain.clone(), plain.clone());
-                let tag = first.seal_in_place(&nonce, &aad, &mut one);
-                assert_eq!(tag, second.seal_in_place(&nonce, &aad, &mut two), "{len}");
+                let mut tag = fast.seal(&nonce, &aad, &mut one);
+                assert_eq!(tag, openssl.seal_in_place(&nonce, &aad, &mut two), "{len}");
                 assert_eq!(one, two, "{algorithm:?} {len}");
-                assert_eq!(opens_first.open_in_place(&nonce, &aad, &mut one, &tag), Ok(()));
-                assert_eq!(opens_second.open_in_place(&nonce, &aad, &mut two, &tag), Ok(()));
+                assert_eq!(opening.open_in_place(&nonce, &aad, &mut one, &tag), Ok(()));
+                let mut sealed = two.clone();
+                assert!(fast.open(&nonce, &aad, &mut two, &tag));
                 assert_eq!((&one, &two), (&plain, &plain));
+                tag[len % TAG_LEN] ^= 1;
+                assert!(!fast.open(&nonce, &aad, &mut sealed, &tag));
             }
         }
     }

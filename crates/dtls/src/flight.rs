@@ -37,7 +37,29 @@ const MAX_CUTS: usize = 32;
 ///
 /// > If repeated retransmissions do not result in a response, and the PMTU is unknown, subsequent retransmissions
 /// > SHOULD back off to a smaller record size [...] 2-3 seems appropriate. (RFC 9147, section 4.4)
-const BACKED_OFF: [(u32, usize); 2] = [(2, 548), (4, 256)];
+///
+/// That is said of timers of a second. With a round trip to go by they are twenty times faster, and a peer that is
+/// only slow must not get its flights in crumbs: the silence has to last as well.
+const BACKED_OFF: [BackOff; 2] = [
+    BackOff {
+        timeouts: 2,
+        silence: Duration::from_secs(1),
+        bytes: 548,
+    },
+    BackOff {
+        timeouts: 4,
+        silence: Duration::from_secs(3),
+        bytes: 256,
+    },
+];
+
+/// From so many time-outs and so long a silence on, datagrams have so many bytes.
+#[derive(Debug)]
+struct BackOff {
+    timeouts: u32,
+    silence: Duration,
+    bytes: usize,
+}
 
 #[derive(Debug)]
 enum Item {
@@ -129,8 +151,12 @@ pub(crate) struct Flight {
     answers: Option<u16>,
     /// When it went out last.
     started: Instant,
+    /// When it went out first.
+    began: Instant,
     /// How often it went out again because nothing was heard.
     timeouts: u32,
+    /// What it is cut to as nothing is heard.
+    backed_off: usize,
     /// How often any of it went out again at all, for whatever reason.
     repeats: u32,
     /// How long the next ACK that says nothing new has to wait before it is obeyed.
@@ -157,7 +183,9 @@ impl Flight {
             timer: Timer::Off,
             answers: None,
             started: now,
+            began: now,
             timeouts: 0,
+            backed_off: usize::MAX,
             repeats: 0,
             patience: MIN_ANSWER_INTERVAL,
             next_message_seq: 0,
@@ -176,8 +204,7 @@ impl Flight {
 
     /// As configured, or less if datagrams of that size do not seem to arrive.
     pub(crate) fn max_datagram(&self) -> usize {
-        let backed_off = BACKED_OFF.iter().rev().find(|(after, _)| self.timeouts >= *after);
-        backed_off.map_or(self.max_datagram, |(_, bytes)| self.max_datagram.min(*bytes))
+        self.max_datagram.min(self.backed_off)
     }
 
     /// > In settings where there is external information (for instance, from an ICE handshake [...]) about the RTT,
@@ -216,6 +243,7 @@ impl Flight {
         self.timer = Timer::Off;
         self.answers = None;
         self.timeouts = 0;
+        self.backed_off = usize::MAX;
         self.repeats = 0;
         self.patience = MIN_ANSWER_INTERVAL;
     }
@@ -266,6 +294,7 @@ impl Flight {
     pub(crate) fn start(&mut self, now: Instant, answers: Option<u16>, last: bool) {
         self.begin_at(Cursor::at(0));
         self.answers = answers;
+        self.began = now;
         self.started = now;
         self.timer = if last { Timer::Off } else { self.armed(now) };
     }
@@ -283,6 +312,7 @@ impl Flight {
             self.begin = Cursor::at(0);
         }
         if self.timer == Timer::Off {
+            self.began = now;
             self.started = now;
             self.timer = self.armed(now);
         }
@@ -344,6 +374,12 @@ impl Flight {
             interval,
         };
         self.timeouts = self.timeouts.saturating_add(1);
+        let silence = now.saturating_duration_since(self.began);
+        for step in &BACKED_OFF {
+            if self.timeouts >= step.timeouts && silence >= step.silence {
+                self.backed_off = step.bytes;
+            }
+        }
         // Anybody can have written an ACK without protection: it saves bytes for a while, and no more than that.
         for item in &mut self.items {
             if let Item::Message { epoch: 0, acked, .. } = item {

@@ -182,3 +182,46 @@ fn a_path_that_swallows_large_datagrams_is_got_through_with_smaller_ones() {
         }
     }
 }
+
+/// A short round trip makes timers fast, and a peer that is merely busy must not get its flight in crumbs for it: what is
+/// said of retransmissions in section 4.4 is said of timers of a second.
+#[test]
+fn a_silence_of_less_than_a_second_makes_no_datagram_smaller() {
+    for version in BOTH_VERSIONS {
+        let (mut client, _) = configs_of(version);
+        client.max_datagram = 1200;
+        let mut now = epoch();
+        let start = now;
+        let mut client = Connection::new(client, [1; 32], now);
+        client.set_round_trip(Duration::from_millis(1));
+        let mut flights = Vec::new();
+        while now < start + Duration::from_secs(8) {
+            let mut sizes = Vec::new();
+            let mut out = Vec::new();
+            while client.poll_transmit(now, &mut out) {
+                sizes.push(out.len());
+                out.clear();
+            }
+            flights.push((now - start, sizes));
+            now = client.poll_timeout().unwrap();
+            client.handle_timeout(now);
+        }
+        let largest = |from: u64, to: u64| {
+            let within = Duration::from_millis(from)..Duration::from_millis(to);
+            let sizes = flights.iter().filter(|flight| within.contains(&flight.0));
+            let sizes: Vec<_> = sizes.flat_map(|flight| &flight.1).collect();
+            **sizes.iter().max().unwrap()
+        };
+        let first = *flights[0].1.iter().max().unwrap();
+        assert!(
+            flights
+                .iter()
+                .filter(|flight| flight.0 < Duration::from_secs(1))
+                .count()
+                > 3
+        );
+        assert_eq!(largest(10, 1000), first, "{flights:?}");
+        assert!(largest(1000, 3000) <= 548, "{flights:?}");
+        assert!(largest(3000, 8000) <= 256, "{flights:?}");
+    }
+}

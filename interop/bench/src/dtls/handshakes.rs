@@ -87,7 +87,10 @@ fn peers() -> Result<Vec<Contestant>, String> {
     Ok(Vec::new())
 }
 
-fn contestant(name: &'static str, handshake: impl FnMut() -> Result<Traffic, String> + 'static) -> Contestant {
+fn contestant(
+    name: &'static str,
+    handshake: impl FnMut() -> Result<Traffic, String> + 'static,
+) -> Contestant {
     Contestant {
         name,
         handshake: Box::new(handshake),

@@ -2,7 +2,9 @@
 
 use super::Traffic;
 use bytes::BytesMut;
-use dunlin_dtls::{Certificate, Config, Connection, Event, Group, HashAlgorithm, PeerIdentity, Role, Version};
+use dunlin_dtls::{
+    Certificate, Config, Connection, Event, Group, HashAlgorithm, PeerIdentity, Role, Version,
+};
 use std::time::Instant;
 
 /// Version and group.
