@@ -76,6 +76,30 @@ fn a_cookie_costs_one_round_trip_and_two_datagrams() {
     assert_eq!(net.now - net.start, 6 * common::DELAY);
 }
 
+/// werift puts fragments of the hello before its HelloVerifyRequest together with those after it. Who asks like that
+/// speaks DTLS 1.2, so the second hello goes without key shares, and is one fragment.
+#[test]
+fn the_hello_that_brings_a_cookie_back_is_whole_though_the_first_was_not() {
+    let (mut client, mut server) = configs_of(Version::Dtls12);
+    client.max_version = Version::Dtls13;
+    server.client_address = ClientAddress::Cookie {
+        secret: CookieSecret([7; 32]),
+        address: b"client".to_vec(),
+    };
+    let mut net = Net::new(client, server);
+    net.run(pass);
+    net.assert_working();
+    assert_eq!(net.client.version(), Some(Version::Dtls12));
+    let hellos: Vec<_> = net.sent_by(Role::Client).map(<[u8]>::len).collect();
+    assert!(
+        hellos[0] > 1000 && hellos[1] > 100,
+        "a share of X25519MLKEM768: {hellos:?}"
+    );
+    assert!(hellos[2] < 500, "{hellos:?}");
+    let all: Vec<_> = net.sent.iter().map(|sent| sent.1.data.len()).collect();
+    assert_eq!(all.len(), 7, "{all:?}");
+}
+
 #[test]
 fn messages_are_cut_to_the_datagram_size() {
     for max in [1, 64, 65, 100, 200, 256, 500, 1200, 9000] {

@@ -206,24 +206,26 @@ impl Offer {
     ///
     /// > the initial ClientHello and HelloVerifyRequest are not included in the calculation of the
     /// > handshake_messages (same place)
+    ///
+    /// A server that asks like this speaks DTLS 1.2, which has no use for key shares: without them the hello is one
+    /// fragment, which all servers take, where one of a hybrid group is several. If it is somebody else who asks,
+    /// nothing is lost: a server of DTLS 1.3 refuses such a cookie (RFC 9147, section 5.3), and an empty list would only
+    /// make it ask for its favourite group (RFC 8446, section 4.2.8).
     fn verify_request(
-        self,
+        mut self,
         message: &HandshakeMessage,
         cx: &mut Context<'_>,
     ) -> Result<Self, HandshakeError> {
         let request = HelloVerifyRequest::parse(&message.body)
             .map_err(HandshakeError::malformed("HelloVerifyRequest"))?;
-        let hello = ClientHello {
-            cookie: request.cookie.to_vec(),
-            ..self.hello
-        };
-        let message = send(&hello, Some(message.message_seq), cx);
-        Ok(Self {
-            hello,
-            message,
-            verify_requests: self.verify_requests + 1,
-            ..self
-        })
+        self.hello.cookie = request.cookie.to_vec();
+        self.keys.clear();
+        if let Some(shares) = &mut self.hello.extensions.key_share {
+            shares.clear();
+        }
+        self.message = send(&self.hello, Some(message.message_seq), cx);
+        self.verify_requests += 1;
+        Ok(self)
     }
 
     /// > Upon receipt of a HelloRetryRequest, the client MUST check the legacy_version, [...] and then process the

@@ -45,7 +45,7 @@ impl CookieJar {
         out
     }
 
-    /// The cookie of DTLS 1.2, over all parameters of a ClientHello that stay the same.
+    /// The cookie of DTLS 1.2, over the parameters of a ClientHello that must stay the same.
     pub(crate) fn cookie12(&self, parameters: &[u8]) -> [u8; MAC_LEN] {
         self.mac(b"1.2", parameters)
     }

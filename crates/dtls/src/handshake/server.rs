@@ -71,7 +71,7 @@ impl Listening {
         let choice = v12::server::Choice::make(hello, cx.config)?;
         if self.wants_cookie {
             self.continue_records(cx);
-            let parameters = hello.without_cookie();
+            let parameters = hello.lasting();
             // "If a server receives a ClientHello with an invalid cookie, it SHOULD treat it the same as a
             // ClientHello with no cookie." (RFC 6347, section 4.2.1)
             if !self.jar.is_cookie12(&parameters, &hello.cookie) {

@@ -61,14 +61,17 @@ impl ClientHello {
         put_vec(out, 2, |out| self.extensions.write(out));
     }
 
-    /// The parameters that must stay the same when the cookie is added, as bytes.
-    pub(crate) fn without_cookie(&self) -> Vec<u8> {
+    /// The parameters that must stay the same when the cookie is added, as bytes: "(version, random, session_id,
+    /// cipher_suites, compression_method)" (RFC 6347, section 4.2.1). Extensions are none of them.
+    pub(crate) fn lasting(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        Self {
-            cookie: Vec::new(),
-            ..self.clone()
-        }
-        .write(&mut out);
+        put_u16(&mut out, self.version);
+        out.extend_from_slice(&self.random);
+        put_vec(&mut out, 1, |out| out.extend_from_slice(&self.session_id));
+        put_u16_list(&mut out, &self.cipher_suites);
+        put_vec(&mut out, 1, |out| {
+            out.extend_from_slice(&self.compression_methods)
+        });
         out
     }
 }
@@ -112,6 +115,6 @@ mod tests {
             cookie: vec![9; 255],
             ..hello()
         };
-        assert_eq!(other.without_cookie(), hello().without_cookie());
+        assert_eq!(other.lasting(), hello().lasting());
     }
 }

@@ -73,10 +73,7 @@ pub const ALL: &[Web] = &[
             }
             _ => None,
         },
-        remarks: &[
-            "werift: DTLS 1.2 only; its servers ask for a cookie",
-            "werift: its servers mix the fragments of different ClientHellos, and then fail: a matter of luck",
-        ],
+        remarks: &["werift: DTLS 1.2 only; its servers ask for a cookie"],
     },
     Web {
         kind: Kind::NodeDatachannel,
