@@ -426,6 +426,51 @@ fn a_wrong_fingerprint_fails_before_any_data_and_says_so() {
     }
 }
 
+/// An empty mid says nothing, as pion writes it; a mid that there is not, or an index too high, is refused with what was
+/// given, and so is a candidate that names no section at all.
+#[test]
+fn a_candidate_belongs_to_a_section_that_there_is() {
+    let mut pair = Pair::new();
+    pair.peers[0]
+        .create_data_channel(pair.now, "data", DataChannelInit::default())
+        .unwrap();
+    pair.negotiate();
+    let candidate = "candidate:1 1 udp 2130706431 10.0.0.9 9000 typ host";
+    let mut add = |candidate: &str, mid: Option<&str>, index: Option<u16>| {
+        let init = CandidateInit {
+            candidate: candidate.to_owned(),
+            sdp_mid: mid.map(str::to_owned),
+            sdp_m_line_index: index,
+            username_fragment: None,
+        };
+        pair.peers[0].add_ice_candidate(pair.now, init)
+    };
+    for (mid, index) in [
+        (Some(""), Some(0)),
+        (Some("0"), None),
+        (None, Some(0)),
+        (Some("0"), Some(7)),
+    ] {
+        assert_eq!(add(candidate, mid, index), Ok(()), "{mid:?} {index:?}");
+    }
+    for (mid, index) in [
+        (Some(""), Some(1)),
+        (Some(""), None),
+        (Some("1"), Some(0)),
+        (None, None),
+    ] {
+        let mid_given = mid.map(str::to_owned);
+        assert_eq!(
+            add(candidate, mid, index),
+            Err(AddCandidateError::NoSuchSection {
+                mid: mid_given,
+                index
+            })
+        );
+    }
+    assert_eq!(add("", None, None), Ok(()), "the end of all candidates");
+}
+
 #[test]
 fn malformed_descriptions_name_the_line_and_change_nothing() {
     let mut pair = Pair::new();

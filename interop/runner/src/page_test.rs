@@ -109,11 +109,36 @@ async fn page(tab: &Tab<'_>) -> Result<(), String> {
             .await
             .map_err(|_| format!("the table {table} is empty"))?;
     }
+    security(tab).await?;
     let notice = tab.evaluate("document.getElementById('notice').hidden").await?;
     if notice != true {
         return Err(format!("the page complains: {}", tab.text("notice").await?));
     }
     picture_moves(tab).await
+}
+
+/// What protects the call: version, suite, group and SRTP profile, as a browser of today agrees on them with us.
+async fn security(tab: &Tab<'_>) -> Result<(), String> {
+    let rows = tab
+        .evaluate(
+            "Object.fromEntries([...document.querySelectorAll('#stats-dunlin tr')]\
+             .map((row) => [...row.children].map((cell) => cell.textContent)))",
+        )
+        .await?;
+    for (row, parts) in [
+        ("DTLS", ["connected", "1.3", "TLS_"].as_slice()),
+        ("key agreement", &["X25519MLKEM768"]),
+        ("SRTP", &["AEAD_AES_"]),
+    ] {
+        let shown = rows[row].as_str().unwrap_or_default();
+        if !parts.iter().all(|part| shown.contains(part)) {
+            return Err(format!(
+                "the row `{row}` says `{shown}`, without some of {parts:?}"
+            ));
+        }
+        step(row, shown);
+    }
+    Ok(())
 }
 
 /// Frames come back: the element's own counter rises.
