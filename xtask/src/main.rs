@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
                         nss-firefox, dimpl and those above (default: all)
   sim [--seeds N] [...] the simulator, release build; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
-  bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
+  bench [GROUP] [...]   figures with limits and peers beside them: limits, setup, datachannel, forward, dtls
   fuzz [TARGET...] [--seconds N]
                         each fuzz target (default: all) for N seconds (default: 60)
   setup [PEER... | all] installs interop peers and nothing else (default: those of `test`)";
