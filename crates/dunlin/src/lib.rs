@@ -21,6 +21,8 @@ mod socket;
 mod track;
 mod track_state;
 mod train;
+#[cfg(feature = "turn-server")]
+pub mod turn_server;
 
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};

@@ -188,7 +188,7 @@ impl Server {
     }
 
     fn check_capacity(&mut self, session: &Session) -> Result<(), u16> {
-        let full = self.allocations.len() >= self.config.max_allocations;
+        let full = self.allocations.len() + self.elsewhere >= self.config.max_allocations;
         if self.draining || full || self.events.len() >= self.config.max_events {
             return Err(code::INSUFFICIENT_CAPACITY);
         }

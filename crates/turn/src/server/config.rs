@@ -160,3 +160,54 @@ pub struct Stats {
     /// Dropped: an answer, because too many waited.
     pub dropped_queue_full: u64,
 }
+
+/// The counts of two servers together.
+impl std::ops::AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`: a new count cannot be forgotten.
+        let Stats {
+            allocations,
+            allocations_made,
+            allocations_expired,
+            bindings,
+            granted,
+            refused,
+            challenges,
+            wrong_credentials,
+            stale_nonces,
+            quota_reached,
+            peers_refused,
+            to_peers,
+            bytes_to_peers,
+            to_clients,
+            bytes_to_clients,
+            dropped_malformed,
+            dropped_no_allocation,
+            dropped_no_permission,
+            dropped_bandwidth,
+            dropped_limited,
+            dropped_queue_full,
+        } = other;
+        self.allocations += allocations;
+        self.allocations_made += allocations_made;
+        self.allocations_expired += allocations_expired;
+        self.bindings += bindings;
+        self.granted += granted;
+        self.refused += refused;
+        self.challenges += challenges;
+        self.wrong_credentials += wrong_credentials;
+        self.stale_nonces += stale_nonces;
+        self.quota_reached += quota_reached;
+        self.peers_refused += peers_refused;
+        self.to_peers += to_peers;
+        self.bytes_to_peers += bytes_to_peers;
+        self.to_clients += to_clients;
+        self.bytes_to_clients += bytes_to_clients;
+        self.dropped_malformed += dropped_malformed;
+        self.dropped_no_allocation += dropped_no_allocation;
+        self.dropped_no_permission += dropped_no_permission;
+        self.dropped_bandwidth += dropped_bandwidth;
+        self.dropped_limited += dropped_limited;
+        self.dropped_queue_full += dropped_queue_full;
+    }
+}
