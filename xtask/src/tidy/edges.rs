@@ -32,10 +32,16 @@ const EDGES: &[(&str, &[&str])] = &[
             "dunlin-net",
         ],
     ),
-    // crypto: for the seed of a connection only.
+    // crypto: for the seed of a connection only. turn, dtls: for the TURN server (docs/decisions/0012).
     (
         "dunlin",
-        &["dunlin-peerconnection", "dunlin-net", "dunlin-crypto"],
+        &[
+            "dunlin-peerconnection",
+            "dunlin-turn",
+            "dunlin-dtls",
+            "dunlin-net",
+            "dunlin-crypto",
+        ],
     ),
     ("dunlin-cli", &["dunlin"]),
     // dtls: the liar in the middle, which the fuzz targets use as well.
@@ -73,6 +79,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "quinn-udp",
         &["dunlin", "dunlin-bench"],
         "below the facade there are no sockets",
+    ),
+    (
+        "tokio-rustls",
+        &["dunlin"],
+        "TLS is a transport of TURN, and transports are the facade's",
     ),
     (
         "socket2",

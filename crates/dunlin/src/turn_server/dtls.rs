@@ -1,7 +1,7 @@
 //! DTLS associations of clients (RFC 7350). A client that has not shown, by a cookie, that it receives where it claims
 //! to be is not remembered: its hello is answered and forgotten.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,9 @@ use super::worker::Worker;
 
 /// The type of a DTLS record that begins a handshake (RFC 6347, section 4.1).
 const HANDSHAKE: u8 = 22;
+/// Hellos of several datagrams that are put together at once. Those with post-quantum keys are as long; a flood of
+/// beginnings pushes out others' beginnings, and costs no more memory than these.
+const MAX_PARTIAL: usize = 64;
 
 /// All associations of a worker.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Dtls {
     secret: CookieSecret,
     associations: HashMap<Path, Association>,
     timers: BTreeSet<(Instant, Path)>,
+    /// Clients of whose hello a part is there, the oldest first.
+    partial: VecDeque<(Path, Connection)>,
 }
 
 #[derive(Debug)]
@@ -39,6 +44,7 @@ impl Dtls {
             secret: CookieSecret(secret),
             associations: HashMap::new(),
             timers: BTreeSet::new(),
+            partial: VecDeque::new(),
         }
     }
 
@@ -89,16 +95,30 @@ impl Worker {
         if packet.first() != Some(&HANDSHAKE) {
             return;
         }
-        let mut connection = Connection::new(self.dtls.config(path), dunlin_crypto::random::seed(), now);
+        let known = self.dtls.partial.iter().position(|(partial, _)| *partial == path);
+        let known = known.and_then(|index| self.dtls.partial.remove(index));
+        let mut connection = known.map_or_else(
+            || Connection::new(self.dtls.config(path), dunlin_crypto::random::seed(), now),
+            |(_, connection)| connection,
+        );
         connection.handle_datagram(now, BytesMut::from(packet));
         if !connection.is_address_proved() {
+            let mut answered = false;
             loop {
                 let start = self.trains.len();
                 if !connection.poll_transmit(now, self.trains.buffer()) {
-                    return;
+                    break;
                 }
                 self.push(path, start);
+                answered = true;
             }
+            if !answered && !connection.is_closed() {
+                if self.dtls.partial.len() >= MAX_PARTIAL {
+                    self.dtls.partial.pop_front();
+                }
+                self.dtls.partial.push_back((path, connection));
+            }
+            return;
         }
         if self.dtls.associations.len() >= self.config.max_dtls {
             self.counters.refused_connections += 1;

@@ -27,12 +27,7 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     if first < 1024 || first > last {
         return Err(BindError::Ports(first, last));
     }
-    if config.relay.is_empty() {
-        config.relay = default_relays(config);
-    }
-    if config.relay.is_empty() {
-        return Err(BindError::NoRelay);
-    }
+    config.fill_relays()?;
     for relay in &config.relay {
         // Found out now, and not by the first client.
         UdpSocket::bind((relay.ip, 0)).map_err(|_| BindError::NoSuchRelay(relay.ip))?;
@@ -55,6 +50,22 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     own.retain(|ip| !ip.is_loopback());
     core.access.own.extend(own);
     Ok(())
+}
+
+impl Config {
+    /// Replaces an empty `relay` by what it stands for, so that external addresses can be added.
+    ///
+    /// # Errors
+    /// When no address of this host fits the listeners.
+    pub fn fill_relays(&mut self) -> Result<(), BindError> {
+        if self.relay.is_empty() {
+            self.relay = default_relays(self);
+        }
+        if self.relay.is_empty() {
+            return Err(BindError::NoRelay);
+        }
+        Ok(())
+    }
 }
 
 /// The listeners' own addresses; where one is unspecified, the first of this host of that family.

@@ -50,7 +50,7 @@ pub use self::config::{Config, Identity, RelayAddress};
 pub use self::error::BindError;
 pub use self::stats::{Counters, Stats};
 pub use dunlin_turn::server::{
-    AccessList, BindingServer, Config as CoreConfig, PasswordAlgorithm, Prefix, PrefixError,
+    AccessList, AddressFamily, BindingServer, Config as CoreConfig, PasswordAlgorithm, Prefix, PrefixError,
     Stats as CoreStats, User, Verdict,
 };
 

@@ -184,7 +184,13 @@ async fn read(
     worker: &Handle,
     buffers: &Buffers,
 ) {
-    let mut frames = Frames::default();
+    let legacy = worker.borrow().config.server.rfc5766_channels;
+    let mut frames = if legacy {
+        Frames::rfc5766()
+    } else {
+        Frames::default()
+    };
+    let mut greeted = false;
     loop {
         frames.buffer().reserve(READ);
         match from.read_buf(frames.buffer()).await {
@@ -192,9 +198,14 @@ async fn read(
             Ok(_) => {}
         }
         stream.alive.set(true);
+        // What begins with ChannelData is not TURN; "GET " looks like the head of a long one.
+        if !greeted && frames.buffer().first().is_some_and(|first| *first >= 64) {
+            return log::debug!("turn: {path}: a stream that does not begin with STUN");
+        }
         let mut state = worker.borrow_mut();
         let now = Instant::now();
         while let Some(message) = frames.take() {
+            greeted = true;
             state.from_stream(now, path, &message);
         }
         state.pump(now, worker, buffers);

@@ -44,6 +44,9 @@ pub struct Config {
     pub dont_fragment: bool,
     /// Hands out mobility tickets (RFC 8016). Default on.
     pub mobility: bool,
+    /// Accepts the channel numbers 0x5000 to 0x7FFF of RFC 5766 too. Default off: RFC 8656, section 12.2, has them
+    /// refused with 400, because of what else a port may carry; a port of its own carries nothing else.
+    pub rfc5766_channels: bool,
     /// Answers Binding requests, with NAT behaviour discovery where it has two addresses. Default on, without.
     pub binding: Option<BindingServer>,
     /// Where clients are sent (300) while the server drains. Default nowhere: 508.
@@ -94,6 +97,7 @@ impl Default for Config {
             tcp_relays: false,
             dont_fragment: false,
             mobility: true,
+            rfc5766_channels: false,
             binding: Some(BindingServer::default()),
             alternate_server: None,
             default_lifetime: crate::DEFAULT_LIFETIME,
