@@ -58,6 +58,14 @@ type Family<'a> = (&'a str, &'a str, &'a [(&'a str, u64)]);
 
 /// The page.
 fn text(stats: &Stats, draining: bool) -> String {
+    let mut page = String::new();
+    gauges(&mut page, stats, draining);
+    counters(&mut page, stats);
+    page
+}
+
+/// What goes up and down.
+fn gauges(page: &mut String, stats: &Stats, draining: bool) {
     let (core, sockets) = (&stats.core, &stats.sockets);
     let gauges: [Family<'_>; 4] = [
         ("allocations", "Allocations now.", &[("", core.allocations)]),
@@ -77,6 +85,14 @@ fn text(stats: &Stats, draining: bool) -> String {
             &[("", draining.into())],
         ),
     ];
+    for family in gauges {
+        write(page, family, "gauge", "");
+    }
+}
+
+/// What only goes up.
+fn counters(page: &mut String, stats: &Stats) {
+    let (core, sockets) = (&stats.core, &stats.sockets);
     let counters: [Family<'_>; 9] = [
         (
             "allocations_made",
@@ -152,14 +168,9 @@ fn text(stats: &Stats, draining: bool) -> String {
             ],
         ),
     ];
-    let mut page = String::new();
-    for family in gauges {
-        write(&mut page, family, "gauge", "");
-    }
     for family in counters {
-        write(&mut page, family, "counter", "_total");
+        write(page, family, "counter", "_total");
     }
-    page
 }
 
 fn write(page: &mut String, (name, help, samples): Family<'_>, kind: &str, suffix: &str) {

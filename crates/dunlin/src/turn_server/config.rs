@@ -36,7 +36,7 @@ pub struct RelayAddress {
 #[non_exhaustive]
 pub struct Config {
     /// Users, limits and rules of the protocol core. Of its fields the server itself sets `ipv4`, `ipv6`, `tcp_relays`,
-    /// `dont_fragment` and `unix_time`, and adds this host's addresses to `access.own`.
+    /// `dont_fragment`, `reservations_outside` and `unix_time`, and adds this host's addresses to `access.own`.
     pub server: server::Config,
     /// Where UDP is listened on. Default `0.0.0.0:3478`.
     pub udp: Vec<SocketAddr>,
@@ -56,9 +56,8 @@ pub struct Config {
     /// Threads, each with its own listeners on the same ports, among which the kernel spreads the clients. 0: one per
     /// core. Default 1.
     ///
-    /// A client meets the worker that its address and port lead to. With more than one worker an allocation cannot move
-    /// to another address (`server.mobility` is off), and a reserved port is only found by a client that meets the
-    /// worker that reserved it; others get 508 and ask for any port.
+    /// A client meets the worker that its address and port lead to. With more than one worker an allocation can therefore
+    /// not move to another address (`server.mobility` is off).
     pub workers: usize,
     /// Size of the socket buffers of listeners, in bytes, as far as the system allows. Default 4 MiB.
     pub listener_buffer: usize,

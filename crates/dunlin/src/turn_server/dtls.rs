@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dunlin_dtls::{
     Certificate, ClientAddress, ClientAuth, Connection, CookieSecret, Event, PeerIdentity, Role,
 };
@@ -50,7 +50,10 @@ impl Dtls {
 
     /// When the first association has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let partial = self.partial.iter();
+        let partial = partial.filter_map(|(_, connection)| connection.poll_timeout());
+        let first = self.timers.first().map(|(at, _)| *at);
+        partial.chain(first).min()
     }
 
     fn config(&self, path: Path) -> dunlin_dtls::Config {
@@ -103,15 +106,7 @@ impl Worker {
         );
         connection.handle_datagram(now, BytesMut::from(packet));
         if !connection.is_address_proved() {
-            let mut answered = false;
-            loop {
-                let start = self.trains.len();
-                if !connection.poll_transmit(now, self.trains.buffer()) {
-                    break;
-                }
-                self.push(path, start);
-                answered = true;
-            }
+            let answered = self.dtls_answer(now, path, &mut connection);
             if !answered && !connection.is_closed() {
                 if self.dtls.partial.len() >= MAX_PARTIAL {
                     self.dtls.partial.pop_front();
@@ -135,6 +130,19 @@ impl Worker {
         self.dtls_drain(now, path);
     }
 
+    /// Sends what a connection that is not kept has to say. Answers whether there was anything.
+    fn dtls_answer(&mut self, now: Instant, path: Path, connection: &mut Connection) -> bool {
+        let mut answered = false;
+        loop {
+            let start = self.trains.len();
+            if !connection.poll_transmit(now, self.trains.buffer()) {
+                return answered;
+            }
+            self.push(path, start);
+            answered = true;
+        }
+    }
+
     /// Hands on what an association has for us and for its client, and sets its timer.
     fn dtls_drain(&mut self, now: Instant, path: Path) {
         loop {
@@ -142,7 +150,7 @@ impl Worker {
                 return;
             };
             match association.connection.poll_event() {
-                Some(Event::Data(data)) => self.dtls_data(now, path, &data),
+                Some(Event::Data(data)) => self.take_dtls(now, path, &data),
                 Some(Event::Closed(reason)) => {
                     log::debug!("turn: {path}: {reason}");
                     self.dtls_send(now, path);
@@ -168,10 +176,6 @@ impl Worker {
             association.due = due;
             self.dtls.timers.insert((due, path));
         }
-    }
-
-    fn dtls_data(&mut self, now: Instant, path: Path, data: &Bytes) {
-        self.from_dtls(now, path, data);
     }
 
     fn dtls_send(&mut self, now: Instant, path: Path) {
@@ -210,6 +214,16 @@ impl Worker {
 
     /// Lets time pass.
     pub(super) fn dtls_timeout(&mut self, now: Instant) {
+        // A hello that cannot be answered, of an old version for instance, is refused when nothing better has come.
+        for (path, mut connection) in std::mem::take(&mut self.dtls.partial) {
+            if connection.poll_timeout().is_some_and(|at| at <= now) {
+                connection.handle_timeout(now);
+                self.dtls_answer(now, path, &mut connection);
+            }
+            if !connection.is_closed() {
+                self.dtls.partial.push_back((path, connection));
+            }
+        }
         while let Some((at, path)) = self.dtls.timers.first().copied() {
             if at > now {
                 return;

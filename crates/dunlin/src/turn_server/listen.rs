@@ -21,6 +21,9 @@ pub(super) struct Sockets {
     pub(super) tcp: Vec<(TcpListener, bool)>,
 }
 
+/// The listeners of each worker, and where they listen.
+pub(super) type Opened = (Vec<Sockets>, Vec<(Transport, SocketAddr)>);
+
 /// Fills in what the configuration leaves open.
 pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     let (first, last) = (*config.ports.start(), *config.ports.end());
@@ -39,6 +42,7 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     // quinn-udp has the system set it on every datagram, so those that ask for it get it.
     core.dont_fragment = cfg!(any(target_os = "linux", target_os = "android"));
     core.mobility &= config.workers == 1;
+    core.reservations_outside = true;
     let mut own = interfaces::local_addresses(true).unwrap_or_default();
     own.extend(
         config
@@ -92,7 +96,7 @@ fn default_relays(config: &Config) -> Vec<RelayAddress> {
 }
 
 /// Opens the listeners of all workers.
-pub(super) fn open(config: &Config) -> Result<(Vec<Sockets>, Vec<(Transport, SocketAddr)>), BindError> {
+pub(super) fn open(config: &Config) -> Result<Opened, BindError> {
     let workers = config.workers;
     let mut sets: Vec<Sockets> = (0..workers).map(|_| Sockets::default()).collect();
     let mut addresses = Vec::new();

@@ -96,7 +96,7 @@ impl Ports {
             return Ok(None);
         };
         let next = match policy {
-            PortPolicy::EvenAndNext(_) => {
+            PortPolicy::EvenAndNext(_) | PortPolicy::EvenAndReserve(_) => {
                 if !self.range.contains(&(port | 1)) {
                     return Ok(None);
                 }

@@ -1,6 +1,12 @@
-//! What the workers of one server tell each other: how many allocations each user has, and that they have drained.
+//! What the workers of one server share: how many allocations each user has, the ports that are reserved, and that they
+//! have drained.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use dunlin_turn::attribute::ReservationToken;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,11 +25,26 @@ pub(super) enum Command {
     Close,
 }
 
+/// RFC 8656, section 7.2: "The server MUST hold this reservation for at least 30 seconds".
+const RESERVATION: Duration = Duration::from_secs(30);
+/// Ports that are reserved at once, at most.
+const MAX_RESERVED: usize = 1024;
+
+/// A port that waits for the client that has its token, whichever worker that meets.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) socket: UdpSocket,
+    /// What its peers will see.
+    pub(super) address: SocketAddr,
+    until: Instant,
+}
+
 /// The way to all workers.
 #[derive(Debug)]
 pub(super) struct Shared {
     workers: Vec<mpsc::UnboundedSender<Command>>,
     waiting: Mutex<Vec<bool>>,
+    reserved: Mutex<BTreeMap<ReservationToken, Reserved>>,
     all_drained: watch::Sender<bool>,
 }
 
@@ -32,6 +53,7 @@ impl Shared {
         Self {
             waiting: Mutex::new(vec![true; workers.len()]),
             workers,
+            reserved: Mutex::default(),
             all_drained: watch::Sender::new(false),
         }
     }
@@ -69,10 +91,7 @@ impl Shared {
 
     /// A worker has no allocation left, and takes no new one.
     pub(super) fn drained(&self, number: usize) {
-        let mut waiting = match self.waiting.lock() {
-            Ok(waiting) => waiting,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut waiting = lock(&self.waiting);
         if let Some(waits) = waiting.get_mut(number) {
             *waits = false;
         }
@@ -87,4 +106,33 @@ impl Shared {
         // An error means that the sender is gone, and it is ours.
         let _ = watch.wait_for(|drained| *drained).await;
     }
+
+    /// Keeps a port for whoever has its token. Answers whether there was room for it.
+    pub(super) fn reserve(&self, token: ReservationToken, socket: UdpSocket, address: SocketAddr) -> bool {
+        let mut reserved = lock(&self.reserved);
+        let now = Instant::now();
+        reserved.retain(|_, port| now < port.until);
+        let room = reserved.len() < MAX_RESERVED;
+        if room {
+            let until = now + RESERVATION;
+            let port = Reserved {
+                socket,
+                address,
+                until,
+            };
+            reserved.insert(token, port);
+        }
+        room
+    }
+
+    /// Gives a reserved port away.
+    pub(super) fn claim(&self, token: ReservationToken) -> Option<Reserved> {
+        let port = lock(&self.reserved).remove(&token)?;
+        (Instant::now() < port.until).then_some(port)
+    }
+}
+
+/// What a panicked worker left is as good as before: all changes are single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

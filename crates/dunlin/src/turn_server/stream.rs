@@ -21,10 +21,17 @@ const READ: usize = 16 << 10;
 /// The time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Messages one after the other, and where each ends.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
 /// What goes out to one client.
 #[derive(Debug)]
 pub(super) struct Stream {
-    waiting: RefCell<Vec<u8>>,
+    waiting: RefCell<Waiting>,
     max: usize,
     wake: Notify,
     /// Something came in since the last look.
@@ -44,23 +51,37 @@ impl Stream {
     /// Queues a message, if there is room.
     pub(super) fn push(&self, message: &[u8]) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() + message.len() > self.max {
+        if waiting.bytes.len() + message.len() > self.max {
             return false;
         }
-        waiting.extend_from_slice(message);
+        waiting.bytes.extend_from_slice(message);
+        let end = waiting.bytes.len();
+        waiting.ends.push(end);
         self.wake.notify_one();
         true
     }
 
-    async fn write(&self, mut to: impl AsyncWrite + Unpin) {
-        let mut bytes = Vec::new();
+    /// Writes what waits, all at once on TCP. On TLS each message gets a record of its own: there are clients that look
+    /// at their socket and not at what their TLS library still holds of a record (coturn's among them).
+    async fn write(&self, mut to: impl AsyncWrite + Unpin, transport: Transport) {
+        let mut taken = Waiting::default();
         loop {
             self.wake.notified().await;
-            std::mem::swap(&mut bytes, &mut self.waiting.borrow_mut());
-            if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
+            std::mem::swap(&mut taken, &mut self.waiting.borrow_mut());
+            if transport != Transport::Tls {
+                taken.ends.drain(..taken.ends.len().saturating_sub(1));
+            }
+            let mut start = 0;
+            for end in taken.ends.drain(..) {
+                if to.write_all(&taken.bytes[start..end]).await.is_err() {
+                    return;
+                }
+                start = end;
+            }
+            if to.flush().await.is_err() {
                 return;
             }
-            bytes.clear();
+            taken.bytes.clear();
         }
     }
 }
@@ -160,7 +181,7 @@ async fn carry(
     let (from, to) = tokio::io::split(io);
     tokio::select! {
         () = read(from, path, stream, worker, buffers) => {}
-        () = stream.write(to) => {}
+        () = stream.write(to, path.transport) => {}
         () = silence(path, stream, worker) => log::debug!("turn: {path}: silent, and no allocation"),
     }
 }
@@ -206,7 +227,7 @@ async fn read(
         let now = Instant::now();
         while let Some(message) = frames.take() {
             greeted = true;
-            state.from_stream(now, path, &message);
+            state.take_stream(now, path, &message);
         }
         state.pump(now, worker, buffers);
         if frames.is_out_of_step() {

@@ -180,7 +180,7 @@ impl Worker {
     }
 
     /// A datagram that came in by a listener.
-    fn from_client(&mut self, now: Instant, transport: Transport, received: &Received<'_>) {
+    fn take_client(&mut self, now: Instant, transport: Transport, received: &Received<'_>) {
         let packet = &received.buffer[received.start..received.start + received.len];
         let (local, remote) = (received.to, received.from);
         let path = Path {
@@ -197,7 +197,7 @@ impl Worker {
     }
 
     /// A datagram that came in by a relay.
-    fn from_peer(&mut self, now: Instant, relay: RelayId, received: Received<'_>) {
+    fn take_peer(&mut self, now: Instant, relay: RelayId, received: Received<'_>) {
         let Received {
             buffer,
             start,
@@ -211,11 +211,11 @@ impl Worker {
         else {
             return;
         };
-        self.to_client(sent.transmit.path, &buffer[sent.bytes]);
+        self.queue_client(sent.transmit.path, &buffer[sent.bytes]);
     }
 
     /// Queues a message for a client, whatever it is connected by.
-    fn to_client(&mut self, path: Path, message: &[u8]) {
+    fn queue_client(&mut self, path: Path, message: &[u8]) {
         match path.transport {
             Transport::Tcp | Transport::Tls => {
                 let took = self.streams.get(&path).map(|stream| stream.push(message));
@@ -245,7 +245,7 @@ impl Worker {
         }
         let mut answer = Vec::new();
         while let Some(transmit) = self.server.poll_transmit(now, &mut answer) {
-            self.to_client(transmit.path, &answer);
+            self.queue_client(transmit.path, &answer);
             answer.clear();
         }
         self.flush();
@@ -329,11 +329,19 @@ impl Worker {
         this: &Handle,
         buffers: &Buffers,
     ) -> io::Result<SocketAddr> {
-        let opened = self.ports.open(family == AddressFamily::Ipv6, port)?;
-        self.keep_relay(relay, opened.socket, this, buffers)?;
-        if let (PortPolicy::EvenAndNext(next), Some(socket)) = (port, opened.next) {
-            self.keep_relay(next, socket, this, buffers)?;
+        if let PortPolicy::Reserved(token) = port {
+            let reserved = self.shared.claim(token).ok_or(io::ErrorKind::NotFound)?;
+            self.keep_relay(relay, reserved.socket, this, buffers)?;
+            return Ok(reserved.address);
         }
+        let opened = self.ports.open(family == AddressFamily::Ipv6, port)?;
+        if let (PortPolicy::EvenAndReserve(token), Some(socket)) = (port, opened.next) {
+            let address = SocketAddr::new(opened.address.ip(), opened.address.port() + 1);
+            if !self.shared.reserve(token, socket, address) {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+        }
+        self.keep_relay(relay, opened.socket, this, buffers)?;
         Ok(opened.address)
     }
 
@@ -378,8 +386,8 @@ impl Worker {
         let now = Instant::now();
         batch.drain(socket, |received| {
             match source {
-                Source::Listener(transport) => self.from_client(now, transport, &received),
-                Source::Relay(relay) => self.from_peer(now, relay, received),
+                Source::Listener(transport) => self.take_client(now, transport, &received),
+                Source::Relay(relay) => self.take_peer(now, relay, received),
             }
             if self.trains.len() > FLUSH {
                 self.flush();
@@ -390,7 +398,7 @@ impl Worker {
     }
 
     /// Takes what a client's stream brought.
-    pub(super) fn from_stream(&mut self, now: Instant, path: Path, message: &[u8]) {
+    pub(super) fn take_stream(&mut self, now: Instant, path: Path, message: &[u8]) {
         if let Some(forward) = self.server.handle_packet(now, path, message) {
             self.forward(&forward, message);
         }
@@ -400,7 +408,7 @@ impl Worker {
     }
 
     /// Takes what a DTLS association opened.
-    pub(super) fn from_dtls(&mut self, now: Instant, path: Path, message: &Bytes) {
+    pub(super) fn take_dtls(&mut self, now: Instant, path: Path, message: &Bytes) {
         if let Some(forward) = self.server.handle_packet(now, path, message) {
             self.forward(&forward, message);
         }

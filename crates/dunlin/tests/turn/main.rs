@@ -1,5 +1,7 @@
 //! The TURN server on real sockets, met by our own client: every transport, every refusal.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod caller;
 
 use std::net::SocketAddr;
@@ -239,17 +241,21 @@ async fn strangers_do_not_get_through_a_relay() {
 }
 
 #[tokio::test]
-async fn an_even_port_comes_with_the_next_one_in_reserve() {
-    let site = site(|_| {});
-    let even = EvenPort { reserve_next: true };
-    let mut first = site.udp(|config| config.even_port = Some(even)).await;
-    let allocated = first.allocated().await;
-    assert_eq!(allocated.relayed.port() % 2, 0);
-    let token = allocated.reservation;
-    assert!(token.is_some());
-    let mut second = site.udp(|config| config.reservation = token).await;
-    let port = second.allocated().await.relayed.port();
-    assert_eq!(port, allocated.relayed.port() + 1);
+async fn an_even_port_comes_with_the_next_one_in_reserve_at_any_worker() {
+    let site = site(|config| config.workers = 3);
+    for _ in 0..8 {
+        let even = EvenPort { reserve_next: true };
+        let mut first = site.udp(|config| config.even_port = Some(even)).await;
+        let allocated = first.allocated().await;
+        assert_eq!(allocated.relayed.port() % 2, 0);
+        let token = allocated.reservation;
+        assert!(token.is_some());
+        let mut second = site.udp(|config| config.reservation = token).await;
+        let port = second.allocated().await.relayed.port();
+        assert_eq!(port, allocated.relayed.port() + 1);
+        let mut third = site.udp(|config| config.reservation = token).await;
+        assert_eq!(third.failure().await, Failure::InsufficientCapacity);
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,9 @@ pub struct Config {
     pub dont_fragment: bool,
     /// Hands out mobility tickets (RFC 8016). Default on.
     pub mobility: bool,
+    /// The parent keeps the ports that EVEN-PORT reserves, under their tokens, so that several servers give them to each
+    /// other's clients. Default off.
+    pub reservations_outside: bool,
     /// Accepts the channel numbers 0x5000 to 0x7FFF of RFC 5766 too. Default off: RFC 8656, section 12.2, has them
     /// refused with 400, because of what else a port may carry; a port of its own carries nothing else.
     pub rfc5766_channels: bool,
@@ -97,6 +100,7 @@ impl Default for Config {
             tcp_relays: false,
             dont_fragment: false,
             mobility: true,
+            reservations_outside: false,
             rfc5766_channels: false,
             binding: Some(BindingServer::default()),
             alternate_server: None,
