@@ -8,6 +8,7 @@
 )]
 
 mod echo;
+mod nat;
 mod page;
 mod serve;
 mod session;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Options),
     /// Run a TURN and STUN server.
     Turn(Box<turn::Options>),
+    /// Say how the NAT before this host behaves.
+    Nat(nat::Options),
 }
 
 #[tokio::main]
@@ -44,6 +47,10 @@ async fn main() -> ExitCode {
         Command::Serve(options) => {
             log_at(log::LevelFilter::Warn);
             serve::run(&options).await.map_err(|error| error.to_string())
+        }
+        Command::Nat(options) => {
+            log_at(log::LevelFilter::Warn);
+            nat::run(&options).await.map_err(|error| error.to_string())
         }
         Command::Turn(options) => relay(*options).await.map_err(|error| error.to_string()),
     };

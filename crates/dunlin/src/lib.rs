@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod interfaces;
 mod mailbox;
+pub mod nat;
 mod peer_connection;
 mod resolver;
 mod routes;

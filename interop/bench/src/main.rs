@@ -15,6 +15,7 @@ mod forward;
 mod limits;
 mod link;
 mod setup;
+mod turn;
 
 use clap::Parser;
 use figures::Figures;
@@ -85,6 +86,9 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
         if options.wants(name) {
             runtime.block_on(data::measure(options, name, size, figures))?;
         }
+    }
+    if options.wants("turn") {
+        turn::measure(options, figures)?;
     }
     if options.wants("forward") {
         forward::measure(figures)?;

@@ -32,12 +32,14 @@ const EDGES: &[(&str, &[&str])] = &[
             "dunlin-net",
         ],
     ),
-    // crypto: for the seed of a connection only. turn, dtls: for the TURN server (docs/decisions/0012).
+    // crypto: for the seed of a connection only. turn, dtls: for the TURN server (docs/decisions/0012); stun: for the
+    // discovery of NATs.
     (
         "dunlin",
         &[
             "dunlin-peerconnection",
             "dunlin-turn",
+            "dunlin-stun",
             "dunlin-dtls",
             "dunlin-net",
             "dunlin-crypto",
@@ -55,10 +57,16 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // below dunlin: to measure the cipher and the forwarding path alone beside what uses them.
+    // below dunlin: to measure the cipher and the forwarding path alone beside what uses them; turn: a client.
     (
         "dunlin-bench",
-        &["dunlin", "dunlin-peerconnection", "dunlin-crypto", "dunlin-net"],
+        &[
+            "dunlin",
+            "dunlin-peerconnection",
+            "dunlin-turn",
+            "dunlin-crypto",
+            "dunlin-net",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -25,6 +25,10 @@ pub(crate) enum TurnError {
     Nobody,
     #[error("a certificate (--cert) needs its key (--key), and a key its certificate")]
     HalfIdentity,
+    #[error(
+        "--nat-discovery is given twice, with two addresses of one family that differ in IP and in port, neither of them 0"
+    )]
+    Discovery,
     #[error("the realm is too long: 127 characters are the most")]
     Realm,
     #[error("{0}")]

@@ -49,6 +49,10 @@ pub(crate) struct Options {
     /// No DTLS.
     #[arg(long, help_heading = "Listeners")]
     pub(super) no_dtls: bool,
+    /// Offers the discovery of NAT behaviour (RFC 5780) with this address and port; given twice, and the two differ in
+    /// both. All four combinations are listened on for UDP.
+    #[arg(long, value_name = "IP:PORT", help_heading = "Listeners")]
+    pub(super) nat_discovery: Vec<SocketAddr>,
     /// The certificate for TLS and DTLS, with those of its issuers behind it (PEM).
     #[arg(long, value_name = "FILE", help_heading = "Listeners")]
     pub(super) cert: Option<PathBuf>,
@@ -185,6 +189,7 @@ impl Options {
             no_tcp: self.no_tcp || file.no_tcp,
             no_tls: self.no_tls || file.no_tls,
             no_dtls: self.no_dtls || file.no_dtls,
+            nat_discovery: list(self.nat_discovery, file.nat_discovery),
             cert: self.cert.or(file.cert),
             key: self.key.or(file.key),
             workers: self.workers.or(file.workers),

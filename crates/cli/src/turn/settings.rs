@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use dunlin::turn_server::{Config, Identity, Prefix, RelayAddress, User};
+use dunlin::turn_server::{BindingServer, Config, Identity, Prefix, RelayAddress, User};
 
 use super::error::TurnError;
 use super::options::Options;
@@ -40,6 +40,7 @@ pub(super) fn config(options: &Options) -> Result<Config, TurnError> {
         config.max_streams = max;
         config.max_dtls = max;
     }
+    discovery(options, &mut config)?;
     users(options, &mut config)?;
     limits(options, &mut config);
     access(options, &mut config);
@@ -77,6 +78,37 @@ fn listeners(asked: &[SocketAddr], port: u16, wanted: bool) -> Vec<SocketAddr> {
         all.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
     }
     all
+}
+
+/// RFC 5780, section 6: the server has two addresses and two ports, and answers from whichever it is asked to.
+fn discovery(options: &Options, config: &mut Config) -> Result<(), TurnError> {
+    let (one, other) = match options.nat_discovery[..] {
+        [] => return Ok(()),
+        [one, other] => (one, other),
+        _ => return Err(TurnError::Discovery),
+    };
+    let same = one.ip() == other.ip() || one.port() == other.port() || one.is_ipv4() != other.is_ipv4();
+    if same || one.port() == 0 || other.port() == 0 {
+        return Err(TurnError::Discovery);
+    }
+    for address in [
+        one,
+        SocketAddr::new(one.ip(), other.port()),
+        SocketAddr::new(other.ip(), one.port()),
+        other,
+    ] {
+        let serves = |listener: &SocketAddr| {
+            let any = listener.ip().is_unspecified() && listener.is_ipv4() == address.is_ipv4();
+            listener.port() == address.port() && (any || listener.ip() == address.ip())
+        };
+        if !config.udp.iter().any(serves) {
+            config.udp.push(address);
+        }
+    }
+    let mut server = BindingServer::default();
+    server.discovery = Some([one, other]);
+    config.server.binding = Some(server);
+    Ok(())
 }
 
 fn users(options: &Options, config: &mut Config) -> Result<(), TurnError> {
