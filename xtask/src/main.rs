@@ -25,6 +25,8 @@ usage: cargo xtask COMMAND
   interop dtls [PEER...] [--case NAME] [--repeat N] [--json]
                         real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
                         nss-firefox, dimpl and those above (default: all)
+  interop turn [--case NAME] [--list]
+                        coturn's client programs against `dunlin turn`
   sim [--seeds N] [...] the simulator, release build; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
   bench [GROUP] [...]   figures with limits and peers beside them: limits, setup, datachannel, forward, dtls

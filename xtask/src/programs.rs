@@ -53,6 +53,7 @@ pub(crate) fn dtls_command(peers: &Peers, options: &[String]) -> Result<Command,
 pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
         Some("dtls") => dtls(&arguments[1..]),
+        Some("turn") => turn(&arguments[1..]),
         Some("all") => both(&setup::all(), &arguments[1..]),
         _ => {
             let named = setup::named(arguments);
@@ -79,6 +80,18 @@ fn dtls(arguments: &[String]) -> Result<(), String> {
     let peers = if named.is_empty() { setup::all() } else { named };
     setup::peers(&peers)?;
     run(&mut dtls_command(&peers, &options)?)
+}
+
+/// `xtask interop turn`: coturn's client programs against `dunlin turn`.
+fn turn(options: &[String]) -> Result<(), String> {
+    setup::coturn()?;
+    run(&mut command(
+        "cargo",
+        &["build", "--release", "--package", "dunlin-cli"],
+    ))?;
+    let mut arguments = vec!["turn".to_owned()];
+    arguments.extend(options.iter().cloned());
+    run(&mut interop_command(&arguments)?)
 }
 
 fn cases(peers: &Peers, options: &[String]) -> Result<(), String> {

@@ -8,11 +8,13 @@
 )]
 
 mod echo;
+mod nat;
 mod page;
 mod serve;
 mod session;
 mod signalling;
 mod throughput;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -32,18 +34,43 @@ struct Cli {
 enum Command {
     /// Serve a page on which a browser calls this program and gets everything back (the default).
     Serve(serve::Options),
+    /// Run a TURN and STUN server.
+    Turn(Box<turn::Options>),
+    /// Say how the NAT before this host behaves.
+    Nat(nat::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let cli = Cli::parse();
-    let Command::Serve(options) = cli.command.unwrap_or(Command::Serve(cli.serve));
-    match serve::run(&options).await {
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(options) => {
+            log_at(log::LevelFilter::Warn);
+            serve::run(&options).await.map_err(|error| error.to_string())
+        }
+        Command::Nat(options) => {
+            log_at(log::LevelFilter::Warn);
+            nat::run(&options).await.map_err(|error| error.to_string())
+        }
+        Command::Turn(options) => relay(*options).await.map_err(|error| error.to_string()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dunlin: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn relay(options: turn::Options) -> Result<(), turn::TurnError> {
+    let options = turn::read(options)?;
+    log_at(turn::log_level(&options));
+    turn::run(&options).await
+}
+
+/// Logs to standard error what RUST_LOG says, or else everything from this level on.
+fn log_at(level: log::LevelFilter) {
+    let level = env_logger::Env::default().default_filter_or(level.as_str());
+    env_logger::Builder::from_env(level).init();
 }

@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod interfaces;
 mod mailbox;
+pub mod nat;
 mod peer_connection;
 mod resolver;
 mod routes;
@@ -21,6 +22,8 @@ mod socket;
 mod track;
 mod track_state;
 mod train;
+#[cfg(feature = "turn-server")]
+pub mod turn_server;
 
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};

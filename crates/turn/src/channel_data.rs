@@ -29,6 +29,17 @@ impl ChannelNumber {
         }
     }
 
+    /// As [`new`](Self::new), with all the numbers of RFC 5766, section 11: 0x4000 to 0x7FFF. For a server whose
+    /// listeners carry nothing else, and which old clients use.
+    #[must_use]
+    pub const fn new_rfc5766(number: u16) -> Option<Self> {
+        if number >= Self::MIN.0 && number <= 0x7FFF {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u16 {
@@ -58,8 +69,18 @@ impl<'a> ChannelData<'a> {
     /// A longer datagram is fine: "Over UDP, the padding is not required but MAY be included."
     #[must_use]
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        Self::parse_with(datagram, ChannelNumber::new)
+    }
+
+    /// As [`parse`](Self::parse), with all the numbers of RFC 5766.
+    #[must_use]
+    pub fn parse_rfc5766(datagram: &'a [u8]) -> Option<Self> {
+        Self::parse_with(datagram, ChannelNumber::new_rfc5766)
+    }
+
+    fn parse_with(datagram: &'a [u8], number: impl Fn(u16) -> Option<ChannelNumber>) -> Option<Self> {
         let (header, rest) = datagram.split_first_chunk::<HEADER_LEN>()?;
-        let channel = ChannelNumber::new(u16::from_be_bytes([header[0], header[1]]))?;
+        let channel = number(u16::from_be_bytes([header[0], header[1]]))?;
         let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
         Some(Self {
             channel,

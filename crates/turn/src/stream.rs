@@ -22,12 +22,16 @@ pub enum Frame {
 /// Looks at the front of `buffer`. No message is longer than 65,555 bytes, so neither need the buffer be.
 #[must_use]
 pub fn next_frame(buffer: &[u8]) -> Frame {
+    frame_with(buffer, ChannelNumber::new)
+}
+
+fn frame_with(buffer: &[u8], number: impl Fn(u16) -> Option<ChannelNumber>) -> Frame {
     let Some(head) = buffer.first_chunk::<HEADER_LEN>() else {
         return Frame::Incomplete;
     };
     let kind = u16::from_be_bytes([head[0], head[1]]);
     let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-    if ChannelNumber::new(kind).is_some() {
+    if number(kind).is_some() {
         let whole = (HEADER_LEN + len).next_multiple_of(4);
         return if buffer.len() < whole {
             Frame::Incomplete
@@ -49,20 +53,41 @@ pub fn next_frame(buffer: &[u8]) -> Frame {
 /// The bytes of a stream that have not been taken yet. The parent reads from its connection into
 /// [`buffer`](Self::buffer) and takes the messages out, without copying them.
 #[derive(Debug, Default)]
-pub struct Frames(BytesMut);
+pub struct Frames {
+    buffer: BytesMut,
+    rfc5766: bool,
+}
 
 impl Frames {
+    /// For a stream on which ChannelData has the numbers of RFC 5766, up to 0x7FFF.
+    #[must_use]
+    pub fn rfc5766() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            rfc5766: true,
+        }
+    }
+
+    fn next(&self) -> Frame {
+        let number = if self.rfc5766 {
+            ChannelNumber::new_rfc5766
+        } else {
+            ChannelNumber::new
+        };
+        frame_with(&self.buffer, number)
+    }
+
     /// Where to read into, behind what is there. It holds at most one message that is not whole when all others have
     /// been taken, so at most 65,555 bytes.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.0
+        &mut self.buffer
     }
 
     /// The next message, if it is whole: STUN, or ChannelData with its padding.
     #[must_use]
     pub fn take(&mut self) -> Option<BytesMut> {
-        match next_frame(&self.0) {
-            Frame::Stun(len) | Frame::ChannelData(len) => Some(self.0.split_to(len)),
+        match self.next() {
+            Frame::Stun(len) | Frame::ChannelData(len) => Some(self.buffer.split_to(len)),
             Frame::Incomplete | Frame::Invalid => None,
         }
     }
@@ -70,7 +95,7 @@ impl Frames {
     /// Whether what comes next is no message: the connection is to be closed.
     #[must_use]
     pub fn is_out_of_step(&self) -> bool {
-        next_frame(&self.0) == Frame::Invalid
+        self.next() == Frame::Invalid
     }
 }
 

@@ -16,6 +16,7 @@ mod forward;
 mod limits;
 mod link;
 mod setup;
+mod turn;
 
 use clap::Parser;
 use figures::Figures;
@@ -59,6 +60,8 @@ enum Group {
     Forward,
     /// DTLS in memory.
     Dtls,
+    /// The TURN server beside coturn.
+    Turn,
 }
 
 impl Options {
@@ -105,6 +108,9 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
         if options.wants(Group::Datachannel, name) {
             runtime.block_on(data::measure(options, name, size, figures))?;
         }
+    }
+    if options.wants(Group::Turn, "turn") {
+        turn::measure(options, figures)?;
     }
     if options.wants(Group::Forward, "forward") {
         forward::measure(figures)?;

@@ -20,6 +20,7 @@ mod peers;
 mod report;
 mod schedule;
 mod session;
+mod turn;
 
 use clap::Parser;
 use peers::{Kind, Peers};
@@ -68,6 +69,8 @@ struct Arguments {
 enum Command {
     /// Real DTLS peers by roles, versions, groups, certificates and options.
     Dtls(dtls::Arguments),
+    /// coturn's client programs against `dunlin turn`.
+    Turn(turn::Arguments),
     #[command(hide = true)]
     DimplPeer(dtls::dimpl::program::Arguments),
 }
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
     let wants_a_network = match &arguments.command {
         Some(Command::DimplPeer(arguments)) => return ended(dtls::dimpl::program::run(arguments)),
         Some(Command::Dtls(arguments)) => arguments.want_a_network(),
+        Some(Command::Turn(_)) => false,
         None => arguments.peers.iter().any(|peer| peer.wants_a_network()),
     };
     if wants_a_network {
@@ -112,6 +116,9 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> ExitCode {
     if let Some(Command::Dtls(arguments)) = &arguments.command {
         return dtls::run(arguments).await;
+    }
+    if let Some(Command::Turn(arguments)) = &arguments.command {
+        return turn::run(arguments).await;
     }
     if arguments.list {
         for case in cases::ALL {

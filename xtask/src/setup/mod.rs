@@ -138,6 +138,14 @@ fn nss() -> bool {
         .all(|program| exists(program))
 }
 
+/// Makes sure that coturn's client programs are there.
+pub(crate) fn coturn() -> Result<(), String> {
+    if exists("turnutils_uclient") {
+        return Ok(());
+    }
+    apt::install(&["coturn"], &["coturn".to_owned()])
+}
+
 /// Peers of a command.
 pub(crate) type Peers = Vec<&'static Peer>;
 

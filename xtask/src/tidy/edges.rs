@@ -32,10 +32,18 @@ const EDGES: &[(&str, &[&str])] = &[
             "dunlin-net",
         ],
     ),
-    // crypto: for the seed of a connection only.
+    // crypto: for the seed of a connection only. turn, dtls: for the TURN server (docs/decisions/0012); stun: for the
+    // discovery of NATs.
     (
         "dunlin",
-        &["dunlin-peerconnection", "dunlin-net", "dunlin-crypto"],
+        &[
+            "dunlin-peerconnection",
+            "dunlin-turn",
+            "dunlin-stun",
+            "dunlin-dtls",
+            "dunlin-net",
+            "dunlin-crypto",
+        ],
     ),
     ("dunlin-cli", &["dunlin"]),
     // dtls: the liar in the middle, which the fuzz targets use as well.
@@ -49,13 +57,14 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // below dunlin: to measure the cipher, DTLS and the forwarding path alone beside what uses them.
+    // below dunlin: to measure the cipher, DTLS and the forwarding path alone beside what uses them; turn: a client.
     (
         "dunlin-bench",
         &[
             "dunlin",
             "dunlin-peerconnection",
             "dunlin-dtls",
+            "dunlin-turn",
             "dunlin-crypto",
             "dunlin-net",
         ],
@@ -79,6 +88,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "quinn-udp",
         &["dunlin", "dunlin-bench"],
         "below the facade there are no sockets",
+    ),
+    (
+        "tokio-rustls",
+        &["dunlin"],
+        "TLS is a transport of TURN, and transports are the facade's",
     ),
     (
         "socket2",

@@ -36,6 +36,8 @@ struct Wish {
     missing: Option<(AddressFamily, u16)>,
     even_port: Option<EvenPort>,
     reserved: Option<(ReservationToken, RelayId)>,
+    /// The token of a port that the parent keeps.
+    kept: Option<ReservationToken>,
     mobile: bool,
     lifetime: Duration,
 }
@@ -117,9 +119,14 @@ impl Server {
         let family = RequestedAddressFamily::read(request);
         let additional = AdditionalAddressFamily::read(request);
         let even_port = EvenPort::read(request);
+        let mut kept = None;
         let reserved = match ReservationToken::read(request) {
             Some(_) if even_port.is_some() || family.is_some() || additional.is_some() => {
                 return Err(stun_code::BAD_REQUEST);
+            }
+            Some(token) if self.config.reservations_outside => {
+                kept = Some(token);
+                None
             }
             Some(token) => {
                 let relay = self.reservations.get(&token).ok_or(code::INSUFFICIENT_CAPACITY)?;
@@ -156,7 +163,7 @@ impl Server {
                 }
             }
         }
-        if families == [false; 2] && reserved.is_none() {
+        if families == [false; 2] && reserved.is_none() && kept.is_none() {
             return Err(code::ADDRESS_FAMILY_NOT_SUPPORTED);
         }
         // RFC 8016, section 3.1.2.
@@ -173,6 +180,7 @@ impl Server {
             missing,
             even_port,
             reserved,
+            kept,
             mobile,
             lifetime,
         })
@@ -188,7 +196,7 @@ impl Server {
     }
 
     fn check_capacity(&mut self, session: &Session) -> Result<(), u16> {
-        let full = self.allocations.len() >= self.config.max_allocations;
+        let full = self.allocations.len() + self.elsewhere >= self.config.max_allocations;
         if self.draining || full || self.events.len() >= self.config.max_events {
             return Err(code::INSUFFICIENT_CAPACITY);
         }
@@ -212,35 +220,64 @@ impl Server {
             }
             return;
         }
+        if let Some(token) = wish.kept {
+            // Of which family it is, its address will say.
+            return self.open_relay(
+                key,
+                AddressFamily::Ipv4,
+                PortPolicy::Reserved(token),
+                wish.transport,
+            );
+        }
         for (index, family) in [AddressFamily::Ipv4, AddressFamily::Ipv6].into_iter().enumerate() {
             if !wish.families[index] {
                 continue;
             }
-            let relay = RelayId(self.relays.insert(Relay::new(Owner::Allocation(key), family)));
             let port = match wish.even_port {
                 None => PortPolicy::Any,
                 Some(EvenPort { reserve_next: false }) => PortPolicy::Even,
-                Some(EvenPort { reserve_next: true }) => {
-                    let mut token = [0; 8];
-                    self.rng.fill_bytes(&mut token);
-                    let token = ReservationToken(token);
-                    let next = RelayId(self.relays.insert(Relay::new(Owner::Reservation(token), family)));
-                    if let Some(relay) = self.relays.get_mut(relay.0) {
-                        relay.next = Some(next);
-                    }
-                    PortPolicy::EvenAndNext(next)
-                }
+                Some(EvenPort { reserve_next: true }) => self.reserve(key, family),
             };
-            if let Some(allocation) = self.allocations.get_mut(key) {
-                allocation.relays[index] = Some(relay);
-            }
-            self.events.push_back(Event::OpenRelay {
-                relay,
-                family,
-                port,
-                transport: wish.transport,
-            });
+            self.open_relay(key, family, port, wish.transport);
         }
+    }
+
+    /// Makes a token for the port behind an even one, and a relay for it where we keep it.
+    fn reserve(&mut self, key: Key, family: AddressFamily) -> PortPolicy {
+        let mut token = [0; 8];
+        self.rng.fill_bytes(&mut token);
+        let token = ReservationToken(token);
+        if !self.config.reservations_outside {
+            let relay = Relay::new(Owner::Reservation(token), family);
+            return PortPolicy::EvenAndNext(RelayId(self.relays.insert(relay)));
+        }
+        if let Some(allocation) = self.allocations.get_mut(key) {
+            allocation.reservation = Some(token);
+        }
+        PortPolicy::EvenAndReserve(token)
+    }
+
+    fn open_relay(
+        &mut self,
+        key: Key,
+        family: AddressFamily,
+        port: PortPolicy,
+        transport: RequestedTransport,
+    ) {
+        let mut opening = Relay::new(Owner::Allocation(key), family);
+        if let PortPolicy::EvenAndNext(next) = port {
+            opening.next = Some(next);
+        }
+        let relay = RelayId(self.relays.insert(opening));
+        if let Some(allocation) = self.allocations.get_mut(key) {
+            allocation.relays[usize::from(family == AddressFamily::Ipv6)] = Some(relay);
+        }
+        self.events.push_back(Event::OpenRelay {
+            relay,
+            family,
+            port,
+            transport,
+        });
     }
 
     /// The parent has opened the relay; peers reach it at `address`, which behind a 1:1 NAT is the outer one.
@@ -251,6 +288,20 @@ impl Server {
             return;
         };
         opened.address = Some(address);
+        let family = if address.is_ipv4() {
+            AddressFamily::Ipv4
+        } else {
+            AddressFamily::Ipv6
+        };
+        if opened.family != family {
+            // A reserved port, whose family nobody knew.
+            opened.family = family;
+            if let Owner::Allocation(key) = opened.owner
+                && let Some(allocation) = self.allocations.get_mut(key)
+            {
+                allocation.relays.swap(0, 1);
+            }
+        }
         self.config.access.learn_own(address.ip());
         let (owner, next) = (opened.owner, opened.next.take());
         self.by_relayed.insert(address, relay);

@@ -44,6 +44,12 @@ pub struct Config {
     pub dont_fragment: bool,
     /// Hands out mobility tickets (RFC 8016). Default on.
     pub mobility: bool,
+    /// The parent keeps the ports that EVEN-PORT reserves, under their tokens, so that several servers give them to each
+    /// other's clients. Default off.
+    pub reservations_outside: bool,
+    /// Accepts the channel numbers 0x5000 to 0x7FFF of RFC 5766 too. Default off: RFC 8656, section 12.2, has them
+    /// refused with 400, because of what else a port may carry; a port of its own carries nothing else.
+    pub rfc5766_channels: bool,
     /// Answers Binding requests, with NAT behaviour discovery where it has two addresses. Default on, without.
     pub binding: Option<BindingServer>,
     /// Where clients are sent (300) while the server drains. Default nowhere: 508.
@@ -94,6 +100,8 @@ impl Default for Config {
             tcp_relays: false,
             dont_fragment: false,
             mobility: true,
+            reservations_outside: false,
+            rfc5766_channels: false,
             binding: Some(BindingServer::default()),
             alternate_server: None,
             default_lifetime: crate::DEFAULT_LIFETIME,
@@ -159,4 +167,55 @@ pub struct Stats {
     pub dropped_limited: u64,
     /// Dropped: an answer, because too many waited.
     pub dropped_queue_full: u64,
+}
+
+/// The counts of two servers together.
+impl std::ops::AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`: a new count cannot be forgotten.
+        let Stats {
+            allocations,
+            allocations_made,
+            allocations_expired,
+            bindings,
+            granted,
+            refused,
+            challenges,
+            wrong_credentials,
+            stale_nonces,
+            quota_reached,
+            peers_refused,
+            to_peers,
+            bytes_to_peers,
+            to_clients,
+            bytes_to_clients,
+            dropped_malformed,
+            dropped_no_allocation,
+            dropped_no_permission,
+            dropped_bandwidth,
+            dropped_limited,
+            dropped_queue_full,
+        } = other;
+        self.allocations += allocations;
+        self.allocations_made += allocations_made;
+        self.allocations_expired += allocations_expired;
+        self.bindings += bindings;
+        self.granted += granted;
+        self.refused += refused;
+        self.challenges += challenges;
+        self.wrong_credentials += wrong_credentials;
+        self.stale_nonces += stale_nonces;
+        self.quota_reached += quota_reached;
+        self.peers_refused += peers_refused;
+        self.to_peers += to_peers;
+        self.bytes_to_peers += bytes_to_peers;
+        self.to_clients += to_clients;
+        self.bytes_to_clients += bytes_to_clients;
+        self.dropped_malformed += dropped_malformed;
+        self.dropped_no_allocation += dropped_no_allocation;
+        self.dropped_no_permission += dropped_no_permission;
+        self.dropped_bandwidth += dropped_bandwidth;
+        self.dropped_limited += dropped_limited;
+        self.dropped_queue_full += dropped_queue_full;
+    }
 }

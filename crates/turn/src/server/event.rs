@@ -6,7 +6,7 @@ use dunlin_net::Path;
 use dunlin_stun::AddressFamily;
 
 use super::table::Key;
-use crate::attribute::{ConnectionId, RequestedTransport};
+use crate::attribute::{ConnectionId, RequestedTransport, ReservationToken};
 
 /// A relay: one socket of the parent for one relayed address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,11 @@ pub enum PortPolicy {
     Even,
     /// An even one whose successor is free too: that is opened for this other relay, and its address is known by that.
     EvenAndNext(RelayId),
+    /// With [`reservations_outside`](super::Config::reservations_outside): an even one whose successor is free too, which
+    /// the parent keeps under this token for 30 s.
+    EvenAndReserve(ReservationToken),
+    /// The one that is kept under this token; if none is, the relay fails.
+    Reserved(ReservationToken),
 }
 
 /// What a [`Server`](super::Server) asks of its parent, and tells it.

@@ -103,13 +103,7 @@ impl Server {
         if allocation.connections > 0 {
             self.close_connections_of(key);
         }
-        let name = quota_name(&allocation.username);
-        if let Some(used) = self.in_use.get_mut(name) {
-            *used -= 1;
-            if *used == 0 {
-                self.in_use.remove(name);
-            }
-        }
+        self.give_back(&allocation.username);
         debug!("turn: {} released: {reason:?}", allocation.client);
         if allocation.pending.is_none() && reason != Release::NoRelay {
             self.events.push_back(Event::Released {
@@ -121,6 +115,17 @@ impl Server {
         }
         if self.draining && self.allocations.len() == 0 {
             self.events.push_back(Event::Drained);
+        }
+    }
+
+    /// An allocation of this user counts no longer.
+    pub(super) fn give_back(&mut self, username: &[u8]) {
+        let name = quota_name(username);
+        if let Some(used) = self.in_use.get_mut(name) {
+            *used = used.saturating_sub(1);
+            if *used == 0 {
+                self.in_use.remove(name);
+            }
         }
     }
 }

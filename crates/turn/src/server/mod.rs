@@ -42,6 +42,7 @@ use ticket::Tickets;
 pub use access::{AccessList, Prefix, PrefixError, Verdict};
 pub use auth::User;
 pub use config::{Config, Stats};
+pub use dunlin_stun::{AddressFamily, BindingServer, PasswordAlgorithm};
 pub use event::{Event, PortPolicy, RelayId, Release};
 pub use relay::{Forward, HEADROOM, TAILROOM, ToClient, ToPeer};
 
@@ -63,8 +64,10 @@ pub struct Server {
     by_relayed: Index<SocketAddr, RelayId>,
     reservations: BTreeMap<ReservationToken, RelayId>,
     connections: BTreeMap<ConnectionId, Connection>,
-    /// Allocations per quota name.
+    /// Allocations per quota name, those elsewhere included.
     in_use: BTreeMap<Box<[u8]>, usize>,
+    /// Allocations in other servers that share the quotas.
+    elsewhere: usize,
     timers: BTreeSet<(Instant, Timer)>,
     outbox: Outbox,
     /// For the headers of Data indications.
@@ -121,6 +124,7 @@ impl Server {
             reservations: BTreeMap::new(),
             connections: BTreeMap::new(),
             in_use: BTreeMap::new(),
+            elsewhere: 0,
             timers: BTreeSet::new(),
             outbox: Outbox::default(),
             scratch: Vec::with_capacity(HEADROOM),
@@ -198,6 +202,23 @@ impl Server {
     pub fn set_unix_time(&mut self, now: Instant, unix_time: u64) {
         self.now = self.now.max(now);
         self.config.unix_time = unix_time.saturating_sub(self.age().as_secs());
+    }
+
+    /// Whether there is an allocation for this path.
+    #[must_use]
+    pub fn has_allocation(&self, path: Path) -> bool {
+        self.by_client.get(&path).is_some()
+    }
+
+    /// Another server, one that shares the quotas with this one, has made (`begun`) or ended an allocation of this user.
+    pub fn count_elsewhere(&mut self, username: &[u8], begun: bool) {
+        if begun {
+            self.elsewhere += 1;
+            *self.in_use.entry(auth::quota_name(username).into()).or_default() += 1;
+        } else if self.elsewhere > 0 {
+            self.elsewhere -= 1;
+            self.give_back(username);
+        }
     }
 
     /// What was counted.

@@ -56,10 +56,10 @@ impl Server {
     }
 
     fn bind_channel(&mut self, key: Key, request: &Message<'_>) -> Result<(), u16> {
-        let (Some(Ok(number)), Some(peer)) = (ChannelNumber::read(request), request.xor_peer_address())
-        else {
-            return Err(stun_code::BAD_REQUEST);
-        };
+        let number = ChannelNumber::read(request).ok_or(stun_code::BAD_REQUEST)?;
+        let legacy = |number| ChannelNumber::new_rfc5766(number).filter(|_| self.config.rfc5766_channels);
+        let number = number.or_else(|number| legacy(number).ok_or(stun_code::BAD_REQUEST))?;
+        let peer = request.xor_peer_address().ok_or(stun_code::BAD_REQUEST)?;
         let own = self.check_peer(key, peer.ip())?;
         if own && !self.is_own_relay(peer) {
             self.stats.peers_refused += 1;

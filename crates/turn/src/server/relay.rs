@@ -95,7 +95,8 @@ impl Server {
             return None;
         }
         // RFC 7983: ChannelData begins with 64 to 79.
-        if matches!(packet.first(), Some(64..=79)) {
+        let legacy = self.config.rfc5766_channels;
+        if matches!(packet.first(), Some(64..=79)) || legacy && matches!(packet.first(), Some(80..=127)) {
             return self.channel_data(path, packet);
         }
         let message = match Message::parse(packet) {
@@ -130,7 +131,12 @@ impl Server {
 
     fn channel_data(&mut self, path: Path, packet: &[u8]) -> Option<Forward> {
         let key = self.data_from(path)?;
-        let Some(read) = ChannelData::parse(packet) else {
+        let parsed = if self.config.rfc5766_channels {
+            ChannelData::parse_rfc5766(packet)
+        } else {
+            ChannelData::parse(packet)
+        };
+        let Some(read) = parsed else {
             self.stats.dropped_malformed += 1;
             return None;
         };

@@ -9,7 +9,7 @@ mod matrix;
 mod nss;
 mod openssl;
 mod ours;
-mod program;
+pub mod program;
 mod setup;
 mod table;
 mod web;

@@ -1,0 +1,98 @@
+//! `dunlin turn`: the TURN server as a program. The server is [`dunlin::turn_server`]; here are its options, its
+//! signals and its metrics.
+
+mod error;
+mod metrics;
+mod options;
+mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dunlin::turn_server::TurnServer;
+
+pub(crate) use self::error::TurnError;
+use self::metrics::Watched;
+pub(crate) use self::options::Options;
+
+/// What SIGTERM leaves to the allocations that are there: as long as one lives without a refresh.
+const DRAIN: u64 = 600;
+
+/// The options with those of the configuration file.
+pub(crate) fn read(flags: Options) -> Result<Options, TurnError> {
+    settings::read(flags)
+}
+
+/// What is logged.
+pub(crate) fn log_level(options: &Options) -> log::LevelFilter {
+    options.log.unwrap_or(log::LevelFilter::Info)
+}
+
+/// Runs until a signal ends it.
+pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
+    let server = TurnServer::bind(settings::config(options)?)?;
+    for (transport, address) in server.addresses() {
+        println!("dunlin turn listens on {transport} {address}");
+    }
+    let watched = Arc::new(Watched {
+        server,
+        draining: AtomicBool::new(false),
+    });
+    if let Some(address) = options.metrics {
+        let local = metrics::serve(address, watched.clone()).await?;
+        println!("dunlin turn shows metrics at http://{local}/metrics");
+    }
+    let mut signals = Signals::new()?;
+    if signals.next().await == Signal::Drain {
+        watched.draining.store(true, Ordering::Relaxed);
+        let patience = Duration::from_secs(options.drain_seconds.unwrap_or(DRAIN));
+        log::info!("turn: draining for at most {} s", patience.as_secs());
+        watched.server.drain();
+        tokio::select! {
+            () = watched.server.drained() => log::info!("turn: drained"),
+            () = tokio::time::sleep(patience) => log::warn!("turn: allocations were left when the time was over"),
+            _ = signals.next() => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Drain,
+    End,
+}
+
+/// The signals that the program listens to.
+#[derive(Debug)]
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, TurnError> {
+        #[cfg(unix)]
+        let terminate = tokio::signal::unix::SignalKind::terminate();
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(terminate).map_err(TurnError::Signals)?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        #[cfg(unix)]
+        tokio::select! {
+            // Without a handler for Ctrl-C the program runs until it is killed, which is all the same.
+            _ = tokio::signal::ctrl_c() => Signal::End,
+            _ = self.terminate.recv() => Signal::Drain,
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = tokio::signal::ctrl_c().await;
+            Signal::End
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the workers of one server share: how many allocations each user has, the ports that are reserved, and that they
+//! have drained.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use dunlin_turn::attribute::ReservationToken;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::stats::Stats;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Another worker has made or ended an allocation of this user.
+    Elsewhere { username: Vec<u8>, change: i8 },
+    /// Say what was counted.
+    Stats(oneshot::Sender<Stats>),
+    /// Take no new allocations.
+    Drain,
+    /// End.
+    Close,
+}
+
+/// RFC 8656, section 7.2: "The server MUST hold this reservation for at least 30 seconds".
+const RESERVATION: Duration = Duration::from_secs(30);
+/// Ports that are reserved at once, at most.
+const MAX_RESERVED: usize = 1024;
+
+/// A port that waits for the client that has its token, whichever worker that meets.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) socket: UdpSocket,
+    /// What its peers will see.
+    pub(super) address: SocketAddr,
+    until: Instant,
+}
+
+/// The way to all workers.
+#[derive(Debug)]
+pub(super) struct Shared {
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    waiting: Mutex<Vec<bool>>,
+    reserved: Mutex<BTreeMap<ReservationToken, Reserved>>,
+    all_drained: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+        Self {
+            waiting: Mutex::new(vec![true; workers.len()]),
+            workers,
+            reserved: Mutex::default(),
+            all_drained: watch::Sender::new(false),
+        }
+    }
+
+    /// Tells the others that an allocation of this user began or ended, so that quotas hold over all workers.
+    pub(super) fn count(&self, from: usize, username: &[u8], change: i8) {
+        for (number, worker) in self.workers.iter().enumerate() {
+            if number != from {
+                let username = username.to_vec();
+                // A worker that has ended needs no count.
+                let _ = worker.send(Command::Elsewhere { username, change });
+            }
+        }
+    }
+
+    /// Sends every worker a command.
+    pub(super) fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            let _ = worker.send(command());
+        }
+    }
+
+    /// What all workers have counted.
+    pub(super) async fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for worker in &self.workers {
+            let (sender, answer) = oneshot::channel();
+            let _ = worker.send(Command::Stats(sender));
+            if let Ok(stats) = answer.await {
+                sum.add(&stats);
+            }
+        }
+        sum
+    }
+
+    /// A worker has no allocation left, and takes no new one.
+    pub(super) fn drained(&self, number: usize) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(waits) = waiting.get_mut(number) {
+            *waits = false;
+        }
+        if waiting.iter().all(|waits| !waits) {
+            self.all_drained.send_replace(true);
+        }
+    }
+
+    /// Waits until all workers have drained.
+    pub(super) async fn all_drained(&self) {
+        let mut watch = self.all_drained.subscribe();
+        // An error means that the sender is gone, and it is ours.
+        let _ = watch.wait_for(|drained| *drained).await;
+    }
+
+    /// Keeps a port for whoever has its token. Answers whether there was room for it.
+    pub(super) fn reserve(&self, token: ReservationToken, socket: UdpSocket, address: SocketAddr) -> bool {
+        let mut reserved = lock(&self.reserved);
+        let now = Instant::now();
+        reserved.retain(|_, port| now < port.until);
+        let room = reserved.len() < MAX_RESERVED;
+        if room {
+            let until = now + RESERVATION;
+            let port = Reserved {
+                socket,
+                address,
+                until,
+            };
+            reserved.insert(token, port);
+        }
+        room
+    }
+
+    /// Gives a reserved port away.
+    pub(super) fn claim(&self, token: ReservationToken) -> Option<Reserved> {
+        let port = lock(&self.reserved).remove(&token)?;
+        (Instant::now() < port.until).then_some(port)
+    }
+}
+
+/// What a panicked worker left is as good as before: all changes are single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

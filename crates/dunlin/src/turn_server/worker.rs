@@ -1,0 +1,460 @@
+//! One worker: a protocol core, its sockets and its clock, all on one thread. Tasks wait for sockets; what they do when
+//! one is ready happens here, under a borrow that is never held while waiting.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle as Thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use dunlin_net::{Path, Transmit, Transport};
+use dunlin_turn::Server;
+use dunlin_turn::server::{AddressFamily, Event, Forward, PortPolicy, RelayId};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use super::config::Config;
+use super::dtls::Dtls;
+use super::identity::Secrets;
+use super::listen::Sockets;
+use super::ports::Ports;
+use super::shared::{Command, Shared};
+use super::socket::{Batch, Received, Socket};
+use super::stats::{Counters, Stats};
+use super::stream::{self, Stream};
+use crate::train::Trains;
+
+/// Datagrams go out when this many bytes of them are collected, or all that came are dealt with.
+const FLUSH: usize = 256 << 10;
+/// Batches that one socket gets before the others.
+const TURNS: usize = 4;
+
+/// Everything that a worker needs to start.
+pub(super) struct Seat {
+    pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) secrets: Secrets,
+    pub(super) sockets: Sockets,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) number: usize,
+}
+
+impl Seat {
+    /// Starts the thread.
+    pub(super) fn start(self) -> io::Result<Thread<()>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let name = format!("turn-{}", self.number);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || self.run(&runtime))
+    }
+
+    fn run(self, runtime: &Runtime) {
+        LocalSet::new().block_on(runtime, async move {
+            let Secrets { tls, dtls, cookie } = self.secrets;
+            let worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            let worker: Handle = Rc::new(RefCell::new(worker));
+            let buffers: Buffers = Rc::new(RefCell::new(Batch::new()));
+            for (socket, transport) in self.sockets.udp {
+                let socket = match Socket::new(socket) {
+                    Ok(socket) => Rc::new(socket),
+                    Err(error) => {
+                        log::error!("turn: a listener is lost: {error}");
+                        continue;
+                    }
+                };
+                worker.borrow_mut().listeners.push(socket.clone());
+                let source = Source::Listener(transport);
+                spawn_local(receive(socket, source, worker.clone(), buffers.clone()));
+            }
+            for (listener, is_tls) in self.sockets.tcp {
+                let tls = tls.clone().filter(|_| is_tls);
+                spawn_local(stream::accept(listener, tls, worker.clone(), buffers.clone()));
+            }
+            spawn_local(clock(worker.clone(), buffers.clone()));
+            obey(self.commands, worker, buffers).await;
+        });
+    }
+}
+
+/// Does what the handle and the other workers say, until the end.
+async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, buffers: Buffers) {
+    while let Some(command) = commands.recv().await {
+        let now = Instant::now();
+        let mut state = worker.borrow_mut();
+        match command {
+            Command::Elsewhere { username, change } => state.server.count_elsewhere(&username, change > 0),
+            Command::Stats(answer) => {
+                let stats = Stats {
+                    core: state.server.stats(),
+                    sockets: state.counters,
+                };
+                // Who asked may have gone.
+                let _ = answer.send(stats);
+            }
+            Command::Drain => {
+                state.server.drain(now);
+                state.pump(now, &worker, &buffers);
+            }
+            Command::Close => return,
+        }
+    }
+}
+
+/// A worker that its tasks share.
+pub(super) type Handle = Rc<RefCell<Worker>>;
+
+/// What a worker owns.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) server: Server,
+    pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) counters: Counters,
+    pub(super) dtls: Dtls,
+    pub(super) streams: HashMap<Path, Rc<Stream>>,
+    /// UDP and DTLS.
+    pub(super) listeners: Vec<Rc<Socket>>,
+    relays: Vec<Option<OpenRelay>>,
+    by_address: HashMap<SocketAddr, Rc<Socket>>,
+    ports: Ports,
+    pub(super) trains: Trains,
+    /// The number of this worker among all.
+    number: usize,
+    /// Wakes the task of the clock.
+    pub(super) clock: Rc<Notify>,
+    armed: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct OpenRelay {
+    socket: Rc<Socket>,
+    task: JoinHandle<()>,
+}
+
+/// The buffers that all sockets of a worker receive into. Apart from it, so that both can be borrowed at once.
+pub(super) type Buffers = Rc<RefCell<Batch>>;
+
+impl Worker {
+    pub(super) fn new(config: Arc<Config>, shared: Arc<Shared>, dtls: Dtls, number: usize) -> Self {
+        let mut core = config.server.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        core.unix_time = now.map_or(0, |since| since.as_secs());
+        let ports = Ports::new(config.relay.clone(), config.ports.clone(), config.relay_buffer);
+        Self {
+            server: Server::new(core, dunlin_crypto::random::seed(), Instant::now()),
+            shared,
+            counters: Counters::default(),
+            dtls,
+            streams: HashMap::new(),
+            listeners: Vec::new(),
+            relays: Vec::new(),
+            by_address: HashMap::new(),
+            ports,
+            trains: Trains::default(),
+            number,
+            clock: Rc::default(),
+            armed: None,
+            config,
+        }
+    }
+
+    /// Queues what a client sent to a peer.
+    pub(super) fn forward(&mut self, forward: &Forward, packet: &[u8]) {
+        let Some(Some(relay)) = self.relays.get(forward.relay.index()) else {
+            return;
+        };
+        let Some(data) = packet.get(forward.data.clone()) else {
+            return;
+        };
+        let start = self.trains.len();
+        self.trains.buffer().extend_from_slice(data);
+        let path = Path::udp(relay.socket.local(), forward.peer);
+        self.trains
+            .push(Transmit::new(path), start, relay.socket.max_segments());
+    }
+
+    /// A datagram that came in by a listener.
+    fn take_client(&mut self, now: Instant, transport: Transport, received: &Received<'_>) {
+        let packet = &received.buffer[received.start..received.start + received.len];
+        let (local, remote) = (received.to, received.from);
+        let path = Path {
+            local,
+            remote,
+            transport,
+        };
+        if transport == Transport::Dtls {
+            return self.dtls_datagram(now, path, packet);
+        }
+        if let Some(forward) = self.server.handle_packet(now, path, packet) {
+            self.forward(&forward, packet);
+        }
+    }
+
+    /// A datagram that came in by a relay.
+    fn take_peer(&mut self, now: Instant, relay: RelayId, received: Received<'_>) {
+        let Received {
+            buffer,
+            start,
+            len,
+            from,
+            ..
+        } = received;
+        let Some(sent) = self
+            .server
+            .handle_relay(now, relay, from, buffer, start..start + len)
+        else {
+            return;
+        };
+        self.queue_client(sent.transmit.path, &buffer[sent.bytes]);
+    }
+
+    /// Queues a message for a client, whatever it is connected by.
+    fn queue_client(&mut self, path: Path, message: &[u8]) {
+        match path.transport {
+            Transport::Tcp | Transport::Tls => {
+                let took = self.streams.get(&path).map(|stream| stream.push(message));
+                self.counters.dropped_backlog += u64::from(took == Some(false));
+            }
+            Transport::Dtls => self.dtls_seal(path, message),
+            _ => {
+                let start = self.trains.len();
+                self.trains.buffer().extend_from_slice(message);
+                self.push(path, start);
+            }
+        }
+    }
+
+    /// Notes that what was appended from `start` on is a datagram for a client.
+    pub(super) fn push(&mut self, path: Path, start: usize) {
+        let listener = self.listeners.iter().find(|listener| listener.serves(path.local));
+        let segments = listener.map_or(1, |listener| listener.max_segments());
+        let path = Path::udp(path.local, path.remote);
+        self.trains.push(Transmit::new(path), start, segments);
+    }
+
+    /// Does what the core asks for, and sends what waits.
+    pub(super) fn pump(&mut self, now: Instant, this: &Handle, buffers: &Buffers) {
+        while let Some(event) = self.server.poll_event() {
+            self.handle_event(now, event, this, buffers);
+        }
+        let mut answer = Vec::new();
+        while let Some(transmit) = self.server.poll_transmit(now, &mut answer) {
+            self.queue_client(transmit.path, &answer);
+            answer.clear();
+        }
+        self.flush();
+        let due = self.due();
+        if due.is_some() && self.armed.is_none_or(|armed| due < Some(armed)) {
+            self.armed = due;
+            self.clock.notify_one();
+        }
+    }
+
+    /// When the clock has to ring.
+    fn due(&self) -> Option<Instant> {
+        let both = [self.server.poll_timeout(), self.dtls.poll_timeout()];
+        both.into_iter().flatten().min()
+    }
+
+    /// Sends everything that is collected.
+    fn flush(&mut self) {
+        while let Some((train, contents)) = self.trains.front() {
+            let local = train.path.local;
+            let listener = || self.listeners.iter().find(|listener| listener.serves(local));
+            let lost = match self.by_address.get(&local).or_else(listener) {
+                Some(socket) => socket.send(train, contents),
+                None => train.count,
+            };
+            self.counters.dropped_unsent += lost as u64;
+            self.trains.pop();
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event, this: &Handle, buffers: &Buffers) {
+        match event {
+            Event::OpenRelay {
+                relay, family, port, ..
+            } => match self.open_relay(relay, family, port, this, buffers) {
+                Ok(address) => self.server.relay_opened(now, relay, address),
+                Err(error) => {
+                    log::warn!("turn: no relay could be opened: error={error:?}");
+                    self.counters.relays_failed += 1;
+                    self.server.relay_failed(now, relay);
+                }
+            },
+            Event::CloseRelay(relay) => {
+                if let Some(open) = self.relays.get_mut(relay.index()).and_then(Option::take) {
+                    open.task.abort();
+                    self.by_address.remove(&open.socket.local());
+                    self.counters.relays -= 1;
+                }
+            }
+            Event::Allocated {
+                client,
+                username,
+                relayed,
+            } => {
+                let user = String::from_utf8_lossy(&username);
+                log::info!("turn: allocated client={client} user={user:?} relayed={relayed}");
+                self.shared.count(self.number, &username, 1);
+            }
+            Event::Released {
+                client,
+                username,
+                reason,
+                bytes: [sent, received],
+            } => {
+                let user = String::from_utf8_lossy(&username);
+                log::info!(
+                    "turn: released client={client} user={user:?} reason={reason:?} sent={sent} received={received}"
+                );
+                self.shared.count(self.number, &username, -1);
+            }
+            Event::Drained => self.shared.drained(self.number),
+            other => log::debug!("turn: not done here: {other:?}"),
+        }
+    }
+
+    fn open_relay(
+        &mut self,
+        relay: RelayId,
+        family: AddressFamily,
+        port: PortPolicy,
+        this: &Handle,
+        buffers: &Buffers,
+    ) -> io::Result<SocketAddr> {
+        if let PortPolicy::Reserved(token) = port {
+            let reserved = self.shared.claim(token).ok_or(io::ErrorKind::NotFound)?;
+            self.keep_relay(relay, reserved.socket, this, buffers)?;
+            return Ok(reserved.address);
+        }
+        let opened = self.ports.open(family == AddressFamily::Ipv6, port)?;
+        if let (PortPolicy::EvenAndReserve(token), Some(socket)) = (port, opened.next) {
+            let address = SocketAddr::new(opened.address.ip(), opened.address.port() + 1);
+            if !self.shared.reserve(token, socket, address) {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+        }
+        self.keep_relay(relay, opened.socket, this, buffers)?;
+        Ok(opened.address)
+    }
+
+    fn keep_relay(
+        &mut self,
+        relay: RelayId,
+        socket: std::net::UdpSocket,
+        this: &Handle,
+        buffers: &Buffers,
+    ) -> io::Result<()> {
+        let socket = Rc::new(Socket::new(socket)?);
+        self.by_address.insert(socket.local(), socket.clone());
+        let index = relay.index();
+        if self.relays.len() <= index {
+            self.relays.resize_with(index + 1, || None);
+        }
+        let source = Source::Relay(relay);
+        let task = spawn_local(receive(socket.clone(), source, this.clone(), buffers.clone()));
+        self.relays[index] = Some(OpenRelay { socket, task });
+        self.counters.relays += 1;
+        Ok(())
+    }
+
+    /// One batch of a socket. Answers whether there was one.
+    fn receive(
+        &mut self,
+        socket: &Socket,
+        source: Source,
+        batch: &mut Batch,
+        this: &Handle,
+        all: &Buffers,
+    ) -> bool {
+        match socket.receive(batch) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            // An error of a datagram that was sent earlier, perhaps.
+            Err(error) => {
+                log::debug!("turn: {}: {error}", socket.local());
+                return true;
+            }
+        }
+        let now = Instant::now();
+        batch.drain(socket, |received| {
+            match source {
+                Source::Listener(transport) => self.take_client(now, transport, &received),
+                Source::Relay(relay) => self.take_peer(now, relay, received),
+            }
+            if self.trains.len() > FLUSH {
+                self.flush();
+            }
+        });
+        self.pump(now, this, all);
+        true
+    }
+
+    /// Takes what a client's stream brought.
+    pub(super) fn take_stream(&mut self, now: Instant, path: Path, message: &[u8]) {
+        if let Some(forward) = self.server.handle_packet(now, path, message) {
+            self.forward(&forward, message);
+        }
+        if self.trains.len() > FLUSH {
+            self.flush();
+        }
+    }
+
+    /// Takes what a DTLS association opened.
+    pub(super) fn take_dtls(&mut self, now: Instant, path: Path, message: &Bytes) {
+        if let Some(forward) = self.server.handle_packet(now, path, message) {
+            self.forward(&forward, message);
+        }
+    }
+}
+
+/// What a socket is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    Listener(Transport),
+    Relay(RelayId),
+}
+
+/// Receives from a socket until the task is ended.
+pub(super) async fn receive(socket: Rc<Socket>, source: Source, worker: Handle, buffers: Buffers) {
+    while socket.readable().await.is_ok() {
+        for _ in 0..TURNS {
+            let mut batch = buffers.borrow_mut();
+            let mut state = worker.borrow_mut();
+            if !state.receive(&socket, source, &mut batch, &worker, &buffers) {
+                break;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets time pass for the core and for DTLS.
+pub(super) async fn clock(worker: Handle, buffers: Buffers) {
+    let ring = worker.borrow().clock.clone();
+    loop {
+        let due = worker.borrow().armed;
+        match due {
+            None => ring.notified().await,
+            Some(due) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = ring.notified() => continue,
+                }
+                let now = Instant::now();
+                let mut state = worker.borrow_mut();
+                state.server.handle_timeout(now);
+                state.dtls_timeout(now);
+                state.armed = None;
+                state.pump(now, &worker, &buffers);
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The TURN server on real sockets, met by our own client: every transport, every refusal.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod caller;
+
+use std::net::SocketAddr;
+
+use caller::{Caller, george, soon};
+use dunlin::turn_server::{BindError, Config, Identity, Prefix, TurnServer, User};
+use dunlin_net::Transport;
+use dunlin_turn::attribute::EvenPort;
+use dunlin_turn::client::{Event, Failure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+/// A server on loopback, and its certificate.
+struct Site {
+    server: TurnServer,
+    certificate: String,
+}
+
+fn site(change: impl FnOnce(&mut Config)) -> Site {
+    let certificate = include_str!("certificate.pem");
+    let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut config = Config::default();
+    config.udp = vec![local];
+    config.tcp = vec![local];
+    config.tls = vec![local];
+    config.dtls = vec![local];
+    config.identity = Some(Identity {
+        certificates: certificate.into(),
+        key: include_str!("key.pem").into(),
+    });
+    config.server.realm = "example.org".into();
+    config.server.users = vec![User {
+        username: "george".into(),
+        password: "secret".into(),
+    }];
+    config.server.access.allowed = vec![Prefix::new([127, 0, 0, 0].into(), 8)];
+    change(&mut config);
+    Site {
+        server: TurnServer::bind(config).unwrap(),
+        certificate: certificate.into(),
+    }
+}
+
+impl Site {
+    fn address(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Tcp => self.server.tcp()[0],
+            Transport::Tls => self.server.tls()[0],
+            Transport::Dtls => self.server.dtls()[0],
+            _ => self.server.udp()[0],
+        }
+    }
+
+    async fn call(&self, transport: Transport) -> Caller {
+        Caller::connect(transport, self.address(transport), &self.certificate, |_| {}).await
+    }
+
+    async fn udp(&self, change: impl FnOnce(&mut dunlin_turn::client::Config)) -> Caller {
+        Caller::connect(Transport::Udp, self.address(Transport::Udp), "", change).await
+    }
+}
+
+/// A peer, and its address.
+async fn peer() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// A datagram through the relay and one back.
+async fn there_and_back(caller: &mut Caller, peer: &UdpSocket, relayed: SocketAddr, text: &str) {
+    let address = peer.local_addr().unwrap();
+    caller.send(address, text.as_bytes()).await;
+    let mut buffer = [0; 2000];
+    let (len, from) = soon("the peer to receive", peer.recv_from(&mut buffer))
+        .await
+        .unwrap();
+    assert_eq!((&buffer[..len], from), (text.as_bytes(), relayed));
+    let answer = format!("{text}, answered");
+    peer.send_to(answer.as_bytes(), relayed).await.unwrap();
+    let (from, data) = caller.data().await;
+    assert_eq!((from, &data[..]), (address, answer.as_bytes()));
+}
+
+/// Allocation, permission, indications, channel, release.
+async fn whole_story(site: &Site, mut caller: Caller) {
+    let (peer, address) = peer().await;
+    let relayed = caller.allocated().await.relayed;
+    caller
+        .client
+        .permit(std::time::Instant::now(), address.ip())
+        .unwrap();
+    assert_eq!(
+        soon("a permission", caller.event()).await,
+        Event::Permitted(address.ip())
+    );
+    there_and_back(&mut caller, &peer, relayed, "in an indication").await;
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    while soon("a channel", caller.event()).await != Event::ChannelBound(address) {}
+    there_and_back(&mut caller, &peer, relayed, "by a channel").await;
+    // Sizes that have to be padded on a stream.
+    for len in 1..=9 {
+        there_and_back(&mut caller, &peer, relayed, &"x".repeat(len)).await;
+    }
+    caller.client.close();
+    assert_eq!(caller.failure().await, Failure::Released);
+    assert_eq!(site.server.stats().await.sockets.relays, 0);
+}
+
+#[tokio::test]
+async fn udp_relays_both_ways() {
+    let site = site(|_| {});
+    whole_story(&site, site.call(Transport::Udp).await).await;
+}
+
+#[tokio::test]
+async fn tcp_relays_both_ways() {
+    let site = site(|_| {});
+    whole_story(&site, site.call(Transport::Tcp).await).await;
+}
+
+#[tokio::test]
+async fn tls_relays_both_ways() {
+    let site = site(|_| {});
+    whole_story(&site, site.call(Transport::Tls).await).await;
+}
+
+#[tokio::test]
+async fn dtls_relays_both_ways() {
+    let site = site(|_| {});
+    whole_story(&site, site.call(Transport::Dtls).await).await;
+}
+
+#[tokio::test]
+async fn ipv6_relays_both_ways() {
+    let local: SocketAddr = "[::1]:0".parse().unwrap();
+    if std::net::UdpSocket::bind(local).is_err() {
+        // A host without IPv6.
+        return;
+    }
+    let site = site(|config| {
+        config.udp = vec![local];
+        config.server.access.allowed = vec!["::1".parse().unwrap()];
+    });
+    let peer = UdpSocket::bind(local).await.unwrap();
+    let address = peer.local_addr().unwrap();
+    let mut caller = site
+        .udp(|config| config.family = Some(dunlin::turn_server::AddressFamily::Ipv6))
+        .await;
+    let relayed = caller.allocated().await.relayed;
+    assert!(relayed.is_ipv6());
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    while soon("a channel", caller.event()).await != Event::ChannelBound(address) {}
+    there_and_back(&mut caller, &peer, relayed, "six").await;
+}
+
+#[tokio::test]
+async fn a_wildcard_listener_answers_from_the_address_it_was_asked_at() {
+    let site = site(|config| config.udp = vec!["0.0.0.0:0".parse().unwrap()]);
+    let server = SocketAddr::from(([127, 0, 0, 1], site.server.udp()[0].port()));
+    let caller = Caller::connect(Transport::Udp, server, "", |_| {}).await;
+    whole_story(&site, caller).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_gets_nothing() {
+    let site = site(|_| {});
+    let mut caller = site.udp(|config| config.credentials = george("wrong")).await;
+    assert_eq!(caller.failure().await, Failure::WrongCredentials);
+    let stats = site.server.stats().await;
+    assert_eq!(
+        (stats.core.allocations_made, stats.core.wrong_credentials),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn quotas_hold_over_all_workers() {
+    for workers in [1, 3] {
+        let site = site(|config| {
+            config.workers = workers;
+            config.server.max_allocations_per_user = 4;
+        });
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let mut caller = site.udp(|_| {}).await;
+            caller.allocated().await;
+            held.push(caller);
+            // Every worker has dealt with what the others told it when it answers this.
+            site.server.stats().await;
+        }
+        assert_eq!(site.udp(|_| {}).await.failure().await, Failure::QuotaReached);
+        let mut first = held.remove(0);
+        first.client.close();
+        assert_eq!(first.failure().await, Failure::Released);
+        site.server.stats().await;
+        site.udp(|_| {}).await.allocated().await;
+    }
+}
+
+#[tokio::test]
+async fn many_clients_are_spread_over_workers() {
+    let site = site(|config| config.workers = 3);
+    for _ in 0..12 {
+        whole_story(&site, site.call(Transport::Udp).await).await;
+        whole_story(&site, site.call(Transport::Tcp).await).await;
+    }
+}
+
+#[tokio::test]
+async fn loopback_peers_are_refused_unless_they_are_allowed() {
+    let site = site(|config| config.server.access.allowed.clear());
+    let mut caller = site.udp(|_| {}).await;
+    caller.allocated().await;
+    let (_, address) = peer().await;
+    // The server relays from this address, so its own relays may be reached there, but nothing else.
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    let refused = Event::ChannelRefused {
+        peer: address,
+        code: 403,
+    };
+    assert_eq!(soon("a refusal", caller.event()).await, refused);
+}
+
+#[tokio::test]
+async fn strangers_do_not_get_through_a_relay() {
+    let site = site(|config| config.server.access.allowed = vec!["127.0.0.1".parse().unwrap()]);
+    let mut caller = site.udp(|_| {}).await;
+    let relayed = caller.allocated().await.relayed;
+    let stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    stranger.send_to(b"let me in", relayed).await.unwrap();
+    let (peer, address) = peer().await;
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    while soon("a channel", caller.event()).await != Event::ChannelBound(address) {}
+    there_and_back(&mut caller, &peer, relayed, "only this arrives").await;
+    assert_eq!(site.server.stats().await.core.dropped_no_permission, 1);
+}
+
+#[tokio::test]
+async fn an_even_port_comes_with_the_next_one_in_reserve_at_any_worker() {
+    let site = site(|config| config.workers = 3);
+    for _ in 0..8 {
+        let even = EvenPort { reserve_next: true };
+        let mut first = site.udp(|config| config.even_port = Some(even)).await;
+        let allocated = first.allocated().await;
+        assert_eq!(allocated.relayed.port() % 2, 0);
+        let token = allocated.reservation;
+        assert!(token.is_some());
+        let mut second = site.udp(|config| config.reservation = token).await;
+        let port = second.allocated().await.relayed.port();
+        assert_eq!(port, allocated.relayed.port() + 1);
+        let mut third = site.udp(|config| config.reservation = token).await;
+        assert_eq!(third.failure().await, Failure::InsufficientCapacity);
+    }
+}
+
+#[tokio::test]
+async fn a_draining_server_keeps_what_it_has_and_ends_with_it() {
+    let site = site(|_| {});
+    let mut caller = site.udp(|_| {}).await;
+    let relayed = caller.allocated().await.relayed;
+    site.server.drain();
+    assert_eq!(
+        site.udp(|_| {}).await.failure().await,
+        Failure::InsufficientCapacity
+    );
+    let (peer, address) = peer().await;
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    while soon("a channel", caller.event()).await != Event::ChannelBound(address) {}
+    there_and_back(&mut caller, &peer, relayed, "still there").await;
+    caller.client.close();
+    assert_eq!(caller.failure().await, Failure::Released);
+    soon("the end of draining", site.server.drained()).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_turn_is_closed() {
+    let site = site(|_| {});
+    let mut stream = TcpStream::connect(site.server.tcp()[0]).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    // An end or a reset, depending on what was read.
+    let _ = soon("the end of the stream", stream.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_stream_takes_its_allocation_along() {
+    let site = site(|_| {});
+    let mut caller = site.call(Transport::Tcp).await;
+    caller.allocated().await;
+    drop(caller);
+    let gone = async {
+        while site.server.stats().await.core.allocations > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the allocation to end", gone).await;
+}
+
+/// Threat 14: nothing is kept about anybody who has not authenticated.
+#[tokio::test]
+async fn a_flood_of_strangers_leaves_nothing_behind() {
+    let site = site(|_| {});
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut caller = site.udp(|_| {}).await;
+    let relayed = caller.allocated().await.relayed;
+    let (peer, address) = peer().await;
+    caller.client.bind(std::time::Instant::now(), address).unwrap();
+    while soon("a channel", caller.event()).await != Event::ChannelBound(address) {}
+    let mut hello = [0_u8; 64];
+    hello[0] = 22;
+    let allocate = [
+        0, 3, 0, 8, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0x19, 0, 4, 17, 0, 0, 0,
+    ];
+    for round in 0..200 {
+        for to in [site.server.udp()[0], site.server.dtls()[0]] {
+            socket.send_to(&allocate, to).await.unwrap();
+            socket.send_to(&hello, to).await.unwrap();
+            socket.send_to(&[0x40, 0, 0, 1, 7], to).await.unwrap();
+        }
+        there_and_back(&mut caller, &peer, relayed, &format!("{round}")).await;
+    }
+    let stats = site.server.stats().await;
+    assert_eq!(
+        (stats.core.allocations, stats.sockets.relays, stats.sockets.dtls),
+        (1, 1, 0)
+    );
+    assert!(stats.core.dropped_limited > 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_in_a_sentence() {
+    let bind = |change: &dyn Fn(&mut Config)| {
+        let mut config = Config::default();
+        config.udp = vec!["127.0.0.1:0".parse().unwrap()];
+        config.tcp = Vec::new();
+        change(&mut config);
+        TurnServer::bind(config).map(drop)
+    };
+    let free = "127.0.0.1:0".parse().unwrap();
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
+    assert!(matches!(
+        bind(&|config| config.udp = vec![taken.1]),
+        Err(BindError::InUse(..))
+    ));
+    assert!(matches!(
+        bind(&|config| config.udp.clear()),
+        Err(BindError::NoListener | BindError::NoRelay)
+    ));
+    assert!(matches!(
+        bind(&|config| config.tls = vec![free]),
+        Err(BindError::NoIdentity)
+    ));
+    let text = |text: &str| Identity {
+        certificates: text.into(),
+        key: text.into(),
+    };
+    let broken = |config: &mut Config| {
+        config.tls = vec![free];
+        config.identity = Some(text("no PEM"));
+    };
+    assert!(matches!(bind(&broken), Err(BindError::Identity(_))));
+    let elsewhere = dunlin::turn_server::RelayAddress {
+        ip: [192, 0, 2, 1].into(),
+        external: None,
+    };
+    assert!(matches!(
+        bind(&|config| config.relay = vec![elsewhere]),
+        Err(BindError::NoSuchRelay(_))
+    ));
+    assert!(matches!(
+        bind(&|config| config.ports = 80..=90),
+        Err(BindError::Ports(80, 90))
+    ));
+}

@@ -1,0 +1,216 @@
+//! `dunlin-interop turn`: coturn's client programs against `dunlin turn`.
+
+mod cases;
+
+use crate::dtls::program::Program;
+use cases::{Case, Who};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+/// When a run is given up. A client over DTLS tries version 1.0 by chance, and is refused after two seconds each time.
+const LIMIT: Duration = Duration::from_secs(90);
+/// Messages of each client, and clients.
+const MESSAGES: &str = "20";
+const CLIENTS: &str = "2";
+
+/// coturn's client programs against `dunlin turn`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
+    /// Lists the cases.
+    #[arg(long)]
+    list: bool,
+}
+
+/// The server, and the peer that sends everything back.
+#[derive(Debug)]
+struct Site {
+    server: Program,
+    /// Held for their drop.
+    _peer: Program,
+    peer: u16,
+    plain: u16,
+    secure: u16,
+}
+
+pub async fn run(arguments: &Arguments) -> ExitCode {
+    let wanted = |case: &&Case| {
+        arguments
+            .case
+            .as_ref()
+            .is_none_or(|part| case.name.contains(part))
+    };
+    let chosen: Vec<&'static Case> = cases::ALL.iter().filter(wanted).collect();
+    if arguments.list {
+        for case in &chosen {
+            println!("{:<18} {}", case.name, case.what);
+        }
+        return ExitCode::SUCCESS;
+    }
+    crate::ended(all(&chosen).await)
+}
+
+async fn all(chosen: &[&'static Case]) -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("dunlin-interop-turn-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let site = open(&folder).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    let site = Arc::new(site?);
+    let turns = Arc::new(Semaphore::new(4));
+    let mut running = Vec::new();
+    for case in chosen {
+        let (site, turns) = (site.clone(), turns.clone());
+        running.push(tokio::spawn(async move {
+            let _turn = turns.acquire().await;
+            let start = Instant::now();
+            let result = one(&site, case).await;
+            (case.name, result, start.elapsed().as_secs_f64())
+        }));
+    }
+    let mut failed = 0;
+    for run in running {
+        let (name, result, seconds) = run.await.map_err(|error| error.to_string())?;
+        match result {
+            Ok(()) => eprintln!("ok     turn/{name:<18} {seconds:.1} s"),
+            Err(reason) => {
+                failed += 1;
+                eprintln!("FAIL   turn/{name:<18} {reason}");
+            }
+        }
+    }
+    let result = binding(&site).await;
+    eprintln!(
+        "{}     turn/stunclient",
+        if result.is_ok() { "ok" } else { "FAIL" }
+    );
+    result?;
+    if failed > 0 {
+        return Err(format!("{failed} cases failed\n{}", site.server.tail()));
+    }
+    eprintln!("turn: {} cases passed against coturn's clients", chosen.len() + 1);
+    Ok(())
+}
+
+/// Starts the server and the peer.
+async fn open(folder: &std::path::Path) -> Result<Site, String> {
+    let certificate = dunlin::Certificate::generate().and_then(|made| made.to_pem());
+    let (certificate, key) = certificate.map_err(|error| error.to_string())?;
+    let (certificate_file, key_file) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    for (file, text) in [(&certificate_file, certificate), (&key_file, key)] {
+        std::fs::write(file, text).map_err(|error| error.to_string())?;
+    }
+    // The client takes one port for UDP and TCP, and one for TLS and DTLS.
+    let (plain, secure, peer) = (free()?, free()?, free()?);
+    let mut command = Command::new(ours()?);
+    command.args(["turn", "--realm", "example.org", "--user", "alice:secret"]);
+    command.args(["--shared-secret", "between servers", "--log", "warn"]);
+    // As most tests on one machine do, and because this client takes its channel numbers by RFC 5766.
+    command.args(["--allow-loopback-peers", "--rfc5766-channels", "--cert"]);
+    command.arg(certificate_file).arg("--key").arg(key_file);
+    for (option, port) in [
+        ("--udp", plain),
+        ("--tcp", plain),
+        ("--tls", secure),
+        ("--dtls", secure),
+    ] {
+        command.args([option, &SocketAddr::from(([127, 0, 0, 1], port)).to_string()]);
+    }
+    let server = Program::start("dunlin turn", command)?;
+    let listens =
+        |texts: &crate::dtls::program::Texts| (texts.out.matches("listens on").count() == 4).then_some(());
+    server
+        .until(Duration::from_secs(20), "word that it listens", listens)
+        .await?;
+    let mut command = Command::new("turnutils_peer");
+    command.args(["-L", "127.0.0.1", "-p", &peer.to_string()]);
+    let echo = Program::start("turnutils_peer", command).map_err(how)?;
+    Ok(Site {
+        server,
+        _peer: echo,
+        peer,
+        plain,
+        secure,
+    })
+}
+
+fn how(reason: String) -> String {
+    format!("{reason}\nIt is in Debian's package coturn: apt-get install coturn")
+}
+
+/// A port that was free a moment ago.
+fn free() -> Result<u16, String> {
+    let socket = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    socket
+        .map(|address| address.port())
+        .map_err(|error| error.to_string())
+}
+
+/// Our program, beside this one.
+fn ours() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let program = own.with_file_name("dunlin");
+    program.exists().then_some(program.clone()).ok_or_else(|| {
+        format!(
+            "{} is not there: `cargo build --release --package dunlin-cli` makes it",
+            program.display()
+        )
+    })
+}
+
+/// One run of the client: it has to get back all that it sent.
+async fn one(site: &Site, case: &Case) -> Result<(), String> {
+    let mut command = Command::new("turnutils_uclient");
+    command.args(case.options);
+    command.args(match case.who {
+        Who::User => ["-u", "alice", "-w", "secret"],
+        Who::Secret => ["-u", "bob", "-W", "between servers"],
+        Who::Wrong => ["-u", "alice", "-w", "wrong"],
+    });
+    let port = if case.secure { site.secure } else { site.plain };
+    command.args(["-y", "-n", MESSAGES, "-m", CLIENTS, "-e", "127.0.0.1"]);
+    command.args(["-r", &site.peer.to_string(), "-p", &port.to_string(), "127.0.0.1"]);
+    let mut client = Program::start("turnutils_uclient", command).map_err(how)?;
+    let result = client.success(LIMIT).await;
+    if case.who == Who::Wrong {
+        return match result {
+            Ok(()) => Err("the client was let in".to_owned()),
+            Err(_) if client.tail().contains("Cannot complete Allocation") => Ok(()),
+            Err(reason) => Err(format!("{reason}\n{}", client.tail())),
+        };
+    }
+    let all_back = |texts: &crate::dtls::program::Texts| {
+        let lost = |text: &str| text.contains("Total lost packets 0 (");
+        (lost(&texts.out) || lost(&texts.err)).then_some(())
+    };
+    let result = match result {
+        Ok(()) => {
+            client
+                .until(Duration::from_secs(1), "word that nothing was lost", all_back)
+                .await
+        }
+        Err(reason) => Err(reason),
+    };
+    result.map_err(|reason| format!("{reason}\n{}", client.tail()))
+}
+
+/// `turnutils_stunclient` is told its address.
+async fn binding(site: &Site) -> Result<(), String> {
+    let mut command = Command::new("turnutils_stunclient");
+    command.args(["-p", &site.plain.to_string(), "127.0.0.1"]);
+    let client = Program::start("turnutils_stunclient", command).map_err(how)?;
+    let told = |texts: &crate::dtls::program::Texts| {
+        let has = |text: &str| text.contains("UDP reflexive addr: 127.0.0.1:");
+        (has(&texts.out) || has(&texts.err)).then_some(())
+    };
+    let result = client
+        .until(Duration::from_secs(10), "reflexive address", told)
+        .await;
+    result.map_err(|reason| format!("{reason}\n{}", client.tail()))
+}
