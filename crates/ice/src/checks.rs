@@ -12,9 +12,9 @@ use rand::RngExt;
 
 use crate::agent::Agent;
 use crate::consent::Consent;
-use crate::event::FailureReason;
 use crate::output::Outgoing;
 use crate::pair::{Outcome, PairId, PairState};
+use crate::report::FailureReason;
 use crate::role::Role;
 use crate::stats::DropReason;
 use crate::transactions::{Due, Purpose, Transaction};
@@ -315,7 +315,7 @@ impl Agent {
     }
 
     /// A check failed. RFC 8445, section 7.2.5.2: the pair's state is Failed.
-    fn fail_pair(&mut self, id: PairId, outcome: Outcome) {
+    pub(crate) fn fail_pair(&mut self, id: PairId, outcome: Outcome) {
         let Some(pair) = self.list.get_mut(id) else { return };
         // The second check of a valid pair, to nominate it, may fail too. What it proved before still holds for
         // consent; another nomination is tried with the next best pair, or this one again.

@@ -163,6 +163,8 @@ impl Agent {
         };
         pair.requests_received = pair.requests_received.saturating_add(1);
         pair.last_heard = now;
+        // What came through the relay had its permission.
+        pair.needs_permission = false;
         if nominates {
             pair.use_candidate_at = Some(now);
         }
