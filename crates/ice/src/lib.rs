@@ -26,6 +26,9 @@ mod signalling;
 mod stats;
 mod transactions;
 
+/// The URIs of STUN and TURN servers (RFC 7064, 7065).
+pub use dunlin_stun::uri;
+
 pub use agent::Agent;
 pub use candidate::{Address, Candidate, Kind, ParseCandidateError, Protocol, TcpType};
 pub use config::Config;

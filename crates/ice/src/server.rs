@@ -46,7 +46,7 @@ pub enum ServerError {
     #[error("TLS to it failed: {0}")]
     Tls(String),
     /// The parent cannot reach servers over this transport.
-    #[error("this program does not reach TURN servers over {0}")]
+    #[error("this program does not reach this server over {0}")]
     Transport(Transport),
     /// Nothing came in time.
     #[error("it did not answer within {} s", .0.as_secs_f32())]

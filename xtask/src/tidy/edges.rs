@@ -70,6 +70,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "below the facade there is no runtime: the world comes in by argument",
     ),
     (
+        "tokio-rustls",
+        &["dunlin", "dunlin-cli", "dunlin-interop"],
+        "TLS is for connections to and of TURN servers: packets have DTLS",
+    ),
+    (
         "quinn-udp",
         &["dunlin", "dunlin-bench"],
         "below the facade there are no sockets",
