@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   interop dtls [PEER...] [--case NAME] [--repeat N] [--json]
                         real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
                         nss-firefox, dimpl and those above (default: all)
-  sim [--seeds N] [...] the simulator, release build; arguments are passed on
+  sim [--nat] [--seeds N] [...]
+                        the simulator, release build; --nat: peers behind NATs and firewalls; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
   bench [...]           data channel, setup and forwarding figures with the machine's limits beside them
   fuzz [TARGET...] [--seconds N]

@@ -16,6 +16,8 @@ use crate::report::{FailureReason, FailureReport};
 pub(crate) struct Timers {
     /// When the last check was sent: the next one keeps its distance.
     pub(crate) last_check: Option<Instant>,
+    /// When the last ordinary one was.
+    pub(crate) last_ordinary: Option<Instant>,
     /// When the patience of RFC 8863 ends.
     pub(crate) pac_at: Option<Instant>,
     /// When the first pair of this generation became valid.

@@ -11,6 +11,9 @@ use crate::pair::{Outcome, Pair};
 use crate::server::{ServerReport, ServerState, TransportPolicy};
 use crate::stats::DropReason;
 
+/// Of more pairs than this, the others are only counted when a report is written.
+const PAIRS_WRITTEN: usize = 20;
+
 /// Why there is no path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -142,6 +145,9 @@ impl Report {
             "the peer sent no candidate: look at the signalling"
         } else if self.pairs.is_empty() {
             "no local address has the same IP version as any of the peer's"
+        } else if any(|pair| pair.outcome == Outcome::NotSymmetric) {
+            "checks are answered from other addresses than they were sent to: both sides are behind NATs that take a new \
+             port for each address, and need a TURN server"
         } else if any(|pair| pair.requests_received > 0) {
             "the peer's checks arrive here but ours are not answered: a firewall blocks one direction"
         } else if self
@@ -247,8 +253,11 @@ impl fmt::Display for Report {
             0 => f.write_str("pairs: none")?,
             _ => f.write_str("pairs:")?,
         }
-        for pair in &self.pairs {
+        for pair in self.pairs.iter().take(PAIRS_WRITTEN) {
             write!(f, "\n  {pair}")?;
+        }
+        if let more @ 1.. = self.pairs.len().saturating_sub(PAIRS_WRITTEN) {
+            write!(f, "\n  and {more} more")?;
         }
         if self.ignored_remote > 0 {
             write!(f, "\ncandidates of the peer left out: {}", self.ignored_remote)?;
