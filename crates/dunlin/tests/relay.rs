@@ -11,10 +11,10 @@ mod turn;
 
 use std::net::TcpListener;
 
-use common::{config, connect_whole, echo, soon};
+use common::{config, echo_through, soon};
 use dunlin::{
-    Config, DataChannelInit, Endpoint, EndpointConfig, Event, Events, IceServer, IceTransportPolicy, Message,
-    PeerConnection, ServerError, TlsRoots, Transport,
+    Config, DataChannelInit, Endpoint, EndpointConfig, Event, IceServer, IceTransportPolicy, PeerConnection,
+    ServerError, TlsRoots, Transport,
 };
 use turn::{PASSWORD, Turn, USER};
 
@@ -49,40 +49,6 @@ async fn failures(config: Config) -> Vec<ServerError> {
         }
     }
     failures
-}
-
-async fn echo_through(
-    alice: PeerConnection,
-    bob: PeerConnection,
-    [alice_events, mut bob_events]: [Events; 2],
-) {
-    tokio::spawn(async move {
-        while let Some(event) = bob_events.next().await {
-            if let Event::DataChannel(channel) = event {
-                echo(channel);
-            }
-        }
-    });
-    let mut channel = alice
-        .create_data_channel("x", DataChannelInit::default())
-        .unwrap();
-    connect_whole(&alice, &bob).await;
-    soon("sending", channel.send("hello")).await.unwrap();
-    assert_eq!(
-        soon("the echo", channel.recv()).await.unwrap(),
-        Some(Message::from("hello"))
-    );
-    // More than a window, so that datagrams of full size pass.
-    let large = vec![7u8; 300_000];
-    for chunk in large.chunks(60_000) {
-        soon("sending", channel.send(chunk.to_vec())).await.unwrap();
-        assert_eq!(
-            soon("the echo", channel.recv()).await.unwrap(),
-            Some(Message::from(chunk.to_vec()))
-        );
-    }
-    bob.close();
-    drop((alice, bob, alice_events));
 }
 
 async fn until_no_allocations(turn: &Turn) {
