@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod check;
 mod echo;
 mod page;
 mod serve;
@@ -32,14 +33,19 @@ struct Cli {
 enum Command {
     /// Serve a page on which a browser calls this program and gets everything back (the default).
     Serve(serve::Options),
+    /// Ask STUN and TURN servers for addresses, and tell what became of each.
+    Check(check::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let cli = Cli::parse();
-    let Command::Serve(options) = cli.command.unwrap_or(Command::Serve(cli.serve));
-    match serve::run(&options).await {
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(options) => serve::run(&options).await.map_err(|error| error.to_string()),
+        Command::Check(options) => check::run(options).await.map_err(|error| error.to_string()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dunlin: {error}");

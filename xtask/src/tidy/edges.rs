@@ -71,8 +71,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tokio-rustls",
-        &["dunlin", "dunlin-cli", "dunlin-interop"],
-        "TLS is for connections to and of TURN servers: packets have DTLS",
+        &["dunlin"],
+        "TLS is a transport of TURN, and transports are the facade's",
     ),
     (
         "quinn-udp",
