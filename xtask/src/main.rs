@@ -27,7 +27,8 @@ usage: cargo xtask COMMAND
                         nss-firefox, dimpl and those above (default: all)
   interop turn [--case NAME] [--list]
                         coturn's client programs against `dunlin turn`
-  sim [--seeds N] [...] the simulator, release build; arguments are passed on
+  sim [--nat] [--seeds N] [...]
+                        the simulator, release build; --nat: peers behind NATs and firewalls; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
   bench [GROUP] [...]   figures with limits and peers beside them: limits, setup, datachannel, forward, dtls
   fuzz [TARGET...] [--seconds N]

@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod check;
 mod echo;
 mod nat;
 mod page;
@@ -38,6 +39,8 @@ enum Command {
     Turn(Box<turn::Options>),
     /// Say how the NAT before this host behaves.
     Nat(nat::Options),
+    /// Ask STUN and TURN servers for addresses, and tell what became of each.
+    Check(check::Options),
 }
 
 #[tokio::main]
@@ -53,6 +56,10 @@ async fn main() -> ExitCode {
             nat::run(&options).await.map_err(|error| error.to_string())
         }
         Command::Turn(options) => relay(*options).await.map_err(|error| error.to_string()),
+        Command::Check(options) => {
+            log_at(log::LevelFilter::Warn);
+            check::run(options).await.map_err(|error| error.to_string())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 pub use dunlin_peerconnection::Config as PeerConfig;
+use dunlin_peerconnection::TransportPolicy;
+
+use crate::ice_server::IceServer;
+use crate::tls::TlsRoots;
 
 /// The sockets of an endpoint, or of a connection that has its own.
 #[derive(Debug, Clone)]
@@ -44,8 +48,14 @@ impl EndpointConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// STUN servers as URLs, `stun:host` or `stun:host:port` (RFC 7064). Default none.
-    pub stun_servers: Vec<String>,
+    /// STUN and TURN servers (`RTCConfiguration.iceServers`). Names are resolved as the connection is made. Default
+    /// none: peers on one network or with public addresses need none.
+    pub ice_servers: Vec<IceServer>,
+    /// `Relay`: only relayed paths, so that the peer learns no address of this host
+    /// (`RTCConfiguration.iceTransportPolicy`). Default all.
+    pub ice_transport_policy: TransportPolicy,
+    /// Who may sign the certificates of TURN servers over TLS. Default: whom the system trusts.
+    pub tls_roots: TlsRoots,
     /// The public addresses of a 1:1 NAT in front of this host, announced in place of the local ones.
     /// Default none.
     pub external_ips: Vec<IpAddr>,
@@ -62,7 +72,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            stun_servers: Vec::new(),
+            ice_servers: Vec::new(),
+            ice_transport_policy: TransportPolicy::All,
+            tls_roots: TlsRoots::System,
             external_ips: Vec::new(),
             sockets: EndpointConfig::default(),
             channel_buffer: 1024 * 1024,

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use dunlin_net::Path;
 use dunlin_peerconnection as peer;
 use dunlin_peerconnection::{ChannelId, ConnectionState, TransceiverId};
 use tokio::sync::Notify;
+use tokio_rustls::TlsConnector;
 
 use crate::channel_state::ChannelShared;
 use crate::error::ConnectionError;
@@ -24,6 +26,15 @@ pub(crate) enum RawEvent {
     Plain(peer::Event),
     DataChannel(Arc<ChannelShared>),
     Track(Listening, Vec<String>),
+}
+
+/// What a connection asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A way to a TURN server.
+    Open(peer::OpenPath),
+    /// It is not needed any more.
+    Close(Path),
 }
 
 /// One connection: the protocol core behind its lock, and what wakes those who wait.
@@ -112,7 +123,6 @@ impl Core {
 }
 
 /// The part of a connection that is behind the lock.
-#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) peer: peer::PeerConnection,
     pub(crate) events: VecDeque<RawEvent>,
@@ -121,10 +131,25 @@ pub(crate) struct State {
     pub(crate) channels: HashMap<ChannelId, Arc<ChannelShared>>,
     pub(crate) tracks: HashMap<TransceiverId, Arc<TrackShared>>,
     pub(crate) track_queue: usize,
+    pub(crate) requests: Vec<Request>,
+    /// No other connection uses the endpoint's sockets: TURN servers may be reached from them. (RFC 8656, section 5:
+    /// one allocation per 5-tuple.)
+    pub(crate) own_sockets: bool,
+    /// Whom to trust, when a TURN server is reached over TLS.
+    pub(crate) tls: Option<TlsConnector>,
     /// Why the connection failed or was closed by the peer.
     pub(crate) reason: Option<ConnectionError>,
     /// The driver let go of the connection: nothing moves any more.
     pub(crate) detached: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("peer", &self.peer)
+            .field("detached", &self.detached)
+            .finish_non_exhaustive()
+    }
 }
 
 impl State {
@@ -136,6 +161,9 @@ impl State {
             channels: HashMap::new(),
             tracks: HashMap::new(),
             track_queue,
+            requests: Vec::new(),
+            own_sockets: false,
+            tls: None,
             reason: None,
             detached: false,
         }
@@ -200,6 +228,8 @@ impl State {
                 self.track(transceiver).push(packet, limit);
             }
             Event::KeyframeRequest(id) => self.track(id).request_keyframe(),
+            Event::OpenPath(open) => self.requests.push(Request::Open(open)),
+            Event::ClosePath(path) => self.requests.push(Request::Close(path)),
             Event::Failed(reason) => {
                 self.reason = Some(ConnectionError::Failed(reason.clone()));
                 self.tell_state(core, Event::Failed(reason));

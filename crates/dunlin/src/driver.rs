@@ -14,12 +14,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_net::Path;
+use dunlin_net::{Path, Transport};
 use tokio::time::Sleep;
 
-use crate::core::{Core, State};
+use crate::core::{Core, Request, State};
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
+use crate::relays::Relays;
 use crate::routes::{Key, Routes};
 use crate::socket::{Batch, Socket};
 use crate::train::Trains;
@@ -30,6 +31,10 @@ const BURST: usize = 128 * 1024;
 const TURN: usize = 512 * 1024;
 /// After how many turns without a pause the other tasks of the runtime get theirs.
 const TURNS: u32 = 4;
+/// How many messages of connections are taken in one turn.
+const RELAY_BATCH: usize = 256;
+/// How many messages go into one write to a connection.
+const STREAM_TRAIN: usize = 4;
 /// How many paths a connection may have in the table at once: what ICE checks, and some to spare.
 const MAX_PATHS: usize = 128;
 
@@ -60,6 +65,10 @@ pub(crate) struct Driver {
     touched: VecDeque<Key>,
     timers: BTreeSet<(Instant, Key)>,
     trains: Trains,
+    /// Ways to TURN servers.
+    relays: Relays,
+    /// What connections have asked for in this turn.
+    requests: Vec<(Key, Request)>,
     /// A socket takes no more now: nothing new is made to send until it does.
     blocked: bool,
     sleep: Pin<Box<Sleep>>,
@@ -80,6 +89,8 @@ impl Driver {
             touched: VecDeque::new(),
             timers: BTreeSet::new(),
             trains: Trains::default(),
+            relays: Relays::new(),
+            requests: Vec::new(),
             blocked: false,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             new: Vec::new(),
@@ -93,11 +104,15 @@ impl Driver {
         let mut turns = 0;
         loop {
             let closing = self.collect();
-            let more = self.receive();
             let now = Instant::now();
+            let more = self.receive() | self.receive_from_relays(now);
             self.touch_due(now);
             self.serve(now);
+            self.obey(now);
             self.blocked = !self.send();
+            if !self.blocked {
+                self.relays.close_finished(&mut self.sockets);
+            }
             if closing && self.connections.is_empty() && self.trains.is_empty() {
                 log::debug!("the endpoint's last connection is gone: its sockets close");
                 return;
@@ -234,6 +249,8 @@ impl Driver {
         let may_send = !self.blocked && self.trains.len() < TURN;
         let drained = may_send && drain(&mut state, now, &mut self.trains, &self.sockets, &mut self.used);
         state.pump(&core);
+        self.requests
+            .extend(state.requests.drain(..).map(|request| (key, request)));
         // Before the lock is given back: a handle may restart ICE right after.
         if state.peer.local_ufrag() != connection.ufrag {
             state.peer.local_ufrag().clone_into(&mut connection.ufrag);
@@ -277,11 +294,50 @@ impl Driver {
             self.timers.remove(&(deadline, key));
         }
         self.routes.remove(key);
+        self.relays.forget(key);
+    }
+
+    /// Takes what connections to TURN servers brought. Answers whether there may be more.
+    fn receive_from_relays(&mut self, now: Instant) -> bool {
+        for _ in 0..RELAY_BATCH {
+            let Some(news) = self.relays.poll_news() else {
+                return false;
+            };
+            let key = self.relays.take(news, now, |key| {
+                self.connections
+                    .get_mut(&key)
+                    .map(|connection| (&mut connection.inbox, &*connection.core))
+            });
+            self.touch(key);
+        }
+        true
+    }
+
+    /// Opens and closes ways to TURN servers, as connections asked.
+    fn obey(&mut self, now: Instant) {
+        for (key, request) in std::mem::take(&mut self.requests) {
+            match request {
+                Request::Close(path) => self.relays.close(path),
+                Request::Open(open) => {
+                    let Some(connection) = self.connections.get(&key) else {
+                        continue;
+                    };
+                    let core = connection.core.clone();
+                    self.relays.open(key, open, &core, now, &mut self.sockets);
+                    self.touch(key);
+                }
+            }
+        }
     }
 
     /// Sends what is collected. Answers false when a socket takes no more now; the rest is kept.
     fn send(&mut self) -> bool {
         while let Some((train, bytes)) = self.trains.front() {
+            if train.path.transport != Transport::Udp {
+                self.relays.send(train.path, bytes);
+                self.trains.pop();
+                continue;
+            }
             match self.sockets.iter().find(|socket| socket.serves(train.path.local)) {
                 Some(socket) => match socket.send(train, bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -301,6 +357,7 @@ impl Driver {
             sockets,
             timers,
             trains,
+            relays,
             sleep,
             ..
         } = self;
@@ -316,6 +373,7 @@ impl Driver {
         poll_fn(|cx| {
             let mut ready = posted.as_mut().poll(cx).is_ready();
             ready |= deadline.is_some() && sleep.as_mut().poll(cx).is_ready();
+            ready |= relays.poll_ready(cx).is_ready();
             for socket in &*sockets {
                 ready |= socket.poll_readable(cx).is_ready();
                 ready |=
@@ -359,10 +417,12 @@ fn drain(
         };
         if used.last() != Some(&transmit.path) {
             let local = transmit.path.local;
+            let stream = transmit.path.transport != Transport::Udp;
+            segments = if stream { STREAM_TRAIN } else { 1 };
             segments = sockets
                 .iter()
-                .find(|socket| socket.serves(local))
-                .map_or(1, Socket::max_segments);
+                .find(|socket| !stream && socket.serves(local))
+                .map_or(segments, Socket::max_segments);
             used.push(transmit.path);
         }
         trains.push(transmit, start, segments);

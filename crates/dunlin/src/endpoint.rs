@@ -16,7 +16,7 @@ use crate::event::Events;
 use crate::mailbox::Mailbox;
 use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
-use crate::{interfaces, resolver};
+use crate::{ice_server, interfaces, tls};
 
 /// Sockets that many connections share: one port for a whole server.
 ///
@@ -76,14 +76,32 @@ impl Endpoint {
 
     /// Makes a connection on this endpoint's sockets; `config.sockets` is not used.
     ///
-    /// Cancel-safe: a dropped future leaves nothing behind. It waits only for the names of STUN servers.
+    /// Cancel-safe: a dropped future leaves nothing behind. It waits only for the names of STUN and TURN servers, 5 s
+    /// at most.
     ///
     /// # Errors
-    /// When a STUN URL is malformed, or the runtime that drove the endpoint is gone.
+    /// When the URL of a server is malformed or its credentials are missing, or the runtime that drove the endpoint
+    /// is gone.
     pub async fn connection(&self, config: Config) -> Result<(PeerConnection, Events), BindError> {
-        let stun_servers = resolver::stun_servers(&config.stun_servers).await?;
+        self.make(config, false).await
+    }
+
+    /// `own_sockets`: the endpoint will have no other connection.
+    pub(crate) async fn make(
+        &self,
+        config: Config,
+        own_sockets: bool,
+    ) -> Result<(PeerConnection, Events), BindError> {
+        let servers = ice_server::resolve(&config.ice_servers).await?;
+        let tls = match servers.needs_tls() {
+            true => Some(tls::connector(&config.tls_roots)?),
+            false => None,
+        };
         let mut peer_config = config.peer;
-        peer_config.stun_servers.extend(stun_servers);
+        peer_config.stun_servers.extend(servers.stun);
+        peer_config.turn_servers.extend(servers.turn);
+        peer_config.failed_servers.extend(servers.failed);
+        peer_config.ice_transport_policy = config.ice_transport_policy;
         peer_config.external_ips.extend(config.external_ips);
         let now = Instant::now();
         let mut connection = peer::PeerConnection::new(peer_config, dunlin_crypto::random::seed(), now);
@@ -91,7 +109,8 @@ impl Endpoint {
             connection.add_local_address(now, *address, Transport::Udp);
         }
         let mailbox = &self.inner.mailbox;
-        let state = State::new(connection, config.track_queue);
+        let mut state = State::new(connection, config.track_queue);
+        (state.own_sockets, state.tls) = (own_sockets, tls);
         let core = Arc::new(Core::new(mailbox.next_key(), state, mailbox.clone()));
         let connection = Arc::new(Connection {
             core: core.clone(),

@@ -25,9 +25,20 @@ pub enum BindError {
     /// There is nothing to announce.
     #[error("this host has no usable IP address: connect it to a network, or bind to an address")]
     NoAddress,
-    /// A STUN URL is malformed.
-    #[error("{0:?} is not a STUN URL: stun:host or stun:host:port is")]
-    StunUrl(String),
+    /// The URL of a STUN or TURN server is malformed.
+    #[error("{url:?} is no URL of a STUN or TURN server: {reason}")]
+    IceServerUrl {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A TURN server without a username and a credential.
+    #[error("the TURN server {0:?} needs a username and a credential")]
+    IceServerCredentials(String),
+    /// The trusted certificates of the configuration are malformed.
+    #[error("the trusted certificates are not understood: {0}")]
+    TlsRoots(String),
     /// The endpoint's task has ended with the runtime that ran it.
     #[error("the endpoint has ended: the runtime that drove it was shut down")]
     EndpointGone,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dunlin_peerconnection as peer;
-use dunlin_peerconnection::{ConnectionState, IceConnectionState, IceGatheringState, SignalingState};
+use dunlin_peerconnection::{
+    ConnectionState, IceConnectionState, IceGatheringState, ServerReport, SignalingState,
+};
 
 use crate::core::{Connection, RawEvent};
 use crate::data_channel::DataChannel;
@@ -30,7 +32,11 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// The aggregate of ICE and DTLS moved on.
     ConnectionState(ConnectionState),
-    /// The connection failed: why, in words that its user can act on.
+    /// A STUN or TURN server gave no candidate, or a TURN server relays no more (`icecandidateerror`). The connection
+    /// may do without it.
+    IceServerFailed(ServerReport),
+    /// The connection failed: why, in words that its user can act on. When ICE found no path, lines follow that tell
+    /// the servers, the candidates and the pairs.
     Failed(String),
     /// The peer ended the connection: why, in words.
     ClosedByPeer(String),
@@ -83,6 +89,7 @@ impl Events {
                 peer::Event::IceGatheringState(state) => Event::IceGatheringState(state),
                 peer::Event::IceConnectionState(state) => Event::IceConnectionState(state),
                 peer::Event::ConnectionState(state) => Event::ConnectionState(state),
+                peer::Event::ServerFailed(report) => Event::IceServerFailed(report),
                 peer::Event::Failed(reason) => Event::Failed(reason),
                 peer::Event::ClosedByPeer(reason) => Event::ClosedByPeer(reason),
                 _ => return None,

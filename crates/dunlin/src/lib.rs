@@ -12,13 +12,16 @@ pub mod echo;
 mod endpoint;
 mod error;
 mod event;
+mod ice_server;
 mod interfaces;
 mod mailbox;
 pub mod nat;
 mod peer_connection;
-mod resolver;
+mod relay_path;
+mod relays;
 mod routes;
 mod socket;
+mod tls;
 mod track;
 mod track_state;
 mod train;
@@ -37,13 +40,16 @@ pub use crate::error::{
     TransceiverError,
 };
 pub use crate::event::{Event, Events};
+pub use crate::ice_server::IceServer;
 pub use crate::peer_connection::PeerConnection;
+pub use crate::tls::TlsRoots;
 pub use crate::track::{Feedback, TrackReceiver, TrackSender, Transceiver};
 pub use dunlin_peerconnection::{
     AnswerSetup, Certificate, ChannelCounters, ChannelState, CodecCapability, Codecs, ConnectionState,
     DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState,
-    MediaKind, Message, NegotiatedCodec, OutgoingPacket, PayloadType, RtpPacket, SignalingState,
-    SourceSequence, Stats, Timestamp, TransceiverInit,
+    IceReport, MediaKind, Message, NegotiatedCodec, OutgoingPacket, PairReport, PayloadType, RtpPacket,
+    ServerError, ServerReport, ServerState, SignalingState, SourceSequence, Stats, Timestamp,
+    TransceiverInit, TransportPolicy as IceTransportPolicy,
 };
 
 /// The programs in the guides compile.

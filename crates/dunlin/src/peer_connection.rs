@@ -7,8 +7,8 @@ use std::time::Instant;
 use dunlin_net::Path;
 use dunlin_peerconnection as peer;
 use dunlin_peerconnection::{
-    ConnectionState, DataChannelInit, IceConnectionState, IceGatheringState, MediaKind, SignalingState,
-    Stats, TransceiverError, TransceiverId, TransceiverInit,
+    ConnectionState, DataChannelInit, IceConnectionState, IceGatheringState, IceReport, MediaKind,
+    SignalingState, Stats, TransceiverError, TransceiverId, TransceiverInit,
 };
 
 use crate::config::Config;
@@ -40,10 +40,12 @@ impl PeerConnection {
 
     /// Makes a connection with sockets of its own.
     ///
-    /// Cancel-safe: a dropped future leaves nothing behind. It waits only for the names of STUN servers.
+    /// Cancel-safe: a dropped future leaves nothing behind. It waits only for the names of STUN and TURN servers, 5 s
+    /// at most.
     ///
     /// # Errors
-    /// When the system refuses a socket, the host has no address, or a STUN URL is malformed.
+    /// When the system refuses a socket, the host has no address, the URL of a server is malformed, or its credentials
+    /// are missing.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -51,7 +53,7 @@ impl PeerConnection {
         // The endpoint's own handle goes at once: its sockets live as long as the connection.
         Endpoint::bind(config.sockets.clone())
             .await?
-            .connection(config)
+            .make(config, true)
             .await
     }
 
@@ -258,6 +260,13 @@ impl PeerConnection {
     #[must_use]
     pub fn failure(&self) -> Option<ConnectionError> {
         self.core().lock().ended()
+    }
+
+    /// What ICE has tried: STUN and TURN servers and what became of them, candidates, pairs. After a failure, as it was
+    /// when ICE failed. Its `Display` is for a person.
+    #[must_use]
+    pub fn ice_report(&self) -> IceReport {
+        self.core().lock().peer.ice_report()
     }
 
     /// Numbers about everything, now.

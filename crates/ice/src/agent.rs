@@ -22,10 +22,22 @@ use crate::heard::Heard;
 use crate::lifecycle::Timers;
 use crate::output::Outgoing;
 use crate::pair::PairId;
+use crate::relay::{FromRelay, RelayId, Relays};
 use crate::requests::EarlyCheck;
 use crate::role::Role;
 use crate::stats::{DropReason, Stats};
 use crate::transactions::Transactions;
+
+/// Where datagrams of the application go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// From our base to the peer.
+    pub(crate) path: Path,
+    /// The relay, when the base is a relayed address.
+    pub(crate) relay: Option<RelayId>,
+    /// The path on this host: to the peer, or to the TURN server.
+    pub(crate) wire: Path,
+}
 
 /// One ICE session: one data stream, one component.
 #[derive(Debug)]
@@ -58,7 +70,10 @@ pub struct Agent {
     /// The pair that datagrams go out on.
     pub(crate) selected: Option<PairId>,
     /// Its path: all that `send` looks at.
-    pub(crate) outgoing: Option<Path>,
+    pub(crate) outgoing: Option<Route>,
+    pub(crate) relays: Relays,
+    /// A message before it gets a relay's framing.
+    pub(crate) scratch: Vec<u8>,
     pub(crate) sent_since_keepalive: bool,
     pub(crate) timers: Timers,
     pub(crate) queue: VecDeque<Outgoing>,
@@ -97,6 +112,8 @@ impl Agent {
             nominated: None,
             selected: None,
             outgoing: None,
+            relays: Relays::new(&config),
+            scratch: Vec::new(),
             sent_since_keepalive: false,
             timers: Timers::default(),
             queue: VecDeque::new(),
@@ -107,7 +124,8 @@ impl Agent {
         }
     }
 
-    /// Takes a datagram that a socket received. STUN is consumed; anything else is handed back if the peer has
+    /// Takes a datagram that a socket received, or a message of a stream from a TURN server (cut out with
+    /// [`StreamFrames`](crate::StreamFrames)). STUN is consumed; anything else is handed back if the peer has
     /// proved itself on this path, and dropped if not.
     #[must_use]
     pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) -> Option<BytesMut> {
@@ -116,6 +134,17 @@ impl Agent {
             self.count_drop(DropReason::NotRunning, path);
             return None;
         }
+        let (path, data) = match self.relays.is_empty() {
+            true => (path, data),
+            false => match self.relays.handle_datagram(self.now, path, data) {
+                FromRelay::Data(path, data) => (path, data),
+                FromRelay::NotOurs(data) => (path, data),
+                FromRelay::Consumed => {
+                    self.pump();
+                    return None;
+                }
+            },
+        };
         // RFC 7983, section 7: STUN begins with a byte of 0 to 3.
         if data.first().is_some_and(|first| *first > 3) {
             return self.accept_data(path, data);
@@ -146,10 +175,13 @@ impl Agent {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = self.now.max(now);
         while let Some(next) = self.queue.pop_front() {
-            if let Some(path) = self.write(&next, out) {
-                trace!("ice: {next:?} on {path}");
-                return Some(Transmit::new(path));
+            if let Some(transmit) = self.write_framed(&next, out) {
+                trace!("ice: {next:?} on {}", transmit.path);
+                return Some(transmit);
             }
+        }
+        if let Some(transmit) = self.relays.poll_transmit(self.now, out) {
+            return Some(transmit);
         }
         if matches!(self.state, State::Closed | State::Failed) {
             return None;
@@ -166,7 +198,7 @@ impl Agent {
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || self.relays.has_farewells() {
             return Some(self.now);
         }
         if matches!(self.state, State::Closed | State::Failed) {
@@ -180,22 +212,34 @@ impl Agent {
     #[must_use]
     pub fn send(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<Transmit> {
         // RFC 7675, section 5.1: without consent "the endpoint MUST cease transmission on that 5-tuple".
-        let path = self.outgoing?;
+        let route = self.outgoing?;
+        let mut bytes = 0;
+        let counted = |out: &mut Vec<u8>| {
+            let start = out.len();
+            let wrote = write(out);
+            bytes = out.len() - start;
+            wrote
+        };
         let start = out.len();
-        if !write(out) {
+        let sent = match route.relay {
+            Some(relay) => self.relays.send(relay, out, route.path.remote, counted),
+            None => counted(out).then(|| Transmit::new(route.wire)),
+        };
+        if sent.is_none() {
             out.truncate(start);
             return None;
         }
         self.sent_since_keepalive = true;
         self.stats.datagrams_sent += 1;
-        self.stats.bytes_sent += (out.len() - start) as u64;
-        Some(Transmit::new(path))
+        self.stats.bytes_sent += bytes as u64;
+        sent
     }
 
-    /// Ends the session. Nothing is sent any more, and nothing is taken.
+    /// Ends the session. Nothing is sent any more but the releases of relays, and nothing is taken.
     pub fn close(&mut self) {
         if self.state != State::Closed {
             self.forget_session();
+            self.pump_relays();
             self.set_state(State::Closed);
         }
     }
@@ -240,10 +284,10 @@ impl Agent {
         self.remote.iter()
     }
 
-    /// The path that [`send`](Self::send) uses.
+    /// The path that [`send`](Self::send) uses on this host: for a relayed pair, the one to the TURN server.
     #[must_use]
     pub fn selected_path(&self) -> Option<Path> {
-        self.outgoing
+        self.outgoing.map(|route| route.wire)
     }
 
     /// The pair that [`send`](Self::send) uses.
@@ -265,10 +309,13 @@ impl Agent {
         self.selected_pair()?.rtt
     }
 
-    /// Bytes that [`send`](Self::send) adds to a datagram: none, as long as no pair is relayed.
+    /// Bytes that [`send`](Self::send) adds to a datagram: none, unless the pair is relayed.
     #[must_use]
     pub fn path_mtu_overhead(&self) -> usize {
-        0
+        let relayed = self
+            .outgoing
+            .and_then(|route| Some((route.relay?, route.path.remote)));
+        relayed.map_or(0, |(relay, peer)| self.relays.overhead(relay, peer))
     }
 
     /// What was counted.
@@ -334,6 +381,10 @@ impl Agent {
 
     /// What follows from whatever has just changed.
     pub(crate) fn pump(&mut self) {
+        self.pump_relays();
+        while let Some(report) = self.gatherer.poll_failed() {
+            self.push_event(Event::ServerFailed(report));
+        }
         while let Some(candidate) = self.gatherer.poll_candidate() {
             self.push_event(Event::LocalCandidate(candidate));
         }

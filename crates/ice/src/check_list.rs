@@ -192,7 +192,9 @@ impl CheckList {
 
     /// Whether a pair of this generation waits for its turn.
     pub(crate) fn has_ordinary(&self, generation: u32) -> bool {
-        let waits = |pair: &Pair| matches!(pair.state, PairState::Waiting | PairState::Frozen);
+        let waits = |pair: &Pair| {
+            matches!(pair.state, PairState::Waiting | PairState::Frozen) && !pair.needs_permission
+        };
         self.pairs.iter().any(|pair| {
             pair.generation == generation
                 && waits(pair)
@@ -222,13 +224,15 @@ impl CheckList {
         let all = self
             .pairs
             .iter()
-            .filter(|pair| pair.generation == generation && pair.state == state);
+            .filter(|pair| pair.generation == generation && pair.state == state && !pair.needs_permission);
         all.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
             .map(|pair| pair.id)
     }
 
     fn next_to_thaw(&self, generation: u32) -> Option<PairId> {
-        let frozen = |pair: &&Pair| pair.generation == generation && pair.state == PairState::Frozen;
+        let frozen = |pair: &&Pair| {
+            pair.generation == generation && pair.state == PairState::Frozen && !pair.needs_permission
+        };
         let idle = self
             .pairs
             .iter()
@@ -239,7 +243,10 @@ impl CheckList {
     }
 
     fn foundation_is_busy(&self, like: &Pair) -> bool {
-        let busy = |pair: &Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
+        // A pair that has to wait for its relay holds up no other.
+        let busy = |pair: &Pair| {
+            matches!(pair.state, PairState::Waiting | PairState::InProgress) && !pair.needs_permission
+        };
         self.pairs
             .iter()
             .any(|pair| busy(pair) && pair.same_foundation(like))
@@ -272,6 +279,7 @@ mod tests {
             base_foundation: "L".into(),
             priority,
             state: PairState::Frozen,
+            needs_permission: false,
             consent: None,
             use_candidate_at: None,
             last_heard: std::time::Instant::now(),

@@ -12,9 +12,9 @@ use rand::RngExt;
 
 use crate::agent::Agent;
 use crate::consent::Consent;
-use crate::event::FailureReason;
 use crate::output::Outgoing;
 use crate::pair::{Outcome, PairId, PairState};
+use crate::report::FailureReason;
 use crate::role::Role;
 use crate::stats::DropReason;
 use crate::transactions::{Due, Purpose, Transaction};
@@ -37,7 +37,7 @@ const KNOWN: [u16; 7] = [
 impl Agent {
     /// Sends the triggered checks that are due (RFC 8445, section 6.1.4.2: they go before the ordinary ones).
     pub(crate) fn run_triggered(&mut self) {
-        while self.list.has_triggered() && self.check_due().is_some_and(|at| at <= self.now) {
+        while self.triggered_due().is_some_and(|at| at <= self.now) {
             let Some(trigger) = self.list.next_triggered() else {
                 return;
             };
@@ -56,27 +56,43 @@ impl Agent {
     /// candidates that come one after the other are one batch then, and the best of them is checked first.
     pub(crate) fn run_ordinary(&mut self) {
         self.run_triggered();
-        while self.check_due().is_some_and(|at| at <= self.now) {
+        while self.ordinary_due().is_some_and(|at| at <= self.now) {
             let Some(id) = self.list.next_ordinary(self.current.number) else {
                 return;
             };
+            self.timers.last_ordinary = Some(self.now);
             self.launch(id, false);
         }
     }
 
     /// When the next check may go out, if one waits.
     pub(crate) fn check_due(&self) -> Option<std::time::Instant> {
-        if self.config.lite || self.current.remote.is_none() {
-            return None;
-        }
-        let gap = if self.list.has_triggered() {
-            self.config.min_pacing
-        } else if self.nominated.is_none() && self.list.has_ordinary(self.current.number) {
-            self.config.pacing
-        } else {
-            return None;
-        };
-        Some(self.timers.last_check.map_or(self.now, |last| last + gap))
+        self.triggered_due().into_iter().chain(self.ordinary_due()).min()
+    }
+
+    fn triggered_due(&self) -> Option<std::time::Instant> {
+        let waits = !self.config.lite && self.current.remote.is_some() && self.list.has_triggered();
+        waits.then(|| self.after_last_check(self.config.min_pacing))
+    }
+
+    /// Ordinary checks keep their distance from all checks, and triggered ones that come on and on do not hold them up
+    /// for longer than twice that: between two NATs that map each port anew, every check triggers another.
+    fn ordinary_due(&self) -> Option<std::time::Instant> {
+        let pacing = self.config.pacing;
+        let waits = !self.config.lite
+            && self.current.remote.is_some()
+            && self.nominated.is_none()
+            && self.list.has_ordinary(self.current.number);
+        waits.then(|| {
+            let calm = self.after_last_check(pacing);
+            let starved = self.timers.last_ordinary.map(|last| last + pacing * 2);
+            let starved = starved.map(|at| at.max(self.after_last_check(self.config.min_pacing)));
+            starved.map_or(calm, |starved| calm.min(starved))
+        })
+    }
+
+    fn after_last_check(&self, gap: std::time::Duration) -> std::time::Instant {
+        self.timers.last_check.map_or(self.now, |last| last + gap)
     }
 
     fn launch(&mut self, id: PairId, nominate: bool) {
@@ -315,7 +331,7 @@ impl Agent {
     }
 
     /// A check failed. RFC 8445, section 7.2.5.2: the pair's state is Failed.
-    fn fail_pair(&mut self, id: PairId, outcome: Outcome) {
+    pub(crate) fn fail_pair(&mut self, id: PairId, outcome: Outcome) {
         let Some(pair) = self.list.get_mut(id) else { return };
         // The second check of a valid pair, to nominate it, may fail too. What it proved before still holds for
         // consent; another nomination is tried with the next best pair, or this one again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::filter::RemoteFilter;
 use crate::role::Role;
+use crate::server::{ServerReport, TransportPolicy, TurnServer};
 
 /// The settings of an [`Agent`](crate::Agent).
 #[derive(Debug, Clone)]
@@ -17,12 +18,22 @@ pub struct Config {
     pub lite: bool,
     /// STUN servers that tell server-reflexive addresses. Default: none.
     pub stun_servers: Vec<SocketAddr>,
+    /// TURN servers that relay for us. A relayed address is the last resort; with many servers, the first to answer are
+    /// as good as any. Default: none.
+    pub turn_servers: Vec<TurnServer>,
+    /// Servers that the parent could not make addresses of, for the reports. Default: none.
+    pub failed_servers: Vec<ServerReport>,
+    /// Which candidates are used. Default: all.
+    pub transport_policy: TransportPolicy,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
     /// Which remote addresses may be checked. Default: all that can be a peer.
     pub remote_filter: RemoteFilter,
 
+    /// How long a TURN server has to give an address, from the way to it being asked for to its answer; gathering
+    /// goes on without it then. Default: 15 s, five repetitions of a request over UDP.
+    pub gathering_timeout: Duration,
     /// Ta, the time between two checks (RFC 8445, section 14.2). Default: 50 ms.
     pub pacing: Duration,
     /// The time between a triggered or nominating check and the check before it: RFC 8445, section 14.2 lets no
@@ -38,6 +49,9 @@ pub struct Config {
     pub nomination_wait_host: Duration,
     /// The same when one end is reflexive. Default: 500 ms.
     pub nomination_wait: Duration,
+    /// The same when one end is relayed: the choice is for long, and data flows meanwhile. Default: 2 s, in which a
+    /// check of a direct path is repeated twice.
+    pub nomination_wait_relay: Duration,
     /// How long an agent waits for a path at least, whatever happened to its candidates (RFC 8863, section 4).
     /// Default: 39.5 s.
     pub pac_timeout: Duration,
@@ -55,6 +69,8 @@ pub struct Config {
     /// 8.3.1). Default: 3 s.
     pub release_delay: Duration,
 
+    /// TURN servers that are asked; the others are left out. Default: 8.
+    pub max_turn_servers: usize,
     /// Local addresses. Default: 32.
     pub max_local_addresses: usize,
     /// Local candidates, with the reflexive ones. Default: 96.
@@ -81,20 +97,26 @@ impl Default for Config {
             role: Role::Controlling,
             lite: false,
             stun_servers: Vec::new(),
+            turn_servers: Vec::new(),
+            failed_servers: Vec::new(),
+            transport_policy: TransportPolicy::All,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
+            gathering_timeout: Duration::from_secs(15),
             pacing: Duration::from_millis(50),
             min_pacing: Duration::from_millis(5),
             initial_rto: Duration::from_millis(500),
             max_check_requests: 7,
             nomination_wait_host: Duration::from_millis(100),
             nomination_wait: Duration::from_millis(500),
+            nomination_wait_relay: Duration::from_secs(2),
             pac_timeout: Duration::from_millis(39_500),
             consent_interval: Duration::from_secs(5),
             consent_timeout: Duration::from_secs(30),
             disconnected_timeout: Duration::from_secs(7),
             keepalive_interval: Duration::from_secs(15),
             release_delay: Duration::from_secs(3),
+            max_turn_servers: 8,
             max_local_addresses: 32,
             max_local_candidates: 96,
             max_remote_candidates: 64,
@@ -114,6 +136,7 @@ impl Config {
     pub(crate) fn sane(mut self) -> Self {
         const LEAST: Duration = Duration::from_millis(1);
         for timer in [
+            &mut self.gathering_timeout,
             &mut self.pacing,
             &mut self.min_pacing,
             &mut self.initial_rto,

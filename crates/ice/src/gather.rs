@@ -1,5 +1,5 @@
 //! Local candidates (RFC 8445, section 5.1.1): host candidates at once, server-reflexive ones through each STUN
-//! server from each base.
+//! server from each base, relayed ones as the TURN servers give them.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +15,8 @@ use rand::{Rng, RngExt};
 use crate::candidate::{Address, Candidate, Kind, foundation, is_link_local, priority};
 use crate::config::Config;
 use crate::event::GatheringState;
+use crate::relay::RelayId;
+use crate::server::{ServerReport, ServerState, TransportPolicy};
 
 /// A local address that datagrams are sent from and received on.
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ pub(crate) struct Base {
     /// The host candidate that pairs are formed with.
     pub(crate) candidate: Candidate,
     preference: u16,
+    /// Whose relayed address it is: RFC 8445, section 5.1.1.2: "The base of a relayed candidate is the candidate
+    /// itself."
+    pub(crate) relay: Option<RelayId>,
 }
 
 impl Base {
@@ -51,6 +56,7 @@ struct Query {
     starts: Instant,
     client: Option<Client>,
     done: bool,
+    state: ServerState,
 }
 
 /// All local addresses and what is known about them.
@@ -60,6 +66,8 @@ pub(crate) struct Gatherer {
     advertised: Vec<Advertised>,
     queries: Vec<Query>,
     news: VecDeque<Candidate>,
+    /// STUN servers that gave nothing.
+    failed: VecDeque<ServerReport>,
     state: GatheringState,
     /// Hides addresses in foundations.
     salt: u64,
@@ -75,6 +83,7 @@ impl Gatherer {
             advertised: Vec::new(),
             queries: Vec::new(),
             news: VecDeque::new(),
+            failed: VecDeque::new(),
             state: GatheringState::New,
             salt: rng.random(),
             v4_seen: 0,
@@ -114,11 +123,17 @@ impl Gatherer {
         };
         let candidate = host(address, self.salt);
         info!("ice: local address {address}");
+        self.state = GatheringState::Gathering;
+        if config.transport_policy == TransportPolicy::Relay {
+            // Nothing is to be learned of this host: it only reaches TURN servers.
+            return;
+        }
         self.bases.push(Base {
             address,
             transport: Transport::Udp,
             candidate: candidate.clone(),
             preference,
+            relay: None,
         });
         let external: Vec<IpAddr> = match has_external_form(address.ip()) {
             true => config
@@ -141,7 +156,78 @@ impl Gatherer {
         }
         self.ask_servers(now, address, config);
         self.start_due(now, config, rng);
-        self.state = GatheringState::Gathering;
+    }
+
+    /// Adds a relayed address. `mapped` is how its server sees us, `server` how it is reached.
+    pub(crate) fn add_relayed(
+        &mut self,
+        relay: RelayId,
+        relayed: SocketAddr,
+        mapped: Option<SocketAddr>,
+        (server, transport): (SocketAddr, Transport),
+        config: &Config,
+    ) {
+        let preference = self.relayed_preference(relayed.ip(), transport);
+        // RFC 8445, section 5.1.1.3: one foundation means one server and one protocol to it.
+        let salt = self.salt ^ transport as u64;
+        let foundation = foundation(Kind::Relayed, relayed.ip(), Some(server.ip()), salt);
+        let priority = priority(Kind::Relayed, preference, 1);
+        let mut candidate = Candidate::udp(Kind::Relayed, relayed, priority, foundation);
+        // RFC 8839, section 5.1: the related address of a relayed candidate is its mapped address. RFC 9429, section
+        // 3.5.3 wants nothing told under the policy "relay".
+        let hidden = match relayed {
+            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
+            SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
+        };
+        let told = mapped.filter(|_| config.transport_policy == TransportPolicy::All);
+        candidate.related = Some(Address::Socket(told.unwrap_or(hidden)));
+        self.bases.push(Base {
+            address: relayed,
+            transport: Transport::Udp,
+            candidate: candidate.clone(),
+            preference,
+            relay: Some(relay),
+        });
+        self.advertise(candidate, relayed, config);
+    }
+
+    /// A server has seen datagrams from `base` come from `mapped`.
+    pub(crate) fn add_reflexive(
+        &mut self,
+        base: SocketAddr,
+        server: SocketAddr,
+        index: u16,
+        mapped: SocketAddr,
+        config: &Config,
+    ) {
+        let Some(base) = self
+            .base(base, Transport::Udp)
+            .filter(|base| base.relay.is_none())
+        else {
+            return;
+        };
+        let address = base.address;
+        let preference = base.preference.saturating_sub(index);
+        let foundation = foundation(Kind::ServerReflexive, address.ip(), Some(server.ip()), self.salt);
+        let priority = priority(Kind::ServerReflexive, preference, 1);
+        let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
+        candidate.related = Some(Address::Socket(address));
+        self.advertise(candidate, address, config);
+    }
+
+    /// The addresses that a relay gave.
+    pub(crate) fn relayed_by(&self, relay: RelayId) -> Vec<SocketAddr> {
+        let given = self.bases.iter().filter(|base| base.relay == Some(relay));
+        given.map(|base| base.address).collect()
+    }
+
+    /// The addresses that other relays gave.
+    pub(crate) fn relayed_by_others(&self, relay: Option<RelayId>) -> Vec<SocketAddr> {
+        let others = self
+            .bases
+            .iter()
+            .filter(|base| base.relay.is_some() && base.relay != relay);
+        others.map(|base| base.address).collect()
     }
 
     pub(crate) fn remove(&mut self, address: SocketAddr) {
@@ -155,13 +241,14 @@ impl Gatherer {
         self.news.clear();
         self.queries.clear();
         self.advertised
-            .retain(|advertised| advertised.candidate.kind == Kind::Host);
+            .retain(|advertised| matches!(advertised.candidate.kind, Kind::Host | Kind::Relayed));
         self.news.extend(
             self.advertised
                 .iter()
                 .map(|advertised| advertised.candidate.clone()),
         );
-        for address in self.bases.iter().map(|base| base.address).collect::<Vec<_>>() {
+        let hosts = self.bases.iter().filter(|base| base.relay.is_none());
+        for address in hosts.map(|base| base.address).collect::<Vec<_>>() {
             self.ask_servers(now, address, config);
         }
         self.start_due(now, config, rng);
@@ -219,15 +306,22 @@ impl Gatherer {
         self.collect(config);
     }
 
-    /// Lets time pass; `true` once when gathering is complete.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, config: &Config, rng: &mut StdRng) -> bool {
+    /// Lets time pass; `true` once when gathering is complete, for which the relays must be `settled`.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        settled: bool,
+        config: &Config,
+        rng: &mut StdRng,
+    ) -> bool {
         self.start_due(now, config, rng);
         for client in self.queries.iter_mut().filter_map(|query| query.client.as_mut()) {
             client.handle_timeout(now);
         }
         self.collect(config);
         // Decided here and not in `add`, so that addresses that are added one after the other count as one batch.
-        let complete = self.state == GatheringState::Gathering && self.queries.iter().all(|query| query.done);
+        let asked = self.queries.iter().all(|query| query.done) && settled;
+        let complete = self.state == GatheringState::Gathering && asked;
         if complete {
             self.state = GatheringState::Complete;
         }
@@ -243,8 +337,8 @@ impl Gatherer {
         self.news.pop_front()
     }
 
-    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let all_done = self.queries.iter().all(|query| query.done);
+    pub(crate) fn poll_timeout(&self, now: Instant, settled: bool) -> Option<Instant> {
+        let all_done = self.queries.iter().all(|query| query.done) && settled;
         let complete = (self.state == GatheringState::Gathering && all_done).then_some(now);
         let next = self.queries.iter().filter_map(|query| match &query.client {
             Some(client) => client.poll_timeout(),
@@ -268,6 +362,20 @@ impl Gatherer {
             0
         };
         (first - remote).saturating_sub(index.saturating_mul(2))
+    }
+
+    /// Among relayed addresses, those that UDP leads to come first: on a connection, a lost segment holds up the
+    /// datagrams behind it.
+    fn relayed_preference(&self, ip: IpAddr, transport: Transport) -> u16 {
+        let class = match transport {
+            Transport::Udp => 60_000,
+            Transport::Dtls => 40_000,
+            Transport::Tcp => 30_000,
+            _ => 20_000,
+        };
+        let same = |base: &&Base| base.relay.is_some() && base.address.is_ipv4() == ip.is_ipv4();
+        let index = u16::try_from(self.bases.iter().filter(same).count()).unwrap_or(u16::MAX);
+        class + u16::from(ip.is_ipv6()) - index.saturating_mul(2).min(9_000)
     }
 
     fn advertise(&mut self, candidate: Candidate, base: SocketAddr, config: &Config) {
@@ -305,6 +413,7 @@ impl Gatherer {
                     starts,
                     client: None,
                     done: false,
+                    state: ServerState::Idle,
                 });
                 starts += config.pacing;
             }
@@ -324,6 +433,7 @@ impl Gatherer {
                 let mut seed = [0; 32];
                 rng.fill_bytes(&mut seed);
                 query.client = Some(Client::new(client, seed, now));
+                query.state = ServerState::Asked;
             }
         }
     }
@@ -334,27 +444,62 @@ impl Gatherer {
         for query in &mut self.queries {
             while let Some(event) = query.client.as_mut().and_then(Client::poll_event) {
                 query.done = true;
-                if let dunlin_stun::Event::MappedAddress(address) = event {
-                    found.push((query.base, query.server, query.server_index, address));
-                }
+                let state = match event {
+                    dunlin_stun::Event::MappedAddress(address) => {
+                        found.push((query.base, query.server, query.server_index, address));
+                        ServerState::Answered {
+                            mapped: Some(address),
+                            relayed: Vec::new(),
+                        }
+                    }
+                    dunlin_stun::Event::Failed(failure) => {
+                        self.failed.push_back(stun_report(
+                            query.server,
+                            ServerState::Failed(failure.clone().into()),
+                        ));
+                        ServerState::Failed(failure.into())
+                    }
+                    _ => continue,
+                };
+                query.state = state;
             }
         }
-        for (base_address, server, index, mapped) in found {
-            let Some(base) = self.base(base_address, Transport::Udp) else {
-                continue;
-            };
-            let preference = base.preference.saturating_sub(index);
-            let foundation = foundation(
-                Kind::ServerReflexive,
-                base_address.ip(),
-                Some(server.ip()),
-                self.salt,
-            );
-            let priority = priority(Kind::ServerReflexive, preference, 1);
-            let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
-            candidate.related = Some(Address::Socket(base_address));
-            self.advertise(candidate, base_address, config);
+        for (base, server, index, mapped) in found {
+            self.add_reflexive(base, server, index, mapped, config);
         }
+    }
+
+    /// A STUN server has failed.
+    pub(crate) fn poll_failed(&mut self) -> Option<ServerReport> {
+        self.failed.pop_front()
+    }
+
+    /// What became of each STUN server: of several bases that asked it, the luckiest counts.
+    pub(crate) fn reports(&self, config: &Config) -> Vec<ServerReport> {
+        let rank = |state: &ServerState| match state {
+            ServerState::Idle => 0,
+            ServerState::Failed(_) => 1,
+            ServerState::Asked => 2,
+            ServerState::Answered { .. } => 3,
+        };
+        let best = |server: &SocketAddr| {
+            let asked = self.queries.iter().filter(|query| query.server == *server);
+            asked.map(|query| &query.state).max_by_key(|state| rank(state))
+        };
+        let servers = config.stun_servers.iter();
+        servers
+            .map(|server| stun_report(*server, best(server).cloned().unwrap_or(ServerState::Idle)))
+            .collect()
+    }
+}
+
+fn stun_report(server: SocketAddr, state: ServerState) -> ServerReport {
+    ServerReport {
+        url: format!("stun:{server}"),
+        address: Some(server),
+        transport: Transport::Udp,
+        relays: false,
+        state,
     }
 }
 

@@ -16,19 +16,29 @@ mod lifecycle;
 mod nomination;
 mod output;
 mod pair;
+mod relay;
+mod relaying;
+mod report;
 mod requests;
 mod role;
+mod server;
 mod signalling;
 mod stats;
 mod transactions;
+
+/// The URIs of STUN and TURN servers (RFC 7064, 7065).
+pub use dunlin_stun::uri;
 
 pub use agent::Agent;
 pub use candidate::{Address, Candidate, Kind, ParseCandidateError, Protocol, TcpType};
 pub use config::Config;
 pub use credentials::{Credentials, CredentialsError};
-pub use event::{Event, FailureReason, FailureReport, GatheringState, PairInfo, PairReport, State};
+pub use event::{Event, GatheringState, PairInfo, State};
 pub use filter::{RemoteFilter, Subnet};
 pub use pair::Outcome;
+pub use relay::{OpenPath, RelayId, StreamFrames};
+pub use report::{FailureReason, FailureReport, PairReport, Report};
 pub use role::Role;
+pub use server::{ServerError, ServerReport, ServerState, TransportPolicy, TurnCredentials, TurnServer};
 pub use signalling::{AddAddressError, AddCandidateError};
 pub use stats::{DropReason, Drops, Stats};

@@ -6,16 +6,18 @@ use log::{info, warn};
 
 use crate::agent::Agent;
 use crate::consent::Consent;
-use crate::event::{Event, FailureReason, FailureReport, PairReport, State};
+use crate::event::{Event, State};
 use crate::output::Outgoing;
 use crate::pair::{Outcome, Pair, PairId, PairState};
-use crate::stats::DropReason;
+use crate::report::{FailureReason, FailureReport};
 
 /// The times that belong to no table.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     /// When the last check was sent: the next one keeps its distance.
     pub(crate) last_check: Option<Instant>,
+    /// When the last ordinary one was.
+    pub(crate) last_ordinary: Option<Instant>,
     /// When the patience of RFC 8863 ends.
     pub(crate) pac_at: Option<Instant>,
     /// When the first pair of this generation became valid.
@@ -32,9 +34,12 @@ pub(crate) struct Timers {
 
 impl Agent {
     pub(crate) fn run_timers(&mut self) {
+        self.relays.handle_timeout(self.now, &self.config);
+        self.pump_relays();
+        let settled = self.relays.are_settled();
         if self
             .gatherer
-            .handle_timeout(self.now, &self.config, &mut self.rng)
+            .handle_timeout(self.now, settled, &self.config, &mut self.rng)
         {
             while let Some(candidate) = self.gatherer.poll_candidate() {
                 self.push_event(Event::LocalCandidate(candidate));
@@ -60,7 +65,8 @@ impl Agent {
         let alive = matches!(self.state, State::Connected | State::Completed);
         let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
         [
-            self.gatherer.poll_timeout(self.now),
+            self.gatherer.poll_timeout(self.now, self.relays.are_settled()),
+            self.relays.poll_timeout(),
             self.transactions.poll_timeout(),
             self.check_due(),
             consent.min(),
@@ -120,11 +126,11 @@ impl Agent {
     /// Consent checks do this for everyone but a lite agent.
     fn run_keepalive(&mut self) {
         let due = self.timers.keepalive_at.is_some_and(|at| at <= self.now);
-        let (true, true, Some(path)) = (self.config.lite, due, self.outgoing) else {
+        let (true, true, Some(route)) = (self.config.lite, due, self.outgoing) else {
             return;
         };
         if !std::mem::take(&mut self.sent_since_keepalive) {
-            self.enqueue(Outgoing::Indication(path));
+            self.enqueue(Outgoing::Indication(route.path));
         }
         self.timers.keepalive_at = Some(self.now + self.config.keepalive_interval);
     }
@@ -180,35 +186,15 @@ impl Agent {
 
     /// There is no path (any more). RFC 8445, section 8.1.2: only a restart helps.
     fn fail(&mut self, reason: FailureReason) {
-        let report = self.report(reason);
+        let report = FailureReport {
+            reason,
+            tried: self.report(),
+        };
         warn!("ice: {report}");
         self.forget_session();
+        self.pump_relays();
         self.push_event(Event::Failed(report));
         self.set_state(State::Failed);
-    }
-
-    fn report(&self, reason: FailureReason) -> FailureReport {
-        let of_pair = |pair: &Pair| PairReport {
-            local: pair.path.local,
-            remote: pair.path.remote,
-            requests_sent: pair.requests_sent,
-            responses_received: pair.responses_received,
-            requests_received: pair.requests_received,
-            outcome: pair.outcome,
-        };
-        let count = |reasons: &[DropReason]| reasons.iter().map(|reason| self.stats.drops.get(*reason)).sum();
-        FailureReport {
-            reason,
-            local: self.gatherer.candidates().cloned().collect(),
-            remote: self.remote.clone(),
-            pairs: self.list.iter().map(of_pair).collect(),
-            ignored_remote: count(&[
-                DropReason::CandidateName,
-                DropReason::CandidateProtocol,
-                DropReason::CandidateDenied,
-            ]),
-            refused_requests: count(&[DropReason::UnknownUfrag, DropReason::WrongPassword]),
-        }
     }
 
     /// Forgets pairs, requests and what waits to be sent.
@@ -219,6 +205,7 @@ impl Agent {
         self.early.clear();
         self.heard.clear();
         self.gatherer.stop_asking();
+        self.relays.abandon(self.now);
         self.previous = None;
         (self.nominated, self.selected, self.outgoing) = (None, None, None);
         self.timers = Timers {

@@ -34,8 +34,10 @@ impl Agent {
         };
         let better = |pair: &Pair| pair.generation == best.generation && pair.priority > best.priority;
         if self.list.iter().any(|pair| pair.is_pending() && better(pair)) {
-            let host = best.local.kind == Kind::Host && best.remote.kind == Kind::Host;
-            let wait = if host {
+            let ends = [best.local.kind, best.remote.kind];
+            let wait = if ends.contains(&Kind::Relayed) {
+                self.config.nomination_wait_relay
+            } else if ends == [Kind::Host; 2] {
                 self.config.nomination_wait_host
             } else {
                 self.config.nomination_wait
@@ -116,6 +118,7 @@ impl Agent {
         }
         self.timers.release_at = None;
         if let Some(keep) = self.nominated {
+            self.release_relays(keep);
             self.list.retain(|pair| pair.id == keep);
             self.transactions.retain(|transaction| transaction.pair == keep);
             self.previous = None;
@@ -140,16 +143,20 @@ impl Agent {
             });
         let (id, path) = (chosen.map(|pair| pair.id), chosen.map(|pair| pair.path));
         self.selected = id;
-        if path == self.outgoing {
+        if path == self.outgoing.map(|route| route.path) {
             return;
         }
-        if let Some(path) = path {
-            info!("ice: selected {path}");
+        let route = path.and_then(|path| self.route(path));
+        if let Some(route) = route {
+            info!("ice: selected {}", route.path);
+            if let Some(relay) = route.relay {
+                self.relays.bind(self.now, relay, route.path.remote);
+            }
             self.stats.path_changes += u64::from(self.timers.had_path);
             self.timers.had_path = true;
-            self.push_event(Event::SelectedPath(path));
+            self.push_event(Event::SelectedPath(route.wire));
         }
-        self.outgoing = path;
+        self.outgoing = route;
         self.timers.keepalive_at = path.map(|_| self.now + self.config.keepalive_interval);
     }
 

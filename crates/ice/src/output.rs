@@ -1,7 +1,7 @@
 //! Writes the agent's STUN messages (RFC 8445, sections 7.1 and 7.3). Nothing is written before `poll_transmit` asks:
 //! what waits are small values.
 
-use dunlin_net::Path;
+use dunlin_net::{Path, Transmit};
 use dunlin_stun::attribute::USERNAME;
 use dunlin_stun::{Class, Method, TransactionId, Writer, code};
 
@@ -48,6 +48,27 @@ impl Agent {
         generations
             .into_iter()
             .find(|generation| generation.number == number)
+    }
+
+    /// Appends the message with the framing of its relay, if it leaves through one.
+    pub(crate) fn write_framed(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.relays.is_empty() {
+            return self.write(outgoing, out).map(Transmit::new);
+        }
+        let mut message = std::mem::take(&mut self.scratch);
+        message.clear();
+        let sent = self.write(outgoing, &mut message).and_then(|path| {
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(&message);
+                true
+            };
+            match self.gatherer.base(path.local, path.transport)?.relay {
+                Some(relay) => self.relays.send(relay, out, path.remote, write),
+                None => write(out).then(|| Transmit::new(path)),
+            }
+        });
+        self.scratch = message;
+        sent
     }
 
     /// Appends the message, unless what it is about is gone by now.

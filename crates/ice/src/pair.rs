@@ -48,6 +48,8 @@ pub enum Outcome {
     ConsentExpired,
     /// The peer revoked its consent (RFC 7675, section 5.2).
     ConsentRevoked,
+    /// The TURN server does not relay to the peer's address; its error code.
+    NotRelayed(u16),
     /// The pair works.
     Valid,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for Outcome {
             Outcome::NotSymmetric => f.write_str("answered from another address"),
             Outcome::ConsentExpired => f.write_str("worked, then went silent"),
             Outcome::ConsentRevoked => f.write_str("worked, then the peer revoked consent"),
+            Outcome::NotRelayed(code) => write!(f, "the TURN server does not relay to it (error {code})"),
             Outcome::Valid => f.write_str("works"),
         }
     }
@@ -85,6 +88,8 @@ pub(crate) struct Pair {
     pub(crate) base_foundation: String,
     pub(crate) priority: u64,
     pub(crate) state: PairState,
+    /// Its relay has no permission for the peer's address yet: a check would not get through.
+    pub(crate) needs_permission: bool,
     /// The pair may be used while there is consent.
     pub(crate) consent: Option<Consent>,
     /// Controlled: the peer's last USE-CANDIDATE.

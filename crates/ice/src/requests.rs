@@ -163,6 +163,8 @@ impl Agent {
         };
         pair.requests_received = pair.requests_received.saturating_add(1);
         pair.last_heard = now;
+        // What came through the relay had its permission.
+        pair.needs_permission = false;
         if nominates {
             pair.use_candidate_at = Some(now);
         }
@@ -223,7 +225,11 @@ impl Agent {
         let remote = match self.remote.iter().find(at_source) {
             Some(signalled) => signalled.clone(),
             None => {
-                let learned = |pair: &&crate::pair::Pair| pair.remote.kind == Kind::PeerReflexive;
+                // Those that have failed do not count: between two NATs that map each port anew, every answer comes
+                // from yet another address, and these must not keep out the one that a relay shows.
+                let learned = |pair: &&crate::pair::Pair| {
+                    pair.remote.kind == Kind::PeerReflexive && pair.state != PairState::Failed
+                };
                 if self.list.iter().filter(learned).count() >= self.config.max_peer_reflexive {
                     self.count_drop(DropReason::TooManyPeerReflexive, path);
                     return None;

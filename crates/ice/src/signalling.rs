@@ -13,6 +13,7 @@ use crate::event::State;
 use crate::gather::Base;
 use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::role::Role;
+use crate::server::ServerError;
 use crate::stats::DropReason;
 
 /// Why an address cannot be added.
@@ -82,6 +83,9 @@ impl Agent {
             return Err(AddAddressError::TooMany(self.config.max_local_addresses));
         }
         self.gatherer.add(self.now, address, &self.config, &mut self.rng);
+        if !self.config.lite {
+            self.relays.gather(self.now, &self.config);
+        }
         let (base, remotes) = (
             self.gatherer.base(address, transport).cloned(),
             self.remote.clone(),
@@ -99,10 +103,19 @@ impl Agent {
         transport: Transport,
     ) {
         self.now = self.now.max(now);
-        if self.gatherer.base(address, transport).is_none() {
-            return;
+        for relay in self.relays.leaving_from(address) {
+            let gone = ServerError::Lost(format!("the local address {address} is gone"));
+            self.relays.path_failed(relay, gone);
         }
-        info!("ice: local address {address} is gone");
+        if self.gatherer.base(address, transport).is_some() {
+            info!("ice: local address {address} is gone");
+            self.drop_base(address);
+        }
+        self.pump();
+    }
+
+    /// Forgets a base with its candidates and pairs.
+    pub(crate) fn drop_base(&mut self, address: SocketAddr) {
         self.gatherer.remove(address);
         self.list.retain(|pair| pair.path.local != address);
         self.transactions
@@ -113,7 +126,6 @@ impl Agent {
             self.timers.pac_at = Some(self.now + self.config.pac_timeout);
             self.form_all_pairs();
         }
-        self.pump();
     }
 
     /// The peer's username fragment and password, and whether it is a lite agent.
@@ -241,6 +253,7 @@ impl Agent {
         let fresh = Side::new(Credentials::random(&mut self.rng));
         self.begin_generation(fresh);
         self.gatherer.restart(self.now, &self.config, &mut self.rng);
+        self.restart_relays();
         self.pump();
     }
 
@@ -289,7 +302,7 @@ impl Agent {
     }
 
     /// Pairs these bases with these remote candidates where one can reach the other (RFC 8445, section 6.1.2.2).
-    fn form_pairs(&mut self, bases: &[Base], remotes: &[Candidate]) {
+    pub(crate) fn form_pairs(&mut self, bases: &[Base], remotes: &[Candidate]) {
         // RFC 8445, section 6.2: a lite agent forms no check list.
         if self.current.remote.is_none() || self.config.lite || self.nominated.is_some() {
             return;
@@ -331,6 +344,7 @@ impl Agent {
             base_foundation: base.candidate.foundation.clone(),
             priority: 0,
             state: PairState::Frozen,
+            needs_permission: false,
             consent: None,
             use_candidate_at: None,
             last_heard: self.now,
@@ -341,6 +355,16 @@ impl Agent {
             requests_received: 0,
         };
         pair.set_role(self.role);
+        if let Some(relay) = base.relay {
+            // RFC 8656, section 9: without a permission "no data can be relayed". It is asked for at once.
+            match self.relays.permit(self.now, relay, path.remote.ip()) {
+                Ok(granted) => pair.needs_permission = !granted,
+                Err(error) => {
+                    debug!("ice: no pair {path}: {error}");
+                    return None;
+                }
+            }
+        }
         let added = self.list.insert(pair);
         match added {
             Some(_) => self.started = true,

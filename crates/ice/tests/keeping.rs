@@ -45,7 +45,7 @@ fn a_peer_that_vanishes_is_noticed_in_seconds_and_given_up_when_consent_expires(
     assert!(!world.say(A, b"\x80no more"));
     let report = world.nodes[A].failure.clone().unwrap();
     assert_eq!(report.reason, FailureReason::ConsentExpired);
-    assert_eq!(report.pairs[0].outcome, Outcome::ConsentExpired);
+    assert_eq!(report.tried.pairs[0].outcome, Outcome::ConsentExpired);
     assert!(
         report
             .to_string()
@@ -220,9 +220,9 @@ fn a_session_without_a_path_fails_after_the_pac_timer_and_says_why() {
     assert!(!world.run(ms(39_400), |w| w.nodes[A].agent.state() == State::Failed));
     assert!(world.run(ms(1000), |w| w.nodes[A].agent.state() == State::Failed));
     let report = world.nodes[A].failure.clone().unwrap();
-    assert_eq!(report.pairs.len(), 1);
+    assert_eq!(report.tried.pairs.len(), 1);
     assert_eq!(
-        (report.pairs[0].requests_sent, report.pairs[0].outcome),
+        (report.tried.pairs[0].requests_sent, report.tried.pairs[0].outcome),
         (7, Outcome::TimedOut)
     );
     assert!(report.to_string().contains("a firewall blocks UDP"), "{report}");
@@ -248,7 +248,7 @@ fn a_wrong_password_is_told_from_a_firewall() {
         .unwrap();
     assert!(world.run(ms(90_000), |w| w.nodes[A].agent.state() == State::Failed));
     let report = world.nodes[A].failure.clone().unwrap();
-    assert_eq!(report.pairs[0].outcome, Outcome::Refused(401));
+    assert_eq!(report.tried.pairs[0].outcome, Outcome::Refused(401));
     assert!(
         report.to_string().contains("usernames or passwords differ"),
         "{report}"

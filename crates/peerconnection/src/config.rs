@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dunlin_dtls::Certificate;
+use dunlin_ice::{ServerReport, TransportPolicy, TurnServer};
 
 use crate::jsep::{Codecs, HeaderExtensions};
 
@@ -16,6 +17,12 @@ pub struct Config {
     pub certificate: Option<Certificate>,
     /// STUN servers that tell us our reflexive addresses. Default none.
     pub stun_servers: Vec<SocketAddr>,
+    /// TURN servers that relay for us when no direct path works. Default none.
+    pub turn_servers: Vec<TurnServer>,
+    /// Servers that the owner could not make addresses of: they only appear in reports. Default none.
+    pub failed_servers: Vec<ServerReport>,
+    /// Whether only relayed candidates are used (`RTCConfiguration.iceTransportPolicy`). Default all.
+    pub ice_transport_policy: TransportPolicy,
     /// Addresses of a 1:1 NAT in front of us: host candidates are announced with these. Default none.
     pub external_ips: Vec<IpAddr>,
     /// Whether we are an ICE-lite server (RFC 8445, section 2.5). Default false.
@@ -66,6 +73,9 @@ impl Default for Config {
         Self {
             certificate: None,
             stun_servers: Vec::new(),
+            turn_servers: Vec::new(),
+            failed_servers: Vec::new(),
+            ice_transport_policy: TransportPolicy::All,
             external_ips: Vec::new(),
             ice_lite: false,
             answer_setup: AnswerSetup::default(),

@@ -1,5 +1,6 @@
 //! What a peer connection tells its owner.
 
+use dunlin_ice::{OpenPath, ServerReport};
 use dunlin_net::Path;
 
 use crate::data_channel::ChannelId;
@@ -56,7 +57,14 @@ pub enum Event {
     ChannelClosing(ChannelId),
     /// A channel is closed; no event of it follows.
     ChannelClosed(ChannelId),
-    /// The connection failed: why, in words that its user can act on.
+    /// The owner is to open a way to a TURN server: see `PeerConnection::relay_path_opened`.
+    OpenPath(OpenPath),
+    /// The way that was opened is not needed any more; what was polled for it still goes out.
+    ClosePath(Path),
+    /// A STUN or TURN server gives nothing (any more); the connection may do without (`icecandidateerror`).
+    ServerFailed(ServerReport),
+    /// The connection failed: why, in words that its user can act on. When ICE found no path, lines follow that tell
+    /// the servers, the candidates and the pairs.
     Failed(String),
     /// The peer ended the session (DTLS close_notify or SCTP abort); the reason in words.
     ClosedByPeer(String),

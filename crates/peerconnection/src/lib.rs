@@ -11,6 +11,7 @@ mod event;
 pub mod jsep;
 mod negotiate;
 mod peer_connection;
+mod relaying;
 mod state;
 mod stats;
 mod tracks;
@@ -20,6 +21,10 @@ pub use config::{AnswerSetup, Config};
 pub use data_channel::{ChannelCounters, ChannelId, DataChannel, DataChannelInit, Message};
 pub use description::{CandidateInit, SdpType, SessionDescription, UnknownSdpType};
 pub use dunlin_dtls::Certificate;
+pub use dunlin_ice::{
+    FailureReason, FailureReport, OpenPath, PairReport, RelayId, Report as IceReport, ServerError,
+    ServerReport, ServerState, StreamFrames, TransportPolicy, TurnCredentials, TurnServer, uri,
+};
 pub use dunlin_media::{OutgoingPacket, SourceSequence};
 pub use dunlin_rtp::{Packet, PayloadType, SequenceNumber, Ssrc, Timestamp};
 pub use error::{

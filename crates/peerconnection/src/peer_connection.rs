@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use dunlin_dtls::Certificate;
-use dunlin_ice::{Agent, GatheringState, State as IceState};
+use dunlin_ice::{Agent, FailureReport, GatheringState, State as IceState};
 use dunlin_net::{Path, Transmit, Transport as NetTransport};
 use dunlin_sctp::Association;
 use log::{debug, info};
@@ -39,6 +39,8 @@ pub struct PeerConnection {
     pub(crate) gathering: IceGatheringState,
     pub(crate) ice_state: IceConnectionState,
     connection_state: ConnectionState,
+    /// Since ICE failed, until it is restarted.
+    pub(crate) ice_failure: Option<Box<FailureReport>>,
     stage: Stage,
     sctp_seed: [u8; 32],
 }
@@ -67,6 +69,9 @@ impl PeerConnection {
         let mut ice_config = dunlin_ice::Config::default();
         ice_config.lite = config.ice_lite;
         ice_config.stun_servers = config.stun_servers.clone();
+        ice_config.turn_servers = config.turn_servers.clone();
+        ice_config.failed_servers = config.failed_servers.clone();
+        ice_config.transport_policy = config.ice_transport_policy;
         ice_config.external_ips = config.external_ips.clone();
         ice_config.consent_timeout = config.consent_timeout;
         let ice = Agent::new(ice_config, rng.random(), now);
@@ -92,6 +97,7 @@ impl PeerConnection {
             gathering: IceGatheringState::New,
             ice_state: IceConnectionState::New,
             connection_state: ConnectionState::New,
+            ice_failure: None,
             stage: Stage::Live,
             sctp_seed: rng.random(),
         }
@@ -120,10 +126,11 @@ impl PeerConnection {
     /// Appends the next datagram to `out` and says where it goes; `None` when there is none.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        if self.stage == Stage::Closed {
-            return None;
-        }
         let now = self.advance(now);
+        if self.stage == Stage::Closed {
+            // The releases of relays.
+            return self.transport.ice.poll_transmit(now, out);
+        }
         let transmit = self.transport.poll_transmit(now, out);
         if transmit.is_none() {
             match self.stage {
@@ -132,6 +139,12 @@ impl PeerConnection {
                 Stage::Leaving => {
                     self.stage = Stage::Closed;
                     self.transport.end();
+                    while let Some(event) = self.transport.ice.poll_event() {
+                        if let dunlin_ice::Event::ClosePath(path) = event {
+                            self.events.push_back(Event::ClosePath(path));
+                        }
+                    }
+                    return self.transport.ice.poll_transmit(now, out);
                 }
                 Stage::Closed => {}
             }
@@ -292,6 +305,9 @@ impl PeerConnection {
         match event {
             dunlin_ice::Event::LocalCandidate(candidate) => self.announce_candidate(&candidate.to_string()),
             dunlin_ice::Event::State(state) => {
+                if state != IceState::Failed {
+                    self.ice_failure = None;
+                }
                 self.ice_state = match state {
                     IceState::New => IceConnectionState::New,
                     IceState::Checking => IceConnectionState::Checking,
@@ -309,7 +325,13 @@ impl PeerConnection {
                 info!("the path is {path}");
                 self.events.push_back(Event::SelectedPath(path));
             }
-            dunlin_ice::Event::Failed(report) => self.events.push_back(Event::Failed(report.to_string())),
+            dunlin_ice::Event::Failed(report) => {
+                self.events.push_back(Event::Failed(format!("{report:#}")));
+                self.ice_failure = Some(Box::new(report));
+            }
+            dunlin_ice::Event::OpenPath(open) => self.events.push_back(Event::OpenPath(open)),
+            dunlin_ice::Event::ClosePath(path) => self.events.push_back(Event::ClosePath(path)),
+            dunlin_ice::Event::ServerFailed(report) => self.events.push_back(Event::ServerFailed(report)),
             other => debug!("{other:?}"),
         }
     }

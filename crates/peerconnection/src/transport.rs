@@ -78,6 +78,8 @@ pub(crate) struct Transport {
     certificate: Certificate,
     srtp_profiles: Vec<u16>,
     max_datagram: usize,
+    /// What ICE adds to a datagram, as the layers above know it.
+    ice_overhead: usize,
     max_early: usize,
     seed: [u8; 32],
 }
@@ -105,6 +107,7 @@ impl Transport {
             certificate,
             srtp_profiles: config.srtp_profiles.clone(),
             max_datagram: config.max_datagram,
+            ice_overhead: 0,
             max_early: config.max_early_datagrams,
             seed,
         }
@@ -279,6 +282,7 @@ impl Transport {
             );
             events.push_back(TransportEvent::Ice(event));
         }
+        self.fit_to_path();
         // A controlling peer that nominates late (Firefox, libnice) drops our ClientHello until it has nominated.
         if ready && let DtlsStage::Running(dtls) = &mut self.dtls {
             dtls.handle_path_ready(now);
@@ -287,6 +291,27 @@ impl Transport {
         self.pump_dtls(now, events);
         while let Some(event) = self.media.poll_event() {
             events.push_back(TransportEvent::Media(event));
+        }
+    }
+
+    /// A relay puts framing round what it carries: so much less fits into a datagram.
+    fn fit_to_path(&mut self) {
+        let overhead = self.ice.path_mtu_overhead();
+        if overhead == self.ice_overhead {
+            return;
+        }
+        self.ice_overhead = overhead;
+        let room = self.max_datagram.saturating_sub(overhead);
+        if let DtlsStage::Running(dtls) = &mut self.dtls {
+            dtls.set_max_datagram(room);
+        }
+        let sctp_room = self.sctp_datagram();
+        if let Some(sctp) = &mut self.sctp {
+            sctp.set_max_datagram(sctp_room);
+        }
+        if let Some(srtp) = &self.srtp {
+            self.media
+                .set_max_datagram(room.saturating_sub(srtp.overhead_rtp()));
         }
     }
 

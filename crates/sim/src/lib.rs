@@ -10,6 +10,7 @@ pub mod peer;
 pub mod scenario;
 mod stun_server;
 mod trace;
+mod turn_server;
 mod world;
 
 pub use datagram::{Protocol, nominal_size};
@@ -18,4 +19,5 @@ pub use nat::{Dependence, Nat, NatKind};
 pub use node::{Node, NodeId};
 pub use stun_server::StunServer;
 pub use trace::{Entry, Trace, TraceHash};
+pub use turn_server::TurnServer;
 pub use world::{Manners, World, epoch};

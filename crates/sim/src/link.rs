@@ -114,6 +114,17 @@ pub(crate) struct Carried {
     pub(crate) flip: Option<u64>,
 }
 
+impl Carried {
+    /// Once, unharmed, at this time.
+    pub(crate) fn safely(at: Instant) -> Self {
+        Self {
+            fate: Fate::Sent,
+            arrivals: [Some(at), None],
+            flip: None,
+        }
+    }
+}
+
 /// A link and what it remembers.
 #[derive(Debug)]
 pub(crate) struct LinkState {

@@ -1,5 +1,5 @@
-//! `dunlin-sim`: runs the scenario `connect_and_talk`, or the liar in the middle of DTLS, with many seeds, or one seed
-//! again.
+//! `dunlin-sim`: runs the scenario `connect_and_talk`, peers behind NATs, or the liar in the middle of DTLS, with many
+//! seeds, or one seed again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use std::any::Any;
@@ -12,10 +12,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dunlin_dtls::CloseReason;
+use dunlin_peerconnection::Certificate;
 use dunlin_sim::World;
 use dunlin_sim::laws::seed_of;
 use dunlin_sim::liar::{self, Stage};
 use dunlin_sim::peer::Party;
+use dunlin_sim::scenario::nat::{Meeting, Topology, meet};
 use dunlin_sim::scenario::{Outcome, connect_and_talk};
 
 /// The simulator: two peers over a virtual network, many times.
@@ -34,6 +36,9 @@ struct Arguments {
     /// Not two peers, but two ends of DTLS with a liar in the middle.
     #[arg(long, conflicts_with = "pcap")]
     liar: bool,
+    /// Peers behind NATs and firewalls of every kind, with and without TURN servers: do they connect if there is a path?
+    #[arg(long, conflicts_with_all = ["pcap", "liar"])]
+    nat: bool,
     /// Write the datagrams of the run (with --seed), or of the first one that fails, to this file.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -51,6 +56,12 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         None if arguments.liar => lie_to_all(&arguments),
+        Some(seed) if arguments.nat => {
+            println!("{:#?}", Topology::draw(seed));
+            println!("{:#?}", meet_once(seed, &certificate()));
+            ExitCode::SUCCESS
+        }
+        None if arguments.nat => meet_all(&arguments),
         Some(seed) => replay(seed, arguments.pcap.as_deref()),
         None => run_all(&arguments),
     }
@@ -129,6 +140,59 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         virtual_time.as_secs(),
     );
     if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn certificate() -> Certificate {
+    Certificate::generate().expect("the crypto backend makes a key")
+}
+
+fn meet_once(seed: u64, certificate: &Certificate) -> Meeting {
+    meet(
+        seed,
+        &Topology::draw(seed),
+        certificate,
+        &mut World::new(seed_of(seed, 1)),
+    )
+}
+
+/// The NATs of every seed, and how the peers met.
+fn meet_all(arguments: &Arguments) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let certificate = certificate();
+    let mut passed = 0;
+    let mut fates = BTreeMap::<&str, u64>::new();
+    let mut slowest = std::time::Duration::ZERO;
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
+        match catch_unwind(AssertUnwindSafe(|| meet_once(seed, &certificate))) {
+            Ok(meeting) => {
+                passed += 1;
+                slowest = slowest.max(meeting.after.unwrap_or_default());
+                let fate = match (meeting.after, meeting.relayed) {
+                    (None, _) => "no path, and both said why",
+                    (_, [false, false]) => "connected directly",
+                    (_, [true, true]) => "connected through two relays",
+                    _ => "connected through one relay",
+                };
+                *fates.entry(fate).or_default() += 1;
+            }
+            Err(panic) => {
+                let reason = words(&*panic);
+                println!("seed {seed} failed: {reason}\n  again: cargo xtask sim --nat --seed {seed}");
+            }
+        }
+    }
+    for (fate, count) in fates {
+        println!("{count:6}  {fate}");
+    }
+    println!(
+        "{passed} of {} seeds passed; the slowest connection took {slowest:.1?}",
+        arguments.seeds
+    );
+    if passed == arguments.seeds {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

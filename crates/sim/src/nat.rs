@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_net::{Path, Transmit};
+use dunlin_net::{Path, Transmit, Transport};
 
 use crate::node::Node;
 
 /// What a mapping or a filter looks at (RFC 4787, sections 4.1 and 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependence {
     /// Nothing of the far end.
     EndpointIndependent,
@@ -43,21 +43,44 @@ pub struct NatKind {
     pub expiry: Duration,
     /// Whether inside hosts reach each other through their outside addresses.
     pub hairpin: bool,
+    /// Whether UDP passes: without, it is the firewall of an office that knows only the web.
+    pub udp: bool,
 }
 
 impl NatKind {
+    /// What two translators one behind the other look like from outside.
+    #[must_use]
+    pub fn behind(self, outer: Self) -> Self {
+        Self {
+            mapping: self.mapping.max(outer.mapping),
+            filtering: self.filtering.max(outer.filtering),
+            expiry: self.expiry.min(outer.expiry),
+            hairpin: outer.hairpin,
+            udp: self.udp && outer.udp,
+        }
+    }
+
     /// Whether two hosts, each behind one of these, can reach each other once both have sent.
     #[must_use]
     pub fn can_reach(self, other: Self) -> bool {
-        let predictable = |nat: Self| nat.mapping == Dependence::EndpointIndependent;
-        // One that maps each far end anew sends from a port that the other could not foresee.
-        let tolerates = |nat: Self| nat.filtering != Dependence::AddressAndPortDependent;
-        match (predictable(self), predictable(other)) {
-            (true, true) => true,
-            (true, false) => tolerates(self),
-            (false, true) => tolerates(other),
-            (false, false) => false,
-        }
+        self.udp && other.udp && (self.lets_in(other) || other.lets_in(self))
+    }
+
+    /// Whether what the far end sends to the address that a STUN server saw of us gets in, and an exchange follows.
+    fn lets_in(self, far: Self) -> bool {
+        use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
+        let keeps = |nat: Self| nat.mapping == EndpointIndependent;
+        // What we send opens our filter at that address only if it leaves from there.
+        let gets_in = match self.filtering {
+            EndpointIndependent => true,
+            AddressDependent => keeps(self),
+            AddressAndPortDependent => keeps(self) && keeps(far),
+        };
+        // Our answer may come from an address that the far end has not sent to.
+        let answered = keeps(self) || far.filtering != AddressAndPortDependent;
+        // Two that map each port anew never see an answer from where they sent to.
+        let settles = self.mapping != AddressAndPortDependent || far.mapping != AddressAndPortDependent;
+        gets_in && answered && settles
     }
 }
 
@@ -154,6 +177,9 @@ impl Node for Nat {
     type Event = Infallible;
 
     fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        if path.transport == Transport::Udp && !self.kind.udp {
+            return;
+        }
         let to_outside_address = path.local.ip() == self.outside;
         let from_inside = self
             .mappings
@@ -175,6 +201,10 @@ impl Node for Nat {
         } else {
             None
         };
+        let translated = translated.map(|ends| Path {
+            transport: path.transport,
+            ..ends
+        });
         if let Some(translated) = translated.filter(|_| self.queue.len() < MAX_MAPPINGS) {
             self.queue.push_back((translated, data.to_vec()));
         }
@@ -207,6 +237,7 @@ mod tests {
         filtering: Dependence::AddressAndPortDependent,
         expiry: Duration::from_secs(120),
         hairpin: true,
+        udp: true,
     };
 
     fn address(text: &str) -> SocketAddr {

@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_net::{Path, Transmit};
+use dunlin_net::{Path, Transmit, Transport};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::datagram::nominal_size;
-use crate::link::{Fate, Link, LinkState};
+use crate::link::{Carried, Fate, Link, LinkState};
 use crate::node::{Node, NodeId};
 use crate::trace::Trace;
 
@@ -460,7 +460,11 @@ impl<N: Node> World<N> {
         } else {
             &mut place.downlink
         };
-        let carried = link.carry(self.now, nominal_size(&data), data.len(), &mut self.rng);
+        // A connection repeats what is lost and keeps the order: here it loses nothing and is never reordered.
+        let carried = match path.transport {
+            Transport::Udp => link.carry(self.now, nominal_size(&data), data.len(), &mut self.rng),
+            _ => Carried::safely(self.now + link.link.delay),
+        };
         self.trace
             .record(self.elapsed(), path.reversed(), carried.fate, &data);
         if let Some(flip) = carried.flip {
@@ -498,6 +502,8 @@ impl<N: Node> World<N> {
             gateway.is_none() || gateway == gateway_of(from) || gateway == Some(from)
         });
         match (reachable, gateway_of(from)) {
+            // From a router to those behind it.
+            (Some(owner), _) if gateway_of(owner) == Some(from) => Some(owner),
             // From behind a router to the world outside.
             (Some(owner), Some(gateway)) if gateway_of(owner) != Some(gateway) => Some(gateway),
             (None, Some(gateway)) => Some(gateway),

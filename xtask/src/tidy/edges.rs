@@ -85,6 +85,11 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "below the facade there is no runtime: the world comes in by argument",
     ),
     (
+        "tokio-rustls",
+        &["dunlin"],
+        "TLS is a transport of TURN, and transports are the facade's",
+    ),
+    (
         "quinn-udp",
         &["dunlin", "dunlin-bench"],
         "below the facade there are no sockets",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dunlin::{Config, DataChannel, EndpointConfig, Event, Events, PeerConnection};
+use dunlin::{Config, DataChannel, DataChannelInit, EndpointConfig, Event, Events, Message, PeerConnection};
 
 /// Nothing here takes longer; a test that waits for ever fails with the name of what it waited for.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -111,4 +111,39 @@ pub(crate) async fn connect_whole(alice: &PeerConnection, bob: &PeerConnection) 
 /// Sends everything back until the channel is closed.
 pub(crate) fn echo(channel: DataChannel) {
     tokio::spawn(dunlin::echo::channel(channel));
+}
+
+/// Connects two peers, and sends messages there and back.
+pub(crate) async fn echo_through(
+    alice: PeerConnection,
+    bob: PeerConnection,
+    [alice_events, mut bob_events]: [Events; 2],
+) {
+    tokio::spawn(async move {
+        while let Some(event) = bob_events.next().await {
+            if let Event::DataChannel(channel) = event {
+                echo(channel);
+            }
+        }
+    });
+    let mut channel = alice
+        .create_data_channel("x", DataChannelInit::default())
+        .unwrap();
+    connect_whole(&alice, &bob).await;
+    soon("sending", channel.send("hello")).await.unwrap();
+    assert_eq!(
+        soon("the echo", channel.recv()).await.unwrap(),
+        Some(Message::from("hello"))
+    );
+    // More than a window, so that datagrams of full size pass.
+    let large = vec![7u8; 300_000];
+    for chunk in large.chunks(60_000) {
+        soon("sending", channel.send(chunk.to_vec())).await.unwrap();
+        assert_eq!(
+            soon("the echo", channel.recv()).await.unwrap(),
+            Some(Message::from(chunk.to_vec()))
+        );
+    }
+    bob.close();
+    drop((alice, bob, alice_events));
 }

@@ -2,16 +2,19 @@
 //! STUN server.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod turn;
+
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, State};
+use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, ServerError, State};
 use dunlin_net::{Path, Transmit, Transport};
 use dunlin_stun::{Class, Message, Writer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use turn::Turn;
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -77,7 +80,17 @@ pub struct World {
     pub now: Instant,
     pub nodes: Vec<Node>,
     pub nats: Vec<Nat>,
+    /// The sockets of each node.
+    pub hosts: [Vec<SocketAddr>; 2],
     pub stun_server: Option<SocketAddr>,
+    pub turn: Vec<Turn>,
+    /// The parents open no connections: why.
+    pub no_connections: Option<ServerError>,
+    /// What else the world carries besides UDP: pairs of ends.
+    pub connections: Vec<Path>,
+    ports: u16,
+    /// UDP does not leave these addresses.
+    pub udp_blocked: BTreeSet<IpAddr>,
     pub delay: Duration,
     pub jitter: Duration,
     pub loss: f64,
@@ -114,7 +127,13 @@ impl World {
             now: start,
             nodes: nodes.collect(),
             nats: Vec::new(),
+            hosts: [Vec::new(), Vec::new()],
             stun_server: None,
+            turn: Vec::new(),
+            no_connections: None,
+            connections: Vec::new(),
+            ports: 30_000,
+            udp_blocked: BTreeSet::new(),
             delay: ms(10),
             jitter: Duration::ZERO,
             loss: 0.0,
@@ -141,6 +160,7 @@ impl World {
     }
 
     pub fn add(&mut self, node: usize, address: &str) {
+        self.hosts[node].push(addr(address));
         self.nodes[node]
             .agent
             .add_local_address(self.now, addr(address), Transport::Udp)
@@ -249,8 +269,10 @@ impl World {
             }
             let timers = self.nodes.iter().filter_map(|node| node.agent.poll_timeout());
             let arrival = self.wire.peek().map(|flight| flight.at);
+            let servers = self.turn.iter().filter_map(|turn| turn.server.poll_timeout());
             let Some(next) = timers
                 .chain(arrival)
+                .chain(servers)
                 .min()
                 .map(|at| at.max(self.now))
                 .filter(|at| *at <= end)
@@ -262,6 +284,10 @@ impl World {
                 let flight = self.wire.pop().unwrap();
                 self.deliver(flight.path, flight.data);
             } else {
+                for index in 0..self.turn.len() {
+                    let out = self.turn[index].handle_timeout(next);
+                    self.send_all(out);
+                }
                 for index in 0..self.nodes.len() {
                     let agent = &mut self.nodes[index].agent;
                     if agent.poll_timeout().is_some_and(|at| at <= next) {
@@ -295,8 +321,9 @@ impl World {
                 assert!(!out.is_empty() && out.len() < 600, "{} bytes", out.len());
                 self.transmit(transmit, out);
             }
-            let node = &mut self.nodes[index];
-            while let Some(event) = node.agent.poll_event() {
+            while let Some(event) = self.nodes[index].agent.poll_event() {
+                self.obey(index, &event);
+                let node = &mut self.nodes[index];
                 match &event {
                     Event::LocalCandidate(candidate) => node.fresh.push(candidate.clone()),
                     Event::State(state) => node.states.push(*state),
@@ -305,7 +332,61 @@ impl World {
                 }
                 node.events.push(event);
             }
+            if self.nodes[index].agent.poll_timeout() == Some(self.now) && self.has_output(index) {
+                return self.drain();
+            }
         }
+    }
+
+    /// Whether obeying events made something to send.
+    fn has_output(&mut self, index: usize) -> bool {
+        let mut out = Vec::new();
+        let transmit = self.nodes[index].agent.poll_transmit(self.now, &mut out);
+        if let Some(transmit) = transmit {
+            self.transmit(transmit, out);
+        }
+        transmit.is_some()
+    }
+
+    /// Does what an agent asks of its parent: UDP goes out by the first socket.
+    fn obey(&mut self, index: usize, event: &Event) {
+        let now = self.now;
+        match event {
+            Event::OpenPath(open) => {
+                let host = self.hosts[index]
+                    .iter()
+                    .find(|host| host.is_ipv4() == open.server.is_ipv4());
+                let agent = &mut self.nodes[index].agent;
+                let Some(host) = host else {
+                    let error = ServerError::Connect("no route".to_owned());
+                    return agent.relay_path_failed(now, open.id, error);
+                };
+                let mut path = Path::udp(*host, open.server);
+                if open.transport != Transport::Udp {
+                    if let Some(error) = self.no_connections.clone() {
+                        return agent.relay_path_failed(now, open.id, error);
+                    }
+                    path.transport = open.transport;
+                    self.ports += 1;
+                    path.local.set_port(self.ports);
+                    self.connections.push(path);
+                }
+                agent.relay_path_opened(now, open.id, path);
+            }
+            Event::ClosePath(path) => self.connections.retain(|connection| connection != path),
+            _ => {}
+        }
+    }
+
+    fn send_all(&mut self, out: Vec<turn::Outbound>) {
+        for (path, data) in out {
+            self.transmit(Transmit::new(path), data);
+        }
+    }
+
+    /// Adds a TURN server.
+    pub fn add_turn(&mut self, address: &str, change: impl FnOnce(&mut dunlin_turn::server::Config)) {
+        self.turn.push(Turn::new(addr(address), self.start, change));
     }
 
     /// Puts a datagram on the wire, through the sender's NAT if it has one.
@@ -313,8 +394,15 @@ impl World {
         let Path {
             local: mut source,
             remote: target,
-            ..
+            transport,
         } = transmit.path;
+        if transport != Transport::Udp {
+            // A connection: nothing is lost, and the NATs in between do not matter.
+            return self.fly(self.now + self.delay, transmit.path.reversed(), data);
+        }
+        if self.udp_blocked.contains(&source.ip()) || self.udp_blocked.contains(&target.ip()) {
+            return;
+        }
         if self.dead.contains(&source.ip()) || self.dead.contains(&target.ip()) {
             return;
         }
@@ -346,16 +434,25 @@ impl World {
     }
 
     fn inject_at(&mut self, at: Instant, source: SocketAddr, target: SocketAddr, data: Vec<u8>) {
+        self.fly(at, Path::udp(target, source), data);
+    }
+
+    fn fly(&mut self, at: Instant, path: Path, data: Vec<u8>) {
         self.sent += 1;
+        let order = self.sent;
         self.wire.push(Flight {
             at,
-            order: self.sent,
-            path: Path::udp(target, source),
+            order,
+            path,
             data,
         });
     }
 
     fn deliver(&mut self, mut path: Path, data: Vec<u8>) {
+        if let Some(turn) = self.turn.iter_mut().find(|turn| turn.owns(path.local)) {
+            let out = turn.deliver(self.now, path, &data);
+            return self.send_all(out);
+        }
         if Some(path.local) == self.stun_server {
             return self.answer_as_stun_server(path, &data);
         }
@@ -370,8 +467,12 @@ impl World {
             }
             path.local = SocketAddr::new(nat.inside, *port);
         }
-        let owner = |node: &&mut Node| node.agent.has_local_address(path.local, Transport::Udp);
-        let Some(node) = self.nodes.iter_mut().find(owner) else {
+        let connected = self.connections.contains(&path);
+        let owner = self.hosts.iter().position(|hosts| match path.transport {
+            Transport::Udp => hosts.contains(&path.local),
+            _ => connected && hosts.iter().any(|host| host.ip() == path.local.ip()),
+        });
+        let Some(node) = owner.map(|owner| &mut self.nodes[owner]) else {
             return;
         };
         if let Some(data) = node

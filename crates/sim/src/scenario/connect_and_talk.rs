@@ -21,7 +21,7 @@ use crate::laws::seed_of;
 use crate::link::{Fate, Link, Loss};
 use crate::nat::Nat;
 use crate::node::NodeId;
-use crate::peer::Party;
+use crate::peer::{Party, Peer};
 use crate::stun_server::StunServer;
 use crate::world::World;
 
@@ -110,7 +110,11 @@ impl<'a> Script<'a> {
             for address in &addresses {
                 peer.add_local_address(now, (*address, 5000).into(), Transport::Udp);
             }
-            let id = world.add(Party::Peer(Box::new(peer)), &addresses, &plan.links[side]);
+            let id = world.add(
+                Party::Peer(Box::new(Peer::new(peer, (addresses[0], 5000).into()))),
+                &addresses,
+                &plan.links[side],
+            );
             if let Some(kind) = plan.nats[side] {
                 let outside = IpAddr::from([198, 51, 100, 1 + side as u8]);
                 let nat = world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &Link::default());

@@ -3,6 +3,7 @@
 
 mod connect_and_talk;
 mod ledger;
+pub mod nat;
 mod plan;
 
 pub use connect_and_talk::connect_and_talk;

@@ -135,6 +135,7 @@ fn nats(rng: &mut StdRng) -> [Option<NatKind>; 2] {
                 filtering: dependence(rng),
                 expiry: Duration::from_secs(120),
                 hairpin: rng.random(),
+                udp: true,
             })
         });
         if let [Some(a), Some(b)] = nats

@@ -1,0 +1,192 @@
+//! The ways to TURN servers that the connections of an endpoint use: connections, and UDP sockets beside the endpoint's
+//! own.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use dunlin_net::{Path, Transport};
+use dunlin_peerconnection::{OpenPath, ServerError};
+use tokio::sync::mpsc;
+
+use crate::core::Core;
+use crate::relay_path::{self, INBOX, News, local_ip};
+use crate::routes::Key;
+use crate::socket::Socket;
+
+/// The buffers of a socket to a TURN server, in bytes: that of one connection, not of all.
+const SOCKET_BUFFER: usize = 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Relays {
+    /// Connections, by what is sent on them.
+    outboxes: HashMap<Path, (Key, mpsc::Sender<Bytes>)>,
+    /// Sockets that only lead to a TURN server, by their address.
+    sockets: HashMap<SocketAddr, Key>,
+    /// To be closed when everything is sent.
+    closing: Vec<Path>,
+    sender: mpsc::Sender<News>,
+    receiver: mpsc::Receiver<News>,
+    /// What was received while waiting.
+    waiting: VecDeque<News>,
+}
+
+impl Relays {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(INBOX);
+        Self {
+            outboxes: HashMap::new(),
+            sockets: HashMap::new(),
+            closing: Vec::new(),
+            sender,
+            receiver,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Opens a way: at once for UDP, in a task for the others.
+    pub(crate) fn open(
+        &mut self,
+        key: Key,
+        open: OpenPath,
+        core: &Core,
+        now: Instant,
+        sockets: &mut Vec<Socket>,
+    ) {
+        let mut state = core.lock();
+        if open.transport != Transport::Udp {
+            let tls = state.tls.clone();
+            drop(tokio::spawn(relay_path::run(key, open, tls, self.sender.clone())));
+            return;
+        }
+        let shared = sockets.iter().filter(|_| state.own_sockets);
+        match local_end(open.server, shared) {
+            Ok(Some(local)) => state
+                .peer
+                .relay_path_opened(now, open.id, Path::udp(local, open.server)),
+            Ok(None) => match own_socket(open.server) {
+                Ok(socket) => {
+                    let path = Path::udp(socket.local(), open.server);
+                    self.sockets.insert(socket.local(), key);
+                    sockets.push(socket);
+                    state.peer.relay_path_opened(now, open.id, path);
+                }
+                Err(error) => {
+                    let error = ServerError::Connect(error.to_string());
+                    state.peer.relay_path_failed(now, open.id, error);
+                }
+            },
+            Err(error) => {
+                let error = ServerError::Connect(error.to_string());
+                state.peer.relay_path_failed(now, open.id, error);
+            }
+        }
+        state.pump(core);
+    }
+
+    /// The way is closed when everything that was made for it is sent.
+    pub(crate) fn close(&mut self, path: Path) {
+        self.closing.push(path);
+    }
+
+    /// The connection is gone, and so is what only it used.
+    pub(crate) fn forget(&mut self, key: Key) {
+        let streams = self.outboxes.iter().filter(|(_, (owner, _))| *owner == key);
+        self.closing.extend(streams.map(|(path, _)| *path));
+        let sockets = self.sockets.iter().filter(|(_, owner)| **owner == key);
+        self.closing
+            .extend(sockets.map(|(local, _)| Path::udp(*local, *local)));
+    }
+
+    /// Everything is sent: closes what is to be closed.
+    pub(crate) fn close_finished(&mut self, sockets: &mut Vec<Socket>) {
+        for path in self.closing.drain(..) {
+            if path.transport != Transport::Udp {
+                self.outboxes.remove(&path);
+            } else if self.sockets.remove(&path.local).is_some() {
+                sockets.retain(|socket| socket.local() != path.local);
+            }
+        }
+    }
+
+    /// Queues bytes for a connection; what is too much is lost, as on a full link.
+    pub(crate) fn send(&self, path: Path, bytes: &[u8]) {
+        let Some((_, outbox)) = self.outboxes.get(&path) else {
+            return log::debug!("{path}: there is no such connection");
+        };
+        if outbox.try_send(Bytes::copy_from_slice(bytes)).is_err() {
+            log::debug!("{path}: {} bytes are too many, or too late", bytes.len());
+        }
+    }
+
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        self.waiting.pop_front().or_else(|| self.receiver.try_recv().ok())
+    }
+
+    /// Ready when a connection has brought something.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.is_empty()
+            && let Poll::Ready(news) = self.receiver.poll_recv(cx)
+        {
+            self.waiting.extend(news);
+        }
+        match self.waiting.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
+    /// Gives the news to the connection that they are for, by its inbox or its core, and answers with its key.
+    pub(crate) fn take<'a>(
+        &mut self,
+        news: News,
+        now: Instant,
+        connection: impl FnOnce(Key) -> Option<(&'a mut Vec<(Path, BytesMut)>, &'a Core)>,
+    ) -> Key {
+        let key = match &news {
+            News::Opened { key, .. }
+            | News::Failed { key, .. }
+            | News::Message { key, .. }
+            | News::Lost { key, .. } => *key,
+        };
+        let Some((inbox, core)) = connection(key) else {
+            // With the news goes the outbox, if it is in them: the task ends.
+            return key;
+        };
+        match news {
+            News::Message { path, data, .. } => inbox.push((path, data)),
+            News::Opened { id, path, outbox, .. } => {
+                self.outboxes.insert(path, (key, outbox));
+                core.lock().peer.relay_path_opened(now, id, path);
+            }
+            News::Failed { id, error, .. } => core.lock().peer.relay_path_failed(now, id, error),
+            News::Lost { path, error, .. } => {
+                self.outboxes.remove(&path);
+                core.lock().peer.relay_path_lost(now, path, error);
+            }
+        }
+        key
+    }
+}
+
+/// The address of a socket of ours that leads to the server; `None` when there is none.
+fn local_end<'a>(
+    server: SocketAddr,
+    sockets: impl Iterator<Item = &'a Socket>,
+) -> std::io::Result<Option<SocketAddr>> {
+    let ip = local_ip(server)?;
+    let mut same_family = sockets.filter(|socket| socket.local().is_ipv4() == server.is_ipv4());
+    let serving = |socket: &Socket| {
+        let local = SocketAddr::new(ip, socket.local().port());
+        socket.serves(local).then_some(local)
+    };
+    Ok(same_family.find_map(serving))
+}
+
+/// A socket that no other connection has, at the address from which the server is reached.
+fn own_socket(server: SocketAddr) -> std::io::Result<Socket> {
+    Socket::bind(SocketAddr::new(local_ip(server)?, 0), SOCKET_BUFFER)
+}

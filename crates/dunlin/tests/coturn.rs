@@ -1,0 +1,157 @@
+//! Two peers that talk through coturn, over UDP, TCP and TLS. Where no `turnserver` is installed, nothing is tested.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "it drives another program"
+)]
+
+mod common;
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use common::{config, echo_through, soon};
+use dunlin::{Config, IceServer, IceTransportPolicy, PeerConnection, TlsRoots, Transport};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+const USER: &str = "user";
+const PASSWORD: &str = "the password";
+
+/// A running coturn, which ends with this.
+struct Coturn {
+    _process: Child,
+    folder: PathBuf,
+    port: u16,
+    tls_port: u16,
+    certificate: Vec<u8>,
+}
+
+impl Drop for Coturn {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A port that is free over UDP and TCP now.
+fn free_port() -> u16 {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address.port();
+        }
+    }
+}
+
+impl Coturn {
+    /// `None` when it is not installed.
+    async fn start(name: &str) -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("dunlin-coturn-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let file = |name: &str| folder.join(name).display().to_string();
+        std::fs::write(file("cert.pem"), &certificate).unwrap();
+        std::fs::write(file("key.pem"), key).unwrap();
+        let (port, tls_port) = (free_port(), free_port());
+        let arguments = [
+            "-n".to_owned(),
+            "--listening-ip=127.0.0.1".to_owned(),
+            "--relay-ip=127.0.0.1".to_owned(),
+            format!("--listening-port={port}"),
+            format!("--tls-listening-port={tls_port}"),
+            "--lt-cred-mech".to_owned(),
+            format!("--user={USER}:{PASSWORD}"),
+            "--realm=example.org".to_owned(),
+            "--allow-loopback-peers".to_owned(),
+            "--no-cli".to_owned(),
+            format!("--cert={}", file("cert.pem")),
+            format!("--pkey={}", file("key.pem")),
+            format!("--pidfile={}", file("pid")),
+            format!("--userdb={}", file("turndb")),
+            "--log-file=stdout".to_owned(),
+        ];
+        let process = Command::new("turnserver")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let Ok(process) = process else {
+            eprintln!("coturn is not installed: not tested");
+            let _ = std::fs::remove_dir_all(&folder);
+            return None;
+        };
+        // It tells nobody that it listens: what it prints stays in its buffer.
+        soon("coturn to listen", async {
+            for port in [port, tls_port] {
+                while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .await;
+        Some(Self {
+            _process: process,
+            folder,
+            port,
+            tls_port,
+            certificate: certificate.into_bytes(),
+        })
+    }
+
+    fn relay_only(&self, url: String, password: &str) -> Config {
+        let mut config = config();
+        config.ice_servers = vec![IceServer::turn(url, USER, password)];
+        config.ice_transport_policy = IceTransportPolicy::Relay;
+        config.tls_roots = TlsRoots::Pem(self.certificate.clone());
+        config
+    }
+}
+
+#[tokio::test]
+async fn two_peers_talk_through_coturn_over_udp_tcp_and_tls() {
+    let Some(coturn) = Coturn::start("talk").await else {
+        return;
+    };
+    let (port, tls_port) = (coturn.port, coturn.tls_port);
+    let urls = [
+        (format!("turn:127.0.0.1:{port}"), Transport::Udp),
+        (format!("turn:127.0.0.1:{port}?transport=tcp"), Transport::Tcp),
+        (format!("turns:localhost:{tls_port}"), Transport::Tls),
+    ];
+    for (url, transport) in urls {
+        let config = coturn.relay_only(url, PASSWORD);
+        let (alice, alice_events) = PeerConnection::bind(config.clone()).await.unwrap();
+        let (bob, bob_events) = PeerConnection::bind(config).await.unwrap();
+        let watch = alice.clone();
+        let path = async {
+            watch.connected().await.unwrap();
+            watch.selected_path().unwrap()
+        };
+        let (path, ()) = tokio::join!(path, echo_through(alice, bob, [alice_events, bob_events]));
+        assert_eq!(path.transport, transport);
+    }
+}
+
+#[tokio::test]
+async fn coturn_refuses_a_wrong_password_and_the_report_says_so() {
+    let Some(coturn) = Coturn::start("refuse").await else {
+        return;
+    };
+    let config = coturn.relay_only(format!("turn:127.0.0.1:{}", coturn.port), "wrong");
+    let (pc, _events) = PeerConnection::bind(config).await.unwrap();
+    pc.create_data_channel("x", dunlin::DataChannelInit::default())
+        .unwrap();
+    pc.set_local_description().unwrap();
+    soon("gathering", pc.gathered()).await.unwrap();
+    let report = pc.ice_report().to_string();
+    assert!(
+        report.contains("the TURN server does not accept the username and password"),
+        "{report}"
+    );
+}

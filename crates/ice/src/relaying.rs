@@ -1,0 +1,169 @@
+//! What follows from the relays for the agent: bases, pairs and permissions that come and go, and what the parent
+//! says about the ways to the servers.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use dunlin_net::Path;
+use dunlin_turn::client::Allocated;
+
+use crate::agent::{Agent, Route};
+use crate::event::{Event, State};
+use crate::pair::{Outcome, PairId};
+use crate::relay::{News, RelayId};
+use crate::server::{ServerError, ServerReport};
+
+impl Agent {
+    /// The parent has opened the way that [`Event::OpenPath`] asked for. What comes over `path` goes to
+    /// [`handle_datagram`](Self::handle_datagram) from now on.
+    pub fn relay_path_opened(&mut self, now: Instant, id: RelayId, path: Path) {
+        self.now = self.now.max(now);
+        self.relays.path_opened(self.now, id, path, &mut self.rng);
+        self.after_relays();
+    }
+
+    /// The parent could not open the way that [`Event::OpenPath`] asked for.
+    pub fn relay_path_failed(&mut self, now: Instant, id: RelayId, error: ServerError) {
+        self.now = self.now.max(now);
+        self.relays.path_failed(id, error);
+        self.after_relays();
+    }
+
+    /// The connection of this path has ended, and the allocation with it.
+    pub fn relay_path_lost(&mut self, now: Instant, path: Path, error: ServerError) {
+        self.now = self.now.max(now);
+        if let Some(id) = self.relays.by_path(path) {
+            self.relays.path_failed(id, error);
+        }
+        self.after_relays();
+    }
+
+    /// What became of each STUN and TURN server.
+    #[must_use]
+    pub fn server_reports(&self) -> Vec<ServerReport> {
+        let mut reports = self.config.failed_servers.clone();
+        reports.extend(self.gatherer.reports(&self.config));
+        reports.extend(self.relays.reports());
+        reports
+    }
+
+    fn after_relays(&mut self) {
+        match self.state {
+            State::Closed | State::Failed => self.pump_relays(),
+            _ => self.pump(),
+        }
+    }
+
+    /// Takes what the relays have to tell.
+    pub(crate) fn pump_relays(&mut self) {
+        while let Some(news) = self.relays.poll_news(self.now, &self.config) {
+            match news {
+                News::Open(open) => self.push_event(Event::OpenPath(open)),
+                News::Close(path) => self.push_event(Event::ClosePath(path)),
+                News::Failed(report) => self.push_event(Event::ServerFailed(report)),
+                News::Allocated(id, path, allocated) => self.on_allocated(id, path, &allocated),
+                News::Permitted(id, peer) => {
+                    for pair in self.pairs_through(id, peer) {
+                        if let Some(pair) = self.list.get_mut(pair) {
+                            pair.needs_permission = false;
+                        }
+                    }
+                }
+                News::Refused(id, peer, code) => {
+                    for pair in self.pairs_through(id, peer) {
+                        self.fail_pair(pair, Outcome::NotRelayed(code));
+                    }
+                }
+                News::Ended(id) => {
+                    for address in self.gatherer.relayed_by(id) {
+                        self.drop_base(address);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pairs_through(&self, relay: RelayId, peer: IpAddr) -> Vec<PairId> {
+        let bases = self.gatherer.relayed_by(relay);
+        let pairs = self.list.iter();
+        let through = pairs.filter(|pair| pair.path.remote.ip() == peer && bases.contains(&pair.path.local));
+        through.map(|pair| pair.id).collect()
+    }
+
+    /// A TURN server relays for us: its addresses are candidates, and what it sees us as is another.
+    fn on_allocated(&mut self, id: RelayId, path: Path, allocated: &Allocated) {
+        // The path is chosen: this one is given back with the others that are not needed.
+        if self.nominated.is_some() {
+            return;
+        }
+        let Some(server) = self.relays.server(id) else {
+            return;
+        };
+        if let Some(mapped) = allocated.mapped {
+            let index = u16::try_from(self.config.stun_servers.len()).unwrap_or(u16::MAX);
+            self.gatherer
+                .add_reflexive(path.local, server.0, index, mapped, &self.config);
+        }
+        let remotes = self.remote.clone();
+        for relayed in std::iter::once(allocated.relayed).chain(allocated.additional) {
+            self.gatherer
+                .add_relayed(id, relayed, allocated.mapped, server, &self.config);
+            let base = self.gatherer.base(relayed, dunlin_net::Transport::Udp).cloned();
+            self.form_pairs(base.as_slice(), &remotes);
+        }
+    }
+
+    /// Where datagrams of a pair's path go; `None` when its base is gone.
+    pub(crate) fn route(&self, path: Path) -> Option<Route> {
+        let relay = self.gatherer.base(path.local, path.transport)?.relay;
+        let wire = match relay {
+            Some(relay) => self.relays.path(relay)?,
+            None => path,
+        };
+        Some(Route { path, relay, wire })
+    }
+
+    /// RFC 8445, section 8.3: candidates that were not selected are freed. The relay of this pair stays, with the
+    /// permission that the pair needs.
+    pub(crate) fn release_relays(&mut self, keep: PairId) {
+        if self.relays.is_empty() {
+            return;
+        }
+        let Some(kept) = self.list.get(keep) else { return };
+        let (local, remote) = (kept.path.local, kept.path.remote.ip());
+        let relay = self
+            .gatherer
+            .base(local, kept.path.transport)
+            .and_then(|base| base.relay);
+        if let Some(relay) = relay {
+            let others = self
+                .list
+                .iter()
+                .filter(|pair| pair.path.local == local && pair.path.remote.ip() != remote);
+            for peer in others.map(|pair| pair.path.remote.ip()).collect::<Vec<_>>() {
+                self.relays.forget(relay, peer);
+            }
+        }
+        for address in self.gatherer.relayed_by_others(relay) {
+            self.drop_base(address);
+        }
+        self.relays.release_all_but(relay);
+        self.pump_relays();
+    }
+
+    /// A restart gathers anew (RFC 8445, section 9): relays that are there stay candidates, the others are asked
+    /// again.
+    pub(crate) fn restart_relays(&mut self) {
+        if self.config.lite {
+            return;
+        }
+        let told = self.relays.mapped();
+        for (local, server, mapped) in told {
+            let index = u16::try_from(self.config.stun_servers.len()).unwrap_or(u16::MAX);
+            self.gatherer
+                .add_reflexive(local, server, index, mapped, &self.config);
+        }
+        self.relays.forget_failures();
+        self.relays.gather(self.now, &self.config);
+    }
+}

@@ -1,0 +1,47 @@
+//! The ways to TURN servers, which the owner opens, and what became of the servers.
+
+use std::time::Instant;
+
+use dunlin_ice::{FailureReport, RelayId, Report, ServerError};
+use dunlin_net::Path;
+
+use crate::PeerConnection;
+
+impl PeerConnection {
+    /// The owner has opened the way that [`Event::OpenPath`](crate::Event::OpenPath) asked for: a UDP socket, or a
+    /// connection whose messages, cut out with [`StreamFrames`](crate::StreamFrames), go to `handle_datagram`.
+    pub fn relay_path_opened(&mut self, now: Instant, id: RelayId, path: Path) {
+        let now = self.advance(now);
+        self.transport.ice.relay_path_opened(now, id, path);
+        self.pump(now);
+    }
+
+    /// The owner could not open the way that [`Event::OpenPath`](crate::Event::OpenPath) asked for.
+    pub fn relay_path_failed(&mut self, now: Instant, id: RelayId, error: ServerError) {
+        let now = self.advance(now);
+        self.transport.ice.relay_path_failed(now, id, error);
+        self.pump(now);
+    }
+
+    /// The connection of this path has ended.
+    pub fn relay_path_lost(&mut self, now: Instant, path: Path, error: ServerError) {
+        let now = self.advance(now);
+        self.transport.ice.relay_path_lost(now, path, error);
+        self.pump(now);
+    }
+
+    /// What ICE has tried so far: servers, candidates, pairs. After a failure, as it was then.
+    #[must_use]
+    pub fn ice_report(&self) -> Report {
+        match &self.ice_failure {
+            Some(failure) => failure.tried.clone(),
+            None => self.transport.ice.report(),
+        }
+    }
+
+    /// Why ICE has failed, if it has.
+    #[must_use]
+    pub fn ice_failure(&self) -> Option<&FailureReport> {
+        self.ice_failure.as_deref()
+    }
+}

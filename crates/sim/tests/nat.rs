@@ -1,0 +1,116 @@
+//! Peers behind translators and firewalls of every kind: they connect if and only if there is a path.
+
+use dunlin_net::Transport;
+use dunlin_peerconnection::Certificate;
+use dunlin_sim::laws::seed_of;
+use dunlin_sim::scenario::nat::{Meeting, Side, Topology, meet, sides};
+use dunlin_sim::{Dependence, World};
+
+fn run(seed: u64, topology: &Topology, certificate: &Certificate) -> Meeting {
+    let mut world = World::new(seed_of(seed, 1));
+    meet(seed, topology, certificate, &mut world)
+}
+
+fn certificate() -> Certificate {
+    Certificate::generate().unwrap()
+}
+
+/// All pairs of kinds, with this much TURN on each side; how many connected, and how many of those by a relay.
+fn matrix(turn: [Option<Transport>; 2]) -> [usize; 2] {
+    let certificate = certificate();
+    let mut counts = [0, 0];
+    for (row, a) in sides().into_iter().enumerate() {
+        for (column, b) in sides().into_iter().enumerate() {
+            let mut topology = Topology::of(a, b);
+            topology.sides[0].turn = turn[0];
+            topology.sides[1].turn = turn[1];
+            let meeting = run((row * 20 + column) as u64, &topology, &certificate);
+            counts[0] += usize::from(meeting.after.is_some());
+            counts[1] += usize::from(meeting.relayed.contains(&true));
+        }
+    }
+    counts
+}
+
+#[test]
+fn without_turn_all_pairs_connect_that_can() {
+    assert_eq!(matrix([None, None]), [61, 0]);
+}
+
+#[test]
+fn with_turn_over_udp_on_one_side_all_connect_that_have_udp() {
+    assert_eq!(matrix([Some(Transport::Udp), None])[0], 100);
+}
+
+#[test]
+fn with_turn_over_udp_on_both_sides_all_connect_that_have_udp() {
+    assert_eq!(matrix([Some(Transport::Udp); 2])[0], 100);
+}
+
+#[test]
+fn with_turn_over_tcp_on_both_sides_all_connect() {
+    assert_eq!(matrix([Some(Transport::Tcp); 2])[0], 121);
+}
+
+#[test]
+fn a_path_that_needs_no_relay_is_not_relayed() {
+    let certificate = certificate();
+    let cone = || {
+        Side::behind(
+            Dependence::EndpointIndependent,
+            Dependence::AddressAndPortDependent,
+        )
+    };
+    let both = |side: Side| Topology::of(side.with_turn(Transport::Udp), side.with_turn(Transport::Udp));
+    assert_eq!(run(1, &both(cone()), &certificate).relayed, [false; 2]);
+    assert_eq!(run(2, &both(Side::open()), &certificate).relayed, [false; 2]);
+}
+
+#[test]
+fn a_failure_says_that_udp_is_blocked_or_that_a_relay_is_missing() {
+    let certificate = certificate();
+    let symmetric = Side::behind(
+        Dependence::AddressAndPortDependent,
+        Dependence::AddressAndPortDependent,
+    );
+    let blocked = run(3, &Topology::of(Side::without_udp(), symmetric), &certificate);
+    let [Some(without_udp), Some(other)] = blocked.reasons else {
+        panic!("who does not say why?")
+    };
+    assert!(
+        without_udp.starts_with(
+            "no path was found: UDP is blocked: nothing came back over UDP, neither from a server nor from the peer, \
+             and no TURN server over TCP or TLS is configured\nserver stun:203.0.113.1:3478: the STUN server did not \
+             answer any of 7 requests"
+        ),
+        "{without_udp}"
+    );
+    assert!(
+        other.contains(
+            "NATs that need a TURN server, and none is configured\nserver stun:203.0.113.1:3478: answered"
+        ),
+        "{other}"
+    );
+}
+
+#[test]
+fn behind_one_carrier_it_takes_a_hairpin() {
+    let certificate = certificate();
+    let cone = Side::behind(Dependence::EndpointIndependent, Dependence::EndpointIndependent);
+    for hairpin in [true, false] {
+        let mut topology = Topology::of(cone, cone);
+        topology.carrier = cone.nat.map(|nat| dunlin_sim::NatKind { hairpin, ..nat });
+        assert_eq!(topology.has_path(), hairpin);
+        run(4, &topology, &certificate);
+        topology.sides = [cone.with_turn(Transport::Udp); 2];
+        run(5, &topology, &certificate);
+    }
+}
+
+#[test]
+fn seeds_with_loss_and_two_layers() {
+    let certificate = certificate();
+    for seed in 0..60 {
+        run(seed, &Topology::draw(seed), &certificate);
+    }
+}
