@@ -10,6 +10,7 @@ use crate::cookie::Cookie;
 use crate::event::CloseReason;
 use crate::packet::cause::Cause;
 use crate::packet::cause::code::USER_INITIATED_ABORT;
+use crate::packet::data::DataKind;
 use crate::packet::init::{Capabilities, Init, ReceivedInit};
 use crate::packet::parameter;
 use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, Header, RawChunk, kind, write_chunk};
@@ -66,6 +67,8 @@ impl Association {
             capabilities: Capabilities {
                 partial_reliability: true,
                 reconfiguration: true,
+                interleaving: self.config.interleaving,
+                interleaved_partial_reliability: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
             },
         }
@@ -202,6 +205,7 @@ impl Association {
         local.window = u32::try_from(self.config.receive_window).unwrap_or(u32::MAX);
         // Who did not say that it knows this parameter may drop an INIT ACK with it, and would not use it anyway.
         local.capabilities.zero_checksum = self.config.zero_checksum && peer.capabilities.zero_checksum;
+        local.capabilities.interleaving &= peer.capabilities.interleaving;
         let longer = received.cookie_preservative.map_or(Duration::ZERO, |millis| {
             Duration::from_millis(millis.into()).min(MAX_PRESERVATIVE)
         });
@@ -368,8 +372,16 @@ impl Association {
             && let Some(carried) = carried.take()
         {
             tcb.outstanding = carried;
+            tcb.outstanding.set_kind(tcb.data_kind());
         }
+        self.prepare_queue(&tcb);
         Box::new(tcb)
+    }
+
+    /// The queue learns which chunks its fragments go into.
+    fn prepare_queue(&mut self, tcb: &Tcb) {
+        let window = (tcb.data_kind() == DataKind::IData).then_some(tcb.peer.window as usize);
+        self.queue.set_interleaving(window);
     }
 
     fn open(&mut self, mut tcb: Box<Tcb>, first_time: bool) {
@@ -397,6 +409,7 @@ impl Association {
         }
         self.timers.stop_all();
         let tcb = Tcb::new(&self.config, &mut self.rng, self.now, cookie.local, cookie.peer);
+        self.prepare_queue(&tcb);
         self.open(Box::new(tcb), first_time);
         true
     }
@@ -412,9 +425,11 @@ impl Association {
                 tcb.outstanding.lose_all();
                 tcb.peer = cookie.peer;
                 tcb.peer_window = cookie.peer.window as usize;
-                tcb.receiver = Receiver::new(config, cookie.peer.initial_tsn);
+                tcb.outstanding.set_kind(tcb.data_kind());
+                tcb.receiver = Receiver::new(config, tcb.data_kind(), cookie.peer.initial_tsn);
                 tcb.reset =
                     crate::stream_reset::StreamReset::new(tcb.local.initial_tsn, cookie.peer.initial_tsn);
+                self.prepare_queue(&tcb);
                 self.open(tcb, true);
             }
             State::Open(mut tcb, phase) => {

@@ -244,11 +244,12 @@ pub(crate) fn abandon(tcb: &mut Tcb, queue: &mut SendQueue, now: Instant) -> u64
     abandoned
 }
 
-/// An abandoned message of which some was never sent ends here.
+/// Abandoned messages of which some was never sent end here.
 fn close_abandoned(tcb: &mut Tcb, queue: &mut SendQueue) {
-    if queue.unfinished() && tcb.outstanding.abandoned_mid_message() {
-        queue.abandon_rest();
-        tcb.outstanding.close_abandoned();
+    while let Some(cut) = tcb.outstanding.take_cut() {
+        if queue.abandon_rest(cut.stream) {
+            tcb.outstanding.close_abandoned(cut);
+        }
     }
 }
 

@@ -7,10 +7,12 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::packet::HEADER_LEN;
 use crate::packet::RawChunk;
+use crate::packet::cause::Cause;
 use crate::packet::reconfig::{
     OUTGOING_RESET_MIN_LEN, RESPONSE_LEN, Reconfig, RequestNumber, ResetResult, StreamList, parse_reconfig,
     write_outgoing_reset, write_response,
 };
+use crate::receive::reassembly::Violation;
 use crate::state::{Phase, State};
 use crate::timer::Timer;
 use crate::types::{Place, StreamId, Tsn};
@@ -287,7 +289,7 @@ impl Association {
         }
         let this = (last_tsn, streams);
         if tcb.reset.waited.as_ref() == Some(&this) {
-            let waits = tcb.receiver.reassembly.awaits_reset();
+            let waits = tcb.receiver.awaits_reset();
             tcb.reset.deferred = waits.then_some(number);
             let result = if waits {
                 ResetResult::IN_PROGRESS
@@ -297,13 +299,18 @@ impl Association {
             return tcb.reset.conclude(number, result);
         }
         let streams = (!list.is_all()).then(|| this.1.clone());
-        if tcb.receiver.reset_streams(last_tsn, streams, &mut self.inbox) {
-            tcb.reset.deferred = None;
-            tcb.reset.conclude(number, ResetResult::PERFORMED);
-        } else {
-            tcb.reset.deferred = Some(number);
-            tcb.reset.waited = Some(this);
-            tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+        let (inbox, drops) = (&mut self.inbox, &mut self.stats.drops);
+        match tcb.receiver.reset_streams(last_tsn, streams, inbox, drops) {
+            Ok(true) => {
+                tcb.reset.deferred = None;
+                tcb.reset.conclude(number, ResetResult::PERFORMED);
+            }
+            Ok(false) => {
+                tcb.reset.deferred = Some(number);
+                tcb.reset.waited = Some(this);
+                tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+            }
+            Err(Violation(what)) => self.fail(Cause::ProtocolViolation(what), what),
         }
     }
 
@@ -311,7 +318,7 @@ impl Association {
     pub(crate) fn finish_deferred_reset(&mut self) {
         let Some(tcb) = self.state.tcb_mut() else { return };
         if let Some(number) = tcb.reset.deferred
-            && !tcb.receiver.reassembly.awaits_reset()
+            && !tcb.receiver.awaits_reset()
         {
             tcb.reset.deferred = None;
             if number.next() == tcb.reset.expected {

@@ -6,8 +6,10 @@ use std::time::Instant;
 use crate::association::Association;
 use crate::event::Event;
 use crate::packet::cause::Cause;
-use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
-use crate::packet::forward_tsn::{FORWARD_TSN_MIN_LEN, ForwardTsn, SKIPPED_LEN, write_forward_tsn};
+use crate::packet::data::{DataHeader, DataKind};
+use crate::packet::forward_tsn::{
+    FORWARD_TSN_MIN_LEN, ForwardTsn, IForwardTsn, skipped_len, write_forward_tsn,
+};
 use crate::packet::sack::{Sack, write_sack};
 use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
@@ -114,10 +116,11 @@ impl Association {
         tcb.heartbeat.write(self.now, packet.room(), packet.out);
         if tcb.forward_due && phase.sends_data() && packet.room() >= FORWARD_TSN_MIN_LEN {
             tcb.forward_due = false;
-            let max = (packet.room() - FORWARD_TSN_MIN_LEN) / SKIPPED_LEN;
+            let kind = tcb.data_kind();
+            let max = (packet.room() - FORWARD_TSN_MIN_LEN) / skipped_len(kind);
             let place = tcb.outstanding.forward_tsn(max, &mut self.skipped);
             tcb.forward_sent = Some((place, self.now));
-            write_forward_tsn(packet.out, place.tsn(), &self.skipped);
+            write_forward_tsn(kind, packet.out, place.tsn(), &self.skipped);
             // Rule C5: "the sender MUST assure that at least one T3-rtx timer is running".
             if !self.timers.is_running(Timer::Retransmission) {
                 self.timers
@@ -242,12 +245,23 @@ impl Association {
         }
     }
 
-    pub(crate) fn on_data(&mut self, chunk: &RawChunk<'_>, datagram: &bytes::Bytes) {
+    pub(crate) fn on_data(&mut self, kind: DataKind, chunk: &RawChunk<'_>, datagram: &bytes::Bytes) {
         let State::Open(tcb, phase) = &mut self.state else {
             self.stats.drops.unexpected_chunk += 1;
             return;
         };
-        let Some((header, data)) = DataHeader::parse(chunk.flags, chunk.value) else {
+        // RFC 8260, section 2.2.3: "If I-DATA support has been negotiated for an association, the reception of a DATA chunk
+        // is a violation of the above rules and therefore the receiver of the DATA chunk MUST abort the association by
+        // sending an ABORT chunk. … The same applies if I-DATA support has not been negotiated for an association and an
+        // I-DATA chunk is received."
+        if kind != tcb.data_kind() {
+            let what = match kind {
+                DataKind::Data => "a DATA chunk where I-DATA was agreed on",
+                DataKind::IData => "an I-DATA chunk that was not agreed on",
+            };
+            return self.fail(Cause::ProtocolViolation(what), what);
+        }
+        let Some((header, data)) = DataHeader::parse(kind, chunk.flags, chunk.value) else {
             self.stats.drops.malformed_chunk += 1;
             return;
         };
@@ -291,26 +305,44 @@ impl Association {
         }
     }
 
-    pub(crate) fn on_forward_tsn(&mut self, chunk: &RawChunk<'_>) -> bool {
+    pub(crate) fn on_forward_tsn(&mut self, kind: DataKind, chunk: &RawChunk<'_>) -> bool {
         let State::Open(tcb, phase) = &mut self.state else {
             self.stats.drops.unexpected_chunk += 1;
             return true;
         };
+        // RFC 8260, section 2.3.1: "The FORWARD-TSN chunk MUST be used in combination with the DATA chunk and MUST NOT be used
+        // in combination with the I-DATA chunk", and the other way round; who receives the wrong one "MUST abort the
+        // association by sending an ABORT chunk".
+        let wrong = match (kind, tcb.data_kind()) {
+            (DataKind::Data, DataKind::IData) => Some("a FORWARD TSN where I-DATA was agreed on"),
+            (DataKind::IData, DataKind::Data) if tcb.local.capabilities.interleaving => {
+                Some("an I-FORWARD-TSN that was not agreed on")
+            }
+            _ => None,
+        };
+        if let Some(what) = wrong {
+            self.fail(Cause::ProtocolViolation(what), what);
+            return false;
+        }
         // RFC 3758, section 3.3.1: without the agreement an endpoint "MUST instead act as if it does NOT support the FORWARD
         // TSN chunk, returning an ERROR to the peer".
-        if !tcb.partial_reliability() {
+        if !tcb.partial_reliability() || kind != tcb.data_kind() {
             self.stats.drops.bad_forward_tsn += 1;
             return self.on_unknown_chunk(chunk);
         }
-        let Some(forward) = ForwardTsn::parse(chunk.value) else {
-            self.stats.drops.malformed_chunk += 1;
+        if !phase.receives_data() {
             return true;
+        }
+        let (inbox, drops) = (&mut self.inbox, &mut self.stats.drops);
+        let result = match kind {
+            DataKind::Data => ForwardTsn::parse(chunk.value)
+                .map(|forward| tcb.receiver.on_forward_tsn(&forward, inbox, drops)),
+            DataKind::IData => IForwardTsn::parse(chunk.value)
+                .map(|forward| tcb.receiver.on_i_forward_tsn(&forward, inbox, drops)),
         };
-        if phase.receives_data() {
-            let result = tcb
-                .receiver
-                .on_forward_tsn(&forward, &mut self.inbox, &mut self.stats.drops);
-            self.after_receipt(result);
+        match result {
+            Some(result) => self.after_receipt(result),
+            None => self.stats.drops.malformed_chunk += 1,
         }
         true
     }
@@ -397,7 +429,7 @@ fn new_data_room(
     packet: &Packet<'_>,
     max_outstanding: usize,
 ) -> Option<usize> {
-    let room = packet.room().checked_sub(DATA_HEADER_LEN)? / 4 * 4;
+    let room = packet.room().checked_sub(tcb.data_kind().header_len())? / 4 * 4;
     // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
     if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() || tcb.outstanding.is_full() {
         return None;

@@ -13,7 +13,7 @@ impl fmt::Display for StreamId {
 }
 
 /// The Payload Protocol Identifier: carried with each message, not interpreted here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Ppid(pub u32);
 
 /// A Transmission Sequence Number: one per DATA chunk.
@@ -58,6 +58,39 @@ impl Ssn {
     #[must_use]
     pub fn precedes(self, other: Ssn) -> bool {
         self != other && other.0.wrapping_sub(self.0) < 1 << 15
+    }
+}
+
+/// A Message Identifier (RFC 8260, section 2.1): one per message of a stream, ordered and unordered ones counted apart.
+/// With DATA chunks the low half of the ordered count is the SSN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mid(pub(crate) u32);
+
+impl Mid {
+    pub(crate) fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    pub(crate) fn plus(self, count: u32) -> Self {
+        Mid(self.0.wrapping_add(count))
+    }
+
+    /// How far `self` is after `earlier`.
+    pub(crate) fn since(self, earlier: Mid) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    /// Whether `self` comes before `other` in serial arithmetic. `Ord` is for tables only.
+    pub(crate) fn precedes(self, other: Mid) -> bool {
+        self != other && other.since(self) < 1 << 31
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is asked for"
+    )]
+    pub(crate) fn low(self) -> u16 {
+        self.0 as u16
     }
 }
 

@@ -110,7 +110,7 @@ fn data_rides_on_the_cookie_echo_and_arrives_after_one_and_a_half_round_trips() 
     world.send(A, 0, "hello");
     world.run_until_received(B, 1, millis(100));
     assert_eq!(world.elapsed(), millis(30));
-    assert_eq!(diagram(&world)[2], "A> COOKIE ECHO + DATA(0 s0 IBE 5)");
+    assert_eq!(diagram(&world)[2], "A> COOKIE ECHO + I-DATA(0 m0 f0 IBE 5)");
 }
 
 #[test]
@@ -473,7 +473,7 @@ fn an_old_peer_that_drops_the_first_init_gets_a_plainer_one() {
             "A> INIT (lost)",
             "A> INIT",
             "B> INIT ACK",
-            "A> COOKIE ECHO + DATA(1 s0 IBE 5)"
+            "A> COOKIE ECHO + I-DATA(1 m0 f0 IBE 5)"
         ]
     );
 }
