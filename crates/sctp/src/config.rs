@@ -65,6 +65,8 @@ pub struct Config {
     /// Streams each way, the peer's number permitting. Unused ones cost nothing. Default 65,535 (RFC 8831,
     /// section 6.2).
     pub streams: u16,
+    /// Streams each way that a peer may ask for beyond those (RFC 6525, sections 5.2.5 and 5.2.6). Default 65,535.
+    pub max_streams: u16,
     /// Whether to accept, and where the peer does too, to send packets with a zero checksum (RFC 9653). Only for
     /// use over DTLS, which is what the peer is told. Default `true`.
     pub zero_checksum: bool,
@@ -116,6 +118,7 @@ impl Default for Config {
             max_send_buffer: 16 << 20,
             max_outstanding: 16 << 20,
             streams: u16::MAX,
+            max_streams: u16::MAX,
             zero_checksum: true,
             interleaving: true,
             scheduler: Scheduler::default(),

@@ -22,7 +22,7 @@ mod types;
 
 pub use association::Association;
 pub use config::{Config, CongestionControl, Scheduler};
-pub use event::{CloseReason, Event, SendError};
+pub use event::{CloseReason, Event, Reconfiguration, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};
 pub use types::{Ppid, Ssn, StreamId, Tsn};

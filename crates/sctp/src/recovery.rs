@@ -22,7 +22,7 @@ impl Association {
 
     /// T3-rtx (section 6.3.3), also the timer of window probes.
     pub(crate) fn on_retransmission_timer(&mut self) {
-        let nothing_waits = self.queue.is_empty();
+        let nothing_waits = !self.queue.wants_to_send();
         let Some(tcb) = self.state.tcb_mut() else { return };
         if !tcb.outstanding.needs_timer() && nothing_waits {
             return;

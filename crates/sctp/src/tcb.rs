@@ -112,8 +112,22 @@ impl Tcb {
         self.local.outbound_streams.min(self.peer.inbound_streams)
     }
 
+    pub(crate) fn inbound_streams(&self) -> u16 {
+        self.local.inbound_streams.min(self.peer.outbound_streams)
+    }
+
     pub(crate) fn accepts_stream(&self, stream: StreamId) -> bool {
-        stream.0 < self.local.inbound_streams.min(self.peer.outbound_streams)
+        stream.0 < self.inbound_streams()
+    }
+
+    pub(crate) fn set_outbound_streams(&mut self, count: u16) {
+        self.local.outbound_streams = count;
+        self.peer.inbound_streams = count;
+    }
+
+    pub(crate) fn set_inbound_streams(&mut self, count: u16) {
+        self.local.inbound_streams = count;
+        self.peer.outbound_streams = count;
     }
 
     /// Which chunks carry data, both ways.

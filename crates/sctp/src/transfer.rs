@@ -107,7 +107,9 @@ impl Association {
             tcb.outstanding.next().previous().tsn(),
         );
         let room = packet.room();
-        if tcb.reset.write(&self.config, cumulative, last, room, packet.out) {
+        let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
+        tcb.reset.start_request(&self.config, cumulative, last, quiet);
+        if tcb.reset.write(room, packet.out) {
             self.start_reconfig_timer();
         }
         let State::Open(tcb, _) = &mut self.state else {
@@ -154,7 +156,7 @@ impl Association {
         let now = self.now;
         let Some(tcb) = self.state.tcb_mut() else { return };
         let held_before = packet.out.len();
-        if tcb.outstanding.is_empty() && !self.queue.is_empty() {
+        if tcb.outstanding.is_empty() && self.queue.wants_to_send() {
             let idle = now.saturating_duration_since(tcb.last_data_sent);
             tcb.congestion
                 .on_idle(idle.as_micros() / tcb.rto.current().as_micros().max(1));
@@ -195,7 +197,7 @@ impl Association {
             tcb.window_probe = false;
             // "Whenever the sender of a DATA chunk can benefit from the corresponding SACK chunk being sent back without
             // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
-            let immediate = fragment.ending && self.queue.is_empty();
+            let immediate = fragment.ending && !self.queue.wants_to_send();
             tcb.outstanding.send_new(now, fragment, immediate, packet.out);
             sent_new = true;
         }
@@ -206,7 +208,7 @@ impl Association {
             let rate = tcb.congestion.pacing_rate(tcb.rto.smoothed());
             tcb.pacer.on_sent(now, sent, rate);
         }
-        let more = tcb.outstanding.has_lost() || !self.queue.is_empty();
+        let more = tcb.outstanding.has_lost() || self.queue.wants_to_send();
         let window_full = tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
         tcb.limited_by_window = more && (window_full || !ready);
         if !tcb.limited_by_window && sent == 0 {
@@ -235,7 +237,7 @@ impl Association {
         let running = self.timers.is_running(Timer::Retransmission);
         // Rule R1; section 6.1: "restart the timer if the earliest (i.e., lowest TSN) outstanding DATA chunk sent to that
         // address is being retransmitted". Without anything outstanding, a closed window is probed "after 1 RTO".
-        let waits_for_window = tcb.outstanding.is_empty() && !self.queue.is_empty();
+        let waits_for_window = tcb.outstanding.is_empty() && self.queue.wants_to_send();
         if restart_timer || !running && (sent || waits_for_window) {
             self.timers
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
@@ -349,6 +351,7 @@ impl Association {
 
     /// All chunks of a packet have been looked at.
     pub(crate) fn end_of_packet(&mut self) {
+        self.finish_association_reset();
         let State::Open(tcb, phase) = &mut self.state else {
             return;
         };

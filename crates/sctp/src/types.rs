@@ -111,6 +111,11 @@ impl Place {
         Place(self.0.wrapping_add_signed(i64::from(ahead)))
     }
 
+    /// The next place of `tsn` from here on.
+    pub(crate) fn at_or_after(self, tsn: Tsn) -> Self {
+        self.plus(tsn.0.wrapping_sub(self.tsn().0).into())
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the TSN is the low half of the place"

@@ -276,16 +276,12 @@ fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() 
         value.extend(rest);
         value
     };
-    // SSN/TSN reset, add outgoing (already 65535), add incoming.
-    for (number, kind, rest) in [
-        (100, 15, &[][..]),
-        (101, 17, &[0, 1, 0, 0]),
-        (102, 18, &[0, 1, 0, 0]),
-    ] {
+    // Add outgoing, add incoming: there are 65,535 already.
+    for (number, kind) in [(100, 17), (101, 18)] {
         world.inject(
             B,
             Forge::new(tags[B])
-                .chunk(130, 0, &request(kind, number, rest))
+                .chunk(130, 0, &request(kind, number, &[0, 1, 0, 0]))
                 .packet,
         );
         world.pump();
@@ -295,7 +291,7 @@ fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() 
     world.inject(
         B,
         Forge::new(tags[B])
-            .chunk(130, 0, &request(14, 103, &[0, 8]))
+            .chunk(130, 0, &request(14, 102, &[0, 8]))
             .packet,
     );
     world.pump();
@@ -303,7 +299,7 @@ fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() 
     world.inject(
         B,
         Forge::new(tags[B])
-            .chunk(130, 0, &request(14, 104, &[0, 9]))
+            .chunk(130, 0, &request(14, 103, &[0, 9]))
             .packet,
     );
     world.pump();

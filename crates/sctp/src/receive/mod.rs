@@ -43,6 +43,13 @@ enum Assembly {
 }
 
 impl Assembly {
+    fn new(kind: DataKind, max_message: usize, cumulative: Place) -> Self {
+        match kind {
+            DataKind::Data => Assembly::Data(Reassembly::new(max_message, cumulative)),
+            DataKind::IData => Assembly::IData(Interleaved::new(max_message)),
+        }
+    }
+
     fn charged(&self) -> usize {
         match self {
             Assembly::Data(reassembly) => reassembly.charged(),
@@ -85,13 +92,9 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn new(config: &Config, kind: DataKind, initial_tsn: Tsn) -> Self {
         let first = Place::first(initial_tsn);
-        let max_message = config.max_receive_message_size;
         Self {
             tracker: Tracker::new(first, config.max_gaps),
-            assembly: match kind {
-                DataKind::Data => Assembly::Data(Reassembly::new(max_message, first.previous())),
-                DataKind::IData => Assembly::IData(Interleaved::new(max_message)),
-            },
+            assembly: Assembly::new(kind, config.max_receive_message_size, first.previous()),
             window: config.receive_window,
             advertised: config.receive_window,
             ack: Ack::None,
@@ -242,6 +245,13 @@ impl Receiver {
         self.assembly.order().defer_reset(last, streams);
         self.assembly.advance(self.tracker.cumulative(), inbox, drops)?;
         Ok(!self.awaits_reset())
+    }
+
+    /// The peer goes on with another TSN, and all its streams begin anew.
+    pub(crate) fn restart(&mut self, config: &Config, kind: DataKind, next: Tsn) {
+        self.tracker.jump(next);
+        let cumulative = self.tracker.cumulative();
+        self.assembly = Assembly::new(kind, config.max_receive_message_size, cumulative);
     }
 
     /// Whether a reset waits for data.

@@ -17,7 +17,7 @@ use crate::packet::data::{DataHeader, DataKind};
 use crate::packet::forward_tsn::Skipped;
 use crate::packet::padded;
 use crate::packet::sack::Sack;
-use crate::types::{Mid, Place, Ppid, StreamId};
+use crate::types::{Mid, Place, Ppid, StreamId, Tsn};
 
 /// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
 /// and a gap ack block cannot reach further than 65,535 TSNs.
@@ -399,6 +399,17 @@ impl Outstanding {
         }
         self.flight = 0;
         self.flight_data = 0;
+    }
+
+    /// Nothing is outstanding, and sending goes on with another TSN (RFC 6525, section 5.2.4).
+    pub(crate) fn jump(&mut self, next: Tsn) {
+        debug_assert!(self.chunks.is_empty());
+        let base = self.base.at_or_after(next);
+        self.base = base;
+        self.forward = base;
+        self.round_end = base;
+        self.gaps.clear();
+        self.begin_recovery();
     }
 
     /// Takes in a SACK.
@@ -844,7 +855,6 @@ mod tests {
     use super::*;
     use crate::packet::CHUNK_HEADER_LEN;
     use crate::packet::sack::write_sack;
-    use crate::types::Tsn;
 
     const MS: Duration = Duration::from_millis(1);
     const PATH: Path = Path {

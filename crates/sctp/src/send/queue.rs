@@ -123,6 +123,10 @@ pub(crate) struct SendQueue {
     /// `Some`: the association uses I-DATA, and so many bytes of messages of a size may be in progress at once.
     interleaving: Option<usize>,
     in_progress: [usize; 2],
+    /// No message begins; those that have are finished.
+    paused: bool,
+    /// Messages that have begun.
+    begun: usize,
     messages: usize,
     arrivals: u64,
     buffered: usize,
@@ -263,6 +267,39 @@ impl SendQueue {
         self.messages == 0
     }
 
+    /// Whether something waits that only the window, the peer or the pacer can keep from being sent.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        if self.paused {
+            self.begun > 0
+        } else {
+            self.messages > 0
+        }
+    }
+
+    /// Keeps messages from beginning, or no longer.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if !paused {
+            self.unpark();
+        }
+    }
+
+    /// All streams begin anew. No message has begun.
+    pub(crate) fn restart_streams(&mut self) {
+        for slot in &mut self.slots {
+            slot.next_ordered = Mid(0);
+            slot.next_unordered = Mid(0);
+        }
+    }
+
+    fn unpark(&mut self) {
+        for at in self.parked.drain(..) {
+            let slot = &mut self.slots[at];
+            let arrival = slot.arrival();
+            self.turns.enter(at, &mut slot.share, arrival);
+        }
+    }
+
     /// Takes a stream that fell to its low threshold.
     pub(crate) fn take_low(&mut self) -> Option<StreamId> {
         self.low.pop_front()
@@ -293,7 +330,7 @@ impl SendQueue {
                 continue;
             };
             let len = message.data.len();
-            if slot.begun.is_some() || !self.must_wait(len) {
+            if slot.begun.is_some() || !self.paused && !self.must_wait(len) {
                 return Some(at);
             }
             self.parked.push(at);
@@ -329,6 +366,7 @@ impl SendQueue {
         let begun = slot.begun.get_or_insert_with(|| {
             let counted = if ending { 0 } else { len };
             self.in_progress[size as usize] += counted;
+            self.begun += 1;
             Begun {
                 next_fsn: 0,
                 size,
@@ -374,12 +412,9 @@ impl SendQueue {
         }
         let Some(begun) = slot.begun.take() else { return };
         self.in_progress[begun.size as usize] -= begun.counted;
+        self.begun -= 1;
         if begun.counted > 0 {
-            for at in self.parked.drain(..) {
-                let slot = &mut self.slots[at];
-                let arrival = slot.arrival();
-                self.turns.enter(at, &mut slot.share, arrival);
-            }
+            self.unpark();
         }
     }
 

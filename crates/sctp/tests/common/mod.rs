@@ -371,7 +371,19 @@ pub fn dissect(packet: &[u8]) -> String {
             14 => "SHUTDOWN COMPLETE",
             130 => match u16_at(value, 0) {
                 13 => "RE-CONFIG reset",
-                16 => return format!("RE-CONFIG result {}", u32_at(value, 8)),
+                14 => "RE-CONFIG incoming reset",
+                15 => "RE-CONFIG association reset",
+                16 => {
+                    let results: Vec<String> = std::iter::successors(Some(0), |at| {
+                        let next = at + usize::from(u16_at(value, at + 2));
+                        (next < value.len()).then_some(next)
+                    })
+                    .map(|at| u32_at(value, at + 8).to_string())
+                    .collect();
+                    return format!("RE-CONFIG result {}", results.join(" "));
+                }
+                17 => return format!("RE-CONFIG add {}", u16_at(value, 8)),
+                18 => return format!("RE-CONFIG add incoming {}", u16_at(value, 8)),
                 _ => "RE-CONFIG",
             },
             192 => "FORWARD TSN",
