@@ -113,6 +113,12 @@ impl StreamReset {
         self.drained.push_back((stream, last));
     }
 
+    /// Whether nothing is to be sent: most of the time.
+    pub(crate) fn is_silent(&self) -> bool {
+        let due = self.under_way.as_ref().is_some_and(|under_way| under_way.due);
+        !due && self.responses.is_empty() && self.drained.is_empty() && self.asked.is_empty()
+    }
+
     /// Makes the next request, unless one is under way: "there MUST NOT be more than one request in flight". First come
     /// the streams whose data is acknowledged. `quiet`: no message has begun, and nothing is outstanding.
     pub(crate) fn start_request(&mut self, config: &Config, cumulative: Place, last_tsn: Tsn, quiet: bool) {

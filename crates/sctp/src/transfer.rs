@@ -55,10 +55,9 @@ impl Association {
         };
         // RFC 9653, section 5.2: a packet with a COOKIE ECHO carries a correct CRC32c.
         let with_cookie = self.write_cookie_echo(packet.out);
-        if let State::Open(tcb, phase) = &mut self.state {
+        if let State::Open(_, phase) = &self.state {
             let phase = *phase;
-            let data_follows = phase.sends_data() && may_send(tcb, &mut self.queue, self.now);
-            self.write_control(&mut packet, phase, data_follows);
+            self.write_control(&mut packet, phase);
         }
         if with_cookie || self.state.phase().is_some_and(Phase::sends_data) {
             self.write_data(&mut packet);
@@ -74,7 +73,7 @@ impl Association {
     }
 
     /// Control chunks, which "MUST come before DATA chunks in the packet".
-    fn write_control(&mut self, packet: &mut Packet<'_>, phase: Phase, data_follows: bool) {
+    fn write_control(&mut self, packet: &mut Packet<'_>, phase: Phase) {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
@@ -95,22 +94,26 @@ impl Association {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
-        let ack = tcb.receiver.ack();
-        if ack == Ack::Now || ack == Ack::Delayed && data_follows {
+        let due = match tcb.receiver.ack() {
+            Ack::None => false,
+            // It goes along with data.
+            Ack::Delayed => phase.sends_data() && may_send(tcb, &mut self.queue, self.now),
+            Ack::Now => true,
+        };
+        if due {
             let (room, max) = (packet.room(), self.config.max_datagram);
             if tcb.receiver.write_sack(&self.inbox, room, max, packet.out) {
                 self.timers.stop(Timer::Sack);
             }
         }
-        let (cumulative, last) = (
-            tcb.outstanding.cumulative(),
-            tcb.outstanding.next().previous().tsn(),
-        );
-        let room = packet.room();
-        let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
-        tcb.reset.start_request(&self.config, cumulative, last, quiet);
-        if tcb.reset.write(room, packet.out) {
-            self.start_reconfig_timer();
+        if !tcb.reset.is_silent() {
+            let (cumulative, next) = (tcb.outstanding.cumulative(), tcb.outstanding.next());
+            let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
+            tcb.reset
+                .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            if tcb.reset.write(packet.room(), packet.out) {
+                self.start_reconfig_timer();
+            }
         }
         let State::Open(tcb, _) = &mut self.state else {
             return;

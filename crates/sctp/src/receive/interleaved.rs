@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::OVERHEAD;
 use super::inbox::Inbox;
 use super::order::Order;
 use super::reassembly::{TOO_LARGE, Violation};
+use super::{OVERHEAD, kept};
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::IForwardTsn;
 use crate::stats::Drops;
@@ -75,7 +75,7 @@ impl Message {
         if ahead > 0 {
             self.later_len += range.len();
             self.charge += range.len() + OVERHEAD;
-            return match self.later.insert(number, datagram.slice(range)) {
+            return match self.later.insert(number, kept(datagram, range)) {
                 None => Ok(false),
                 Some(_) => Err(BAD_FRAGMENT),
             };
@@ -161,7 +161,7 @@ impl Interleaved {
     ) -> Result<(), Violation> {
         if self.order.is_held_back(place, header.stream) {
             self.charged += range.len() + MESSAGE_OVERHEAD;
-            self.held.insert(place, (*header, datagram.slice(range)));
+            self.held.insert(place, (*header, kept(datagram, range)));
             return Ok(());
         }
         let key = (header.stream, header.unordered, header.mid);
@@ -174,7 +174,13 @@ impl Interleaved {
             if range.len() > self.max_message {
                 return Err(TOO_LARGE);
             }
-            self.complete(key, header.ppid, datagram.slice(range), inbox, drops);
+            let waits = !header.unordered && !self.order.is_next(header.stream, header.mid);
+            let data = if waits {
+                kept(datagram, range)
+            } else {
+                datagram.slice(range)
+            };
+            self.complete(key, header.ppid, data, inbox, drops);
             return Ok(());
         }
         let at = known.unwrap_or_else(|| self.begin(key, range.len()));
@@ -280,6 +286,9 @@ impl Interleaved {
         inbox: &mut Inbox,
         drops: &mut Drops,
     ) -> Result<(), Violation> {
+        if !self.order.awaits_reset() {
+            return Ok(());
+        }
         let Some(streams) = self.order.perform_reset(cumulative, inbox) else {
             return Ok(());
         };

@@ -24,6 +24,16 @@ use tracker::{Arrival, Tracker};
 /// Fragments and messages are charged this much beyond their bytes, so that tiny ones cannot fill the memory.
 pub(crate) const OVERHEAD: usize = 96;
 
+/// A fragment that has to wait for others: a slice of its datagram, or a copy where it would keep in memory more than it is
+/// charged for.
+fn kept(datagram: &Bytes, range: std::ops::Range<usize>) -> Bytes {
+    if range.len() * 2 < datagram.len() {
+        Bytes::copy_from_slice(&datagram[range])
+    } else {
+        datagram.slice(range)
+    }
+}
+
 /// What is owed to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ack {

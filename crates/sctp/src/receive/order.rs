@@ -89,6 +89,11 @@ impl Order {
         }
     }
 
+    /// Whether an ordered message goes up as soon as it is whole.
+    pub(crate) fn is_next(&mut self, stream: StreamId, mid: Mid) -> bool {
+        self.expected(stream) == mid
+    }
+
     /// Whether an ordered message was delivered or skipped before, or waits whole.
     pub(crate) fn is_stale(&mut self, stream: StreamId, mid: Mid) -> bool {
         mid.precedes(self.expected(stream))

@@ -12,9 +12,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::OVERHEAD;
 use super::inbox::Inbox;
 use super::order::Order;
+use super::{OVERHEAD, kept};
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::ForwardTsn;
 use crate::stats::Drops;
@@ -132,12 +132,16 @@ impl Reassembly {
         let in_order = place <= cumulative;
         let label = Label::of(header);
         if header.beginning && header.ending && (!in_order || self.partial.is_none()) {
-            let data = datagram.slice(range);
             if in_order {
                 self.skipping = false;
             } else if self.order.is_held_back(place, label.stream) {
-                return self.insert(place, header, data, inbox, drops);
+                return self.insert(place, header, kept(datagram, range), inbox, drops);
             }
+            let data = if in_order || label.unordered {
+                datagram.slice(range)
+            } else {
+                kept(datagram, range)
+            };
             self.complete(place, label, header.ppid, data, inbox, drops);
             return Ok(());
         }
@@ -154,7 +158,7 @@ impl Reassembly {
                 drops,
             );
         }
-        self.insert(place, header, datagram.slice(range), inbox, drops)
+        self.insert(place, header, kept(datagram, range), inbox, drops)
     }
 
     /// Appends a fragment that comes next in TSN order to the message in progress.

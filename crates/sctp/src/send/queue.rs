@@ -55,6 +55,16 @@ enum Size {
     Large,
 }
 
+impl Size {
+    /// By what may be in progress at once.
+    fn of(len: usize, limit: Option<usize>) -> Self {
+        match limit {
+            Some(limit) if len <= limit / SMALL_ONES => Size::Small,
+            _ => Size::Large,
+        }
+    }
+}
+
 /// Where a stream is on the way to being reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reset {
@@ -159,16 +169,9 @@ impl SendQueue {
         self.interleaving = window.map(|window| window / 4);
     }
 
-    fn size(&self, len: usize) -> Size {
-        match self.interleaving {
-            Some(limit) if len <= limit / SMALL_ONES => Size::Small,
-            _ => Size::Large,
-        }
-    }
-
     /// Whether a message must not begin before another has ended.
     fn must_wait(&self, len: usize) -> bool {
-        let in_progress = self.in_progress[self.size(len) as usize];
+        let in_progress = self.in_progress[Size::of(len, self.interleaving) as usize];
         let limit = self.interleaving.unwrap_or(usize::MAX);
         len > TINY && in_progress > 0 && in_progress.saturating_add(len) > limit
     }
@@ -224,7 +227,7 @@ impl SendQueue {
     /// Sets the priority, or weight, of a stream.
     pub(crate) fn set_priority(&mut self, id: StreamId, priority: u16) {
         let at = self.find_or_create(id);
-        self.slots[at].share.priority = priority;
+        self.slots[at].share.set_priority(priority);
         self.turns.reprioritize(at, &self.slots[at].share);
     }
 
@@ -312,6 +315,15 @@ impl SendQueue {
 
     /// The stream whose turn it is.
     fn front(&mut self) -> Option<usize> {
+        if let Some(at) = self.turns.only()
+            && self.slots[at].begun.is_some()
+        {
+            return Some(at);
+        }
+        self.choose()
+    }
+
+    fn choose(&mut self) -> Option<usize> {
         let interleaves = self.interleaving.is_some() && self.turns.interleaves();
         let mut stay = false;
         loop {
@@ -357,13 +369,14 @@ impl SendQueue {
     /// Takes a fragment of at most `room` bytes from the stream whose turn it is.
     pub(crate) fn take_fragment(&mut self, room: usize) -> Option<Fragment> {
         let at = self.front()?;
-        let len = self.slots[at].waiting.front()?.data.len();
-        let size = self.size(len);
+        let interleaving = self.interleaving;
         let slot = &mut self.slots[at];
         let message = slot.waiting.front_mut()?;
+        let len = message.data.len();
         let ending = len <= room;
         let beginning = slot.begun.is_none();
         let begun = slot.begun.get_or_insert_with(|| {
+            let size = Size::of(len, interleaving);
             let counted = if ending { 0 } else { len };
             self.in_progress[size as usize] += counted;
             self.begun += 1;

@@ -6,9 +6,9 @@ use std::collections::BinaryHeap;
 use crate::config::Scheduler;
 
 /// The priority, or weight, of a stream that was given none: what RFC 8831, section 6.4, calls "normal" is 256.
-pub(crate) const USUAL_PRIORITY: u16 = 256;
+const USUAL_PRIORITY: u16 = 256;
 /// The virtual time of a byte at weight 1.
-const TICK: u64 = 1 << 16;
+const TICK: u64 = 1 << 20;
 
 /// A stream's place in the line: the least goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,17 +22,29 @@ pub(crate) struct Turn {
 /// What the scheduler keeps of a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
-    pub(crate) priority: u16,
+    priority: u16,
+    /// Weighted fair: the virtual time of a byte.
+    cost: u64,
     /// Weighted fair: when, in virtual time, the stream may send next.
     start: u64,
 }
 
+impl Share {
+    pub(crate) fn set_priority(&mut self, priority: u16) {
+        self.priority = priority;
+        self.cost = TICK / u64::from(priority.max(1));
+    }
+}
+
 impl Default for Share {
     fn default() -> Self {
-        Self {
-            priority: USUAL_PRIORITY,
+        let mut share = Self {
+            priority: 0,
+            cost: 0,
             start: 0,
-        }
+        };
+        share.set_priority(USUAL_PRIORITY);
+        share
     }
 }
 
@@ -87,6 +99,13 @@ impl Turns {
         self.others.push(Reverse(turn));
     }
 
+    /// The stream whose turn it is when no other wants one.
+    pub(crate) fn only(&self) -> Option<usize> {
+        self.current
+            .filter(|_| self.others.is_empty())
+            .map(|turn| turn.slot)
+    }
+
     /// The stream whose turn it is. `stay`: the one that sent last goes on.
     pub(crate) fn front(&mut self, stay: bool) -> Option<usize> {
         match &mut self.current {
@@ -107,14 +126,17 @@ impl Turns {
     pub(crate) fn sent(&mut self, bytes: usize, share: &mut Share) {
         if self.scheduler == Scheduler::WeightedFair {
             self.clock = self.clock.max(share.start);
-            let time = (bytes as u64).saturating_mul(TICK) / u64::from(share.priority.max(1));
+            let time = (bytes as u64).saturating_mul(share.cost);
             share.start = share.start.saturating_add(time);
         }
     }
 
-    /// The stream whose turn it was goes back into the line.
+    /// The stream whose turn it was goes back into the line. Alone it needs no place there: one that comes later finds it a
+    /// fragment further ahead than it should be.
     pub(crate) fn requeue(&mut self, share: &Share, arrival: u64) {
-        if let Some(current) = self.current {
+        if let Some(current) = self.current
+            && !self.others.is_empty()
+        {
             self.current = Some(self.turn(current.slot, share, arrival));
         }
     }
