@@ -43,7 +43,8 @@ pub struct DataChannelInit {
     pub negotiated: bool,
     /// The stream identifier, 0 to 65534; needed when `negotiated`.
     pub id: Option<u16>,
-    /// 128, 256, 512 or 1024 (RFC 8831, section 6.4). Default 256.
+    /// What share of the bytes the channel gets beside others: 128, 256, 512 or 1024 for W3C's "very-low", "low",
+    /// "medium" and "high" (RFC 8831, section 6.4). Default 256.
     pub priority: u16,
 }
 
@@ -391,6 +392,7 @@ impl Channels {
         };
         channel.stream = Some(stream);
         self.by_stream.insert(stream, id);
+        sctp.set_priority(stream, channel.init.priority);
         if channel.init.negotiated {
             channel.confirmed = true;
         } else {
@@ -650,6 +652,7 @@ impl Channels {
             id: Some(stream.0),
             priority: open.priority,
         };
+        sctp.set_priority(stream, init.priority);
         if let Err(error) = sctp.send(
             now,
             stream,

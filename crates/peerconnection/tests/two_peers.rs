@@ -161,6 +161,38 @@ fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
     assert_eq!(pair.peers[0].buffered_amount(ours), 0);
 }
 
+/// RFC 8831, section 6.4: who opens a channel says what share of the bytes it gets, for both directions.
+#[test]
+fn channels_share_by_their_priorities_both_ways() {
+    let mut pair = Pair::new();
+    let ours = [128, 1024].map(|priority| {
+        let init = DataChannelInit {
+            priority,
+            ..DataChannelInit::default()
+        };
+        pair.peers[0].create_data_channel(pair.now, "", init).unwrap()
+    });
+    pair.negotiate();
+    pair.run(Duration::from_secs(2));
+    let theirs = [0, 1].map(|at| pair.opened(1)[at]);
+    for (side, channels) in [(0, ours), (1, theirs)] {
+        let queued = 6 * 256 * 1024;
+        for channel in channels {
+            for _ in 0..6 {
+                let message = Message::from(vec![7; 256 * 1024]);
+                pair.peers[side].send(pair.now, channel, message).unwrap();
+            }
+        }
+        let mut waiting = [queued; 2];
+        while waiting[1] > queued / 4 {
+            pair.run(Duration::from_millis(1));
+            waiting = channels.map(|channel| pair.peers[side].buffered_amount(channel));
+        }
+        let sent = waiting.map(|waiting| queued - waiting);
+        assert!(sent[1] > sent[0] * 6, "{side} {sent:?}");
+    }
+}
+
 #[test]
 fn a_message_larger_than_the_peer_takes_comes_back_with_the_limit() {
     let mut b = Config::default();

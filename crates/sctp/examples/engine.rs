@@ -1,6 +1,7 @@
 //! The engine alone: two associations in memory, both on one core, zero checksum, 1,200-byte packets.
 //!
-//! `cargo run --release -p dunlin-sctp --example engine [message bytes] [queue bytes] [seconds]` prints MB/s.
+//! `cargo run --release -p dunlin-sctp --example engine [message bytes] [queue bytes] [seconds] [messages]` prints MB/s, and
+//! stops after so many messages, if there is a number, so that a profiler can compare runs.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ fn main() {
     let size = arguments.next().unwrap_or(65_536);
     let queue = arguments.next().unwrap_or(2 << 20);
     let seconds = arguments.next().unwrap_or(3) as u64;
+    let messages = arguments.next().map_or(u64::MAX, |messages| messages as u64);
     let mut config = Config::default();
     config.max_datagram = 1200;
     config.max_message_size = size.max(65_536);
@@ -92,6 +94,9 @@ fn main() {
             now = now.max(next);
             a.handle_timeout(now);
             b.handle_timeout(now);
+        }
+        if received.messages >= messages {
+            return;
         }
         match measured {
             None if wall.elapsed() > Duration::from_millis(300) => {

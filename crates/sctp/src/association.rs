@@ -11,6 +11,8 @@ use crate::config::{Config, usable_datagram};
 use crate::cookie::CookieJar;
 use crate::event::{CloseReason, Event, SendError};
 use crate::packet::cause::Cause;
+use crate::packet::data::DataKind;
+use crate::packet::forward_tsn::Skipped;
 use crate::packet::parameter::Unknown;
 use crate::packet::{
     Checksum, Chunks, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, checksum, crc_is_zero, kind,
@@ -45,7 +47,7 @@ pub struct Association {
     /// `poll_transmit` found nothing to send, and nothing has happened since.
     pub(crate) idle: bool,
     /// Kept for its capacity.
-    pub(crate) skipped: Vec<(StreamId, crate::types::Ssn)>,
+    pub(crate) skipped: Vec<Skipped>,
 }
 
 /// What to do with a packet, after a look at its header and its first chunk.
@@ -68,12 +70,12 @@ impl Association {
                 rto: config.rto_initial,
                 ..Stats::default()
             },
+            queue: SendQueue::new(config.scheduler),
             config,
             rng,
             now,
             jar: CookieJar::new(&secret, now),
             state: State::Closed,
-            queue: SendQueue::default(),
             inbox: Inbox::default(),
             timers: Timers::default(),
             outbox: VecDeque::new(),
@@ -206,7 +208,8 @@ impl Association {
     fn handle_chunk(&mut self, header: Header, chunk: &RawChunk<'_>, datagram: &Bytes) -> bool {
         log::trace!("sctp: chunk {} of {} bytes", chunk.kind, chunk.len());
         match chunk.kind {
-            kind::DATA => self.on_data(chunk, datagram),
+            kind::DATA => self.on_data(DataKind::Data, chunk, datagram),
+            kind::I_DATA => self.on_data(DataKind::IData, chunk, datagram),
             kind::SACK => self.on_sack(chunk),
             kind::INIT => self.on_init(chunk),
             kind::INIT_ACK => self.on_init_ack(chunk),
@@ -220,7 +223,8 @@ impl Association {
             kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(),
             kind::ERROR => self.on_error(chunk),
             kind::RE_CONFIG => self.on_reconfig(chunk),
-            kind::FORWARD_TSN => return self.on_forward_tsn(chunk),
+            kind::FORWARD_TSN => return self.on_forward_tsn(DataKind::Data, chunk),
+            kind::I_FORWARD_TSN => return self.on_forward_tsn(DataKind::IData, chunk),
             kind::PAD => {}
             _ => return self.on_unknown_chunk(chunk),
         }
@@ -383,6 +387,18 @@ impl Association {
     /// Sets the level at which [`Event::BufferedAmountLow`] is reported for a stream. Zero at first.
     pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, bytes: usize) {
         self.queue.set_low_threshold(stream, bytes);
+    }
+
+    /// Sets the priority of a stream, 256 at first: with [`Scheduler::WeightedFair`](crate::Scheduler) its weight. A stream
+    /// that is reset and used anew has the first one again.
+    pub fn set_priority(&mut self, stream: StreamId, priority: u16) {
+        self.queue.set_priority(stream, priority);
+    }
+
+    /// Whether messages of different streams are interleaved (RFC 8260); `None` before the peer said what it can.
+    #[must_use]
+    pub fn interleaves(&self) -> Option<bool> {
+        self.state.tcb().map(|tcb| tcb.data_kind() == DataKind::IData)
     }
 
     /// Whether messages flow.

@@ -16,6 +16,23 @@ pub enum CongestionControl {
     Cubic,
 }
 
+/// Which stream sends next (RFC 8260, section 3). Where the peer takes I-DATA, they take turns at each fragment, and a large
+/// message of one stream never holds up another; otherwise at each message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Scheduler {
+    /// Messages go in the order in which they were handed over.
+    FirstCome,
+    /// One after the other.
+    RoundRobin,
+    /// Each stream gets a share of the bytes in proportion to its priority, as RFC 8831, section 6.4, wants it for data
+    /// channels.
+    #[default]
+    WeightedFair,
+    /// The stream with the highest priority goes first, and those of equal priority take turns.
+    Priority,
+}
+
 /// The settings of an [`Association`](crate::Association).
 ///
 /// ```
@@ -48,9 +65,16 @@ pub struct Config {
     /// Streams each way, the peer's number permitting. Unused ones cost nothing. Default 65,535 (RFC 8831,
     /// section 6.2).
     pub streams: u16,
+    /// Streams each way that a peer may ask for beyond those (RFC 6525, sections 5.2.5 and 5.2.6). Default 65,535.
+    pub max_streams: u16,
     /// Whether to accept, and where the peer does too, to send packets with a zero checksum (RFC 9653). Only for
     /// use over DTLS, which is what the peer is told. Default `true`.
     pub zero_checksum: bool,
+    /// Whether to use I-DATA chunks (RFC 8260) where the peer does too, so that large messages do not hold up other streams.
+    /// Default `true`.
+    pub interleaving: bool,
+    /// Which stream sends next. Default [`Scheduler::WeightedFair`].
+    pub scheduler: Scheduler,
     /// The retransmission timeout before the first measurement. Default 500 ms (dcsctp's; RFC 9260 says 1 s).
     pub rto_initial: Duration,
     /// The least retransmission timeout. Default 400 ms (dcsctp's; RFC 9260 says 1 s). Keep it above the peer's
@@ -94,7 +118,10 @@ impl Default for Config {
             max_send_buffer: 16 << 20,
             max_outstanding: 16 << 20,
             streams: u16::MAX,
+            max_streams: u16::MAX,
             zero_checksum: true,
+            interleaving: true,
+            scheduler: Scheduler::default(),
             rto_initial: Duration::from_millis(500),
             rto_min: Duration::from_millis(400),
             rto_max: Duration::from_secs(10),

@@ -9,6 +9,8 @@ use crate::config::MIN_DATAGRAM;
 use crate::cookie::Cookie;
 use crate::event::CloseReason;
 use crate::packet::cause::Cause;
+use crate::packet::cause::code::USER_INITIATED_ABORT;
+use crate::packet::data::DataKind;
 use crate::packet::init::{Capabilities, Init, ReceivedInit};
 use crate::packet::parameter;
 use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, Header, RawChunk, kind, write_chunk};
@@ -47,6 +49,7 @@ impl Association {
         self.state = State::CookieWait(CookieWait {
             local,
             retransmissions: 0,
+            plain: false,
             carried: None,
         });
         log::info!("sctp: connecting");
@@ -64,17 +67,24 @@ impl Association {
             capabilities: Capabilities {
                 partial_reliability: true,
                 reconfiguration: true,
+                interleaving: self.config.interleaving,
+                interleaved_partial_reliability: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
             },
         }
     }
 
     /// Queues the INIT and starts T1-init.
+    ///
+    /// A receiver that does not know a parameter of type 0x8001 is to "skip this parameter and continue processing"
+    /// (RFC 9260, section 3.2.1, Table 3); some drop the whole INIT or abort instead. So an INIT that was not answered,
+    /// or with an ABORT, is sent again without it.
     fn send_init(&mut self) {
         let State::CookieWait(wait) = &self.state else {
             return;
         };
-        let (local, backed_off) = (wait.local, wait.retransmissions);
+        let (mut local, backed_off) = (wait.local, wait.retransmissions);
+        local.capabilities.zero_checksum &= !wait.plain;
         self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
         self.start_handshake_timer(backed_off);
     }
@@ -112,8 +122,26 @@ impl Association {
                 tcb.outstanding.lose_all();
                 self.start_handshake_timer(retransmissions);
             }
-            _ => self.send_init(),
+            State::CookieWait(wait) => {
+                wait.plain = true;
+                self.send_init();
+            }
+            _ => {}
         }
+    }
+
+    /// The peer answered our INIT with an ABORT: `true` when it may take a plainer one, which is on its way.
+    pub(crate) fn retry_plainer(&mut self, code: Option<u16>) -> bool {
+        let State::CookieWait(wait) = &mut self.state else {
+            return false;
+        };
+        if wait.plain || !wait.local.capabilities.zero_checksum || code == Some(USER_INITIATED_ABORT) {
+            return false;
+        }
+        log::info!("sctp: the peer refused our INIT: trying a plainer one");
+        wait.plain = true;
+        self.send_init();
+        true
     }
 
     /// Sections 5.1, 5.2.1 and 5.2.2.
@@ -175,6 +203,9 @@ impl Association {
             }
         };
         local.window = u32::try_from(self.config.receive_window).unwrap_or(u32::MAX);
+        // Who did not say that it knows this parameter may drop an INIT ACK with it, and would not use it anyway.
+        local.capabilities.zero_checksum = self.config.zero_checksum && peer.capabilities.zero_checksum;
+        local.capabilities.interleaving &= peer.capabilities.interleaving;
         let longer = received.cookie_preservative.map_or(Duration::ZERO, |millis| {
             Duration::from_millis(millis.into()).min(MAX_PRESERVATIVE)
         });
@@ -341,8 +372,16 @@ impl Association {
             && let Some(carried) = carried.take()
         {
             tcb.outstanding = carried;
+            tcb.outstanding.set_kind(tcb.data_kind());
         }
+        self.prepare_queue(&tcb);
         Box::new(tcb)
+    }
+
+    /// The queue learns which chunks its fragments go into.
+    fn prepare_queue(&mut self, tcb: &Tcb) {
+        let window = (tcb.data_kind() == DataKind::IData).then_some(tcb.peer.window as usize);
+        self.queue.set_interleaving(window);
     }
 
     fn open(&mut self, mut tcb: Box<Tcb>, first_time: bool) {
@@ -370,6 +409,7 @@ impl Association {
         }
         self.timers.stop_all();
         let tcb = Tcb::new(&self.config, &mut self.rng, self.now, cookie.local, cookie.peer);
+        self.prepare_queue(&tcb);
         self.open(Box::new(tcb), first_time);
         true
     }
@@ -385,9 +425,11 @@ impl Association {
                 tcb.outstanding.lose_all();
                 tcb.peer = cookie.peer;
                 tcb.peer_window = cookie.peer.window as usize;
-                tcb.receiver = Receiver::new(config, cookie.peer.initial_tsn);
+                tcb.outstanding.set_kind(tcb.data_kind());
+                tcb.receiver = Receiver::new(config, tcb.data_kind(), cookie.peer.initial_tsn);
                 tcb.reset =
                     crate::stream_reset::StreamReset::new(tcb.local.initial_tsn, cookie.peer.initial_tsn);
+                self.prepare_queue(&tcb);
                 self.open(tcb, true);
             }
             State::Open(mut tcb, phase) => {
@@ -466,6 +508,7 @@ impl Association {
                 self.state = State::CookieWait(CookieWait {
                     local: tcb.local,
                     retransmissions: echo.retransmissions + 1,
+                    plain: !tcb.peer.capabilities.zero_checksum,
                     carried: Some(tcb.outstanding),
                 });
                 self.send_init();

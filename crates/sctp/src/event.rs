@@ -30,6 +30,20 @@ pub enum Event {
     StreamResetDone(StreamId),
     /// The peer refused that reset, or cannot reset streams at all.
     StreamResetFailed(StreamId),
+    /// The peer performed what [`reset_incoming`](crate::Association::reset_incoming),
+    /// [`add_streams`](crate::Association::add_streams) and the like asked for.
+    ReconfigurationDone(Reconfiguration),
+    /// The peer refused it, or cannot do such things at all.
+    ReconfigurationFailed(Reconfiguration),
+    /// The number of streams has grown, at the request of either side.
+    StreamsAdded {
+        /// Streams to send on.
+        outgoing: u16,
+        /// Streams to receive on.
+        incoming: u16,
+    },
+    /// All streams of both directions begin anew, at the request of either side (RFC 6525, section 5.2.4).
+    AssociationReset,
     /// What waits on this stream fell to its low threshold.
     BufferedAmountLow(StreamId),
     /// The peer lost the association and made a new one (RFC 9260, section 5.2.4, action A): everything queued or
@@ -37,6 +51,20 @@ pub enum Event {
     Restarted,
     /// The end. Nothing follows.
     Closed(CloseReason),
+}
+
+/// A change of streams that the peer was asked for (RFC 6525).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reconfiguration {
+    /// To reset what it sends on these streams; all when there are none.
+    IncomingReset(Vec<StreamId>),
+    /// To begin all streams of both directions anew.
+    AssociationReset,
+    /// To take so many more streams.
+    AddOutgoing(u16),
+    /// To send on so many more streams.
+    AddIncoming(u16),
 }
 
 /// Why an association ended. Displays as a sentence.

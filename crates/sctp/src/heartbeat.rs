@@ -31,11 +31,11 @@ struct Waiting {
 
 impl Heartbeat {
     /// Appends the HEARTBEAT that is due, if `room` allows.
+    #[inline]
     pub(crate) fn write(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) {
-        if room < HEARTBEAT_LEN {
+        let Some(nonce) = self.due.take_if(|_| room >= HEARTBEAT_LEN) else {
             return;
-        }
-        let Some(nonce) = self.due.take() else { return };
+        };
         self.waiting = Some(Waiting { nonce, sent_at: now });
         write_chunk(out, kind::HEARTBEAT, 0, |out| {
             write_parameter(out, parameter::kind::HEARTBEAT_INFO, &nonce.to_be_bytes());

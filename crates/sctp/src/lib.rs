@@ -1,4 +1,4 @@
-//! SCTP for data channels, sans-IO (RFC 9260, 3758, 6525, 8261, 9653).
+//! SCTP for data channels, sans-IO (RFC 9260, 3758, 6525, 8260, 8261, 9653).
 #![doc = include_str!("../README.md")]
 
 mod association;
@@ -21,8 +21,8 @@ mod transfer;
 mod types;
 
 pub use association::Association;
-pub use config::{Config, CongestionControl};
-pub use event::{CloseReason, Event, SendError};
+pub use config::{Config, CongestionControl, Scheduler};
+pub use event::{CloseReason, Event, Reconfiguration, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};
 pub use types::{Ppid, Ssn, StreamId, Tsn};

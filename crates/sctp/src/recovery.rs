@@ -22,7 +22,7 @@ impl Association {
 
     /// T3-rtx (section 6.3.3), also the timer of window probes.
     pub(crate) fn on_retransmission_timer(&mut self) {
-        let nothing_waits = self.queue.is_empty();
+        let nothing_waits = !self.queue.wants_to_send();
         let Some(tcb) = self.state.tcb_mut() else { return };
         if !tcb.outstanding.needs_timer() && nothing_waits {
             return;
@@ -244,11 +244,12 @@ pub(crate) fn abandon(tcb: &mut Tcb, queue: &mut SendQueue, now: Instant) -> u64
     abandoned
 }
 
-/// An abandoned message of which some was never sent ends here.
+/// Abandoned messages of which some was never sent end here.
 fn close_abandoned(tcb: &mut Tcb, queue: &mut SendQueue) {
-    if queue.unfinished() && tcb.outstanding.abandoned_mid_message() {
-        queue.abandon_rest();
-        tcb.outstanding.close_abandoned();
+    while let Some(cut) = tcb.outstanding.take_cut() {
+        if queue.abandon_rest(cut.stream) {
+            tcb.outstanding.close_abandoned(cut);
+        }
     }
 }
 

@@ -220,6 +220,9 @@ impl Association {
 
     pub(crate) fn on_abort(&mut self, chunk: &RawChunk<'_>) {
         let first = cause::causes(chunk.value).next();
+        if self.retry_plainer(first.map(|cause| cause.code)) {
+            return;
+        }
         let reason = first
             .filter(|cause| matches!(cause.code, cause::code::USER_INITIATED_ABORT | 13))
             .map(|cause| {

@@ -24,6 +24,8 @@ pub(crate) struct CookieWait {
     /// What our INIT says.
     pub(crate) local: Init,
     pub(crate) retransmissions: u32,
+    /// The INIT leaves out what old stacks do not know.
+    pub(crate) plain: bool,
     /// What rode on a COOKIE ECHO that was too late: it keeps its TSNs, since our INIT stays the same.
     pub(crate) carried: Option<Outstanding>,
 }

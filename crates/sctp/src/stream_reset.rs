@@ -1,17 +1,22 @@
-//! Stream resets (RFC 6525): how a data channel is closed (RFC 8831, section 6.7).
+//! Changes of streams (RFC 6525): resets, which are how a data channel is closed (RFC 8831, section 6.7), resets of the
+//! whole association, and more streams.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::association::Association;
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, Reconfiguration};
 use crate::packet::HEADER_LEN;
 use crate::packet::RawChunk;
+use crate::packet::cause::Cause;
 use crate::packet::reconfig::{
-    OUTGOING_RESET_MIN_LEN, RESPONSE_LEN, Reconfig, RequestNumber, ResetResult, StreamList, parse_reconfig,
-    write_outgoing_reset, write_response,
+    RESPONSE_CHUNK_LEN, Reconfig, Request, RequestNumber, ResetResult, Response, StreamList, max_streams,
+    parse_reconfig, write_responses,
 };
+use crate::receive::reassembly::Violation;
 use crate::state::{Phase, State};
+use crate::tcb::Tcb;
 use crate::timer::Timer;
 use crate::types::{Place, StreamId, Tsn};
 
@@ -22,7 +27,15 @@ const MAX_IN_PROGRESS: u32 = 60;
 /// Retransmissions of a request that a peer, alive otherwise, may leave unanswered before it counts as refused.
 const MAX_UNANSWERED: u32 = 10;
 
-/// Both directions of stream resets.
+/// "Only one SSN/TSN Reset Request SHOULD be sent within 30 seconds" (section 5.1.4).
+const ASSOCIATION_RESET_INTERVAL: Duration = Duration::from_secs(30);
+/// After a reset of the association our TSNs go on beyond what a gap ack block could reach. So a peer that has not yet had
+/// our answer does not take what we send for what came before.
+const TSN_LEAP: u64 = 1 << 20;
+/// "The value SHOULD be the smallest TSN not acknowledged by the receiver of the request plus 2^31" (section 5.2.4).
+const PEER_TSN_LEAP: u32 = 1 << 31;
+
+/// Both directions of changes of streams.
 #[derive(Debug)]
 pub(crate) struct StreamReset {
     /// The number of our next request.
@@ -30,24 +43,39 @@ pub(crate) struct StreamReset {
     /// Streams whose queue has drained, and the place of the last chunk sent then: the request waits until that is
     /// acknowledged or abandoned, so that the peer need not defer it.
     drained: VecDeque<(StreamId, Place)>,
-    request: Option<Request>,
+    /// Other requests that wait for their turn.
+    asked: VecDeque<Asked>,
+    under_way: Option<UnderWay>,
+    /// When the association was last to be reset.
+    association_reset_at: Option<Instant>,
     /// The number that the peer's next request must have.
     expected: RequestNumber,
     /// The answer to the peer's last request.
-    last_result: ResetResult,
+    last: Response,
     /// The peer's request that waits for data.
     deferred: Option<RequestNumber>,
+    /// The peer's request to reset the association, which waits until our data has arrived.
+    deferred_association: Option<RequestNumber>,
     /// The last reset that had to wait: a peer that was told "in progress" may ask again under a new number.
     waited: Option<(Tsn, Vec<StreamId>)>,
-    responses: VecDeque<(RequestNumber, ResetResult)>,
+    responses: VecDeque<Response>,
+    /// The chunk at hand has had an answer.
+    answered: bool,
+}
+
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    /// By the application, which wants to know what becomes of it.
+    by_us: bool,
 }
 
 /// Our request that is under way.
 #[derive(Debug)]
-struct Request {
+struct UnderWay {
     number: RequestNumber,
-    last_tsn: Tsn,
-    streams: Vec<StreamId>,
+    request: Request,
+    by_us: bool,
     /// To be sent with the next packet.
     due: bool,
     /// How often it was sent again since the peer last said something about it.
@@ -62,12 +90,21 @@ impl StreamReset {
         Self {
             next_request: RequestNumber(local.0),
             drained: VecDeque::new(),
-            request: None,
+            asked: VecDeque::new(),
+            under_way: None,
+            association_reset_at: None,
             expected: RequestNumber(peer.0),
-            last_result: ResetResult::NOTHING_TO_DO,
+            last: Response {
+                number: RequestNumber(peer.0).previous(),
+                result: ResetResult::NOTHING_TO_DO,
+                next: None,
+                joined: false,
+            },
             deferred: None,
+            deferred_association: None,
             waited: None,
             responses: VecDeque::new(),
+            answered: false,
         }
     }
 
@@ -76,13 +113,19 @@ impl StreamReset {
         self.drained.push_back((stream, last));
     }
 
-    /// Makes a request of the streams whose data is acknowledged, unless one is under way: "there MUST NOT be more
-    /// than one request in flight".
-    fn start_request(&mut self, config: &Config, cumulative: Place, last_tsn: Tsn) {
-        if self.request.is_some() || self.drained.is_empty() {
+    /// Whether nothing is to be sent: most of the time.
+    pub(crate) fn is_silent(&self) -> bool {
+        let due = self.under_way.as_ref().is_some_and(|under_way| under_way.due);
+        !due && self.responses.is_empty() && self.drained.is_empty() && self.asked.is_empty()
+    }
+
+    /// Makes the next request, unless one is under way: "there MUST NOT be more than one request in flight". First come
+    /// the streams whose data is acknowledged. `quiet`: no message has begun, and nothing is outstanding.
+    pub(crate) fn start_request(&mut self, config: &Config, cumulative: Place, last_tsn: Tsn, quiet: bool) {
+        if self.under_way.is_some() || self.drained.is_empty() && self.asked.is_empty() {
             return;
         }
-        let max = (config.max_datagram - HEADER_LEN - OUTGOING_RESET_MIN_LEN - RESPONSE_LEN) / 2;
+        let max = max_streams(config.max_datagram - HEADER_LEN);
         let mut streams = Vec::new();
         self.drained.retain(|&(stream, last)| {
             let ready = last <= cumulative && streams.len() < max;
@@ -91,15 +134,24 @@ impl StreamReset {
             }
             !ready
         });
-        if streams.is_empty() {
+        let asked = if streams.is_empty() {
+            self.asked
+                .pop_front_if(|asked| quiet || asked.request != Request::AssociationReset)
+        } else {
+            Some(Asked {
+                request: Request::OutgoingReset { last_tsn, streams },
+                by_us: true,
+            })
+        };
+        let Some(Asked { request, by_us }) = asked else {
             return;
-        }
+        };
         let number = self.next_request;
         self.next_request = number.next();
-        self.request = Some(Request {
+        self.under_way = Some(UnderWay {
             number,
-            last_tsn,
-            streams,
+            request,
+            by_us,
             due: true,
             unanswered: 0,
             in_progress: 0,
@@ -107,36 +159,33 @@ impl StreamReset {
     }
 
     /// Appends what is due; `true` when that was a request, so that the timer must run.
-    pub(crate) fn write(
-        &mut self,
-        config: &Config,
-        cumulative: Place,
-        last_tsn: Tsn,
-        room: usize,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    pub(crate) fn write(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
         let end = out.len() + room;
-        while out.len() + RESPONSE_LEN <= end
-            && let Some((number, result)) = self.responses.pop_front()
-        {
-            write_response(out, number, result);
+        while !self.responses.is_empty() && out.len() + RESPONSE_CHUNK_LEN * MAX_RESPONSES <= end {
+            let joined = self
+                .responses
+                .iter()
+                .skip(1)
+                .take_while(|response| response.joined);
+            let count = 1 + joined.count();
+            write_responses(out, self.responses.drain(..count));
         }
-        self.start_request(config, cumulative, last_tsn);
-        let answers = self.expected.previous();
-        let Some(request) = self.request.as_mut().filter(|request| request.due) else {
+        let seen = self.expected.previous();
+        let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.due) else {
             return false;
         };
-        if out.len() + OUTGOING_RESET_MIN_LEN + request.streams.len().next_multiple_of(2) * 2 > end {
+        if out.len() + under_way.request.chunk_len() > end {
             return false;
         }
-        request.due = false;
-        write_outgoing_reset(out, request.number, answers, request.last_tsn, &request.streams);
+        under_way.due = false;
+        under_way.request.write(out, under_way.number, seen);
         true
     }
 
-    fn respond(&mut self, number: RequestNumber, result: ResetResult) {
+    fn respond(&mut self, response: Response) {
         if self.responses.len() < MAX_RESPONSES {
-            self.responses.push_back((number, result));
+            let joined = std::mem::replace(&mut self.answered, true) && !self.responses.is_empty();
+            self.responses.push_back(Response { joined, ..response });
         }
     }
 
@@ -144,21 +193,45 @@ impl StreamReset {
     fn is_new(&mut self, number: RequestNumber) -> bool {
         if number == self.expected {
             self.expected = number.next();
+            // Whoever asks for something else no longer waits for this.
+            self.deferred_association = None;
             return true;
         }
         // "(i.e., a retransmission), the same RE-CONFIG chunk MUST to be sent back in response, as it was earlier".
-        let result = if number == self.expected.previous() {
-            self.last_result
+        let response = if number == self.expected.previous() {
+            Response { number, ..self.last }
         } else {
-            ResetResult::BAD_SEQUENCE_NUMBER
+            Response {
+                number,
+                result: ResetResult::BAD_SEQUENCE_NUMBER,
+                next: None,
+                joined: false,
+            }
         };
-        self.respond(number, result);
+        self.respond(response);
         false
     }
 
     fn conclude(&mut self, number: RequestNumber, result: ResetResult) {
-        self.last_result = result;
-        self.respond(number, result);
+        self.conclude_with(number, result, None);
+    }
+
+    fn conclude_with(&mut self, number: RequestNumber, result: ResetResult, next: Option<[Tsn; 2]>) {
+        self.last = Response {
+            number,
+            result,
+            next,
+            joined: false,
+        };
+        self.respond(self.last);
+    }
+
+    /// Whether the association is to be reset, at the request of either side, so that no message must begin.
+    fn wants_quiet(&self) -> bool {
+        let asked = self.asked.iter().map(|asked| &asked.request);
+        let under_way = self.under_way.iter().map(|under_way| &under_way.request);
+        let mut requests = asked.chain(under_way);
+        self.deferred_association.is_some() || requests.any(|request| *request == Request::AssociationReset)
     }
 }
 
@@ -172,6 +245,89 @@ impl Association {
         self.idle = false;
         self.queue.request_reset(stream);
         self.collect_drained();
+    }
+
+    /// Asks the peer to reset these streams of its own, or all when there are none: [`Event::StreamsReset`] says when it
+    /// has. [`Event::ReconfigurationDone`] or [`Event::ReconfigurationFailed`] follows.
+    pub fn reset_incoming(&mut self, streams: &[StreamId]) {
+        let max = max_streams(self.config.max_datagram - HEADER_LEN);
+        if streams.is_empty() {
+            return self.ask(Request::IncomingReset(Vec::new()));
+        }
+        for streams in streams.chunks(max) {
+            self.ask(Request::IncomingReset(streams.to_vec()));
+        }
+    }
+
+    /// Asks the peer to begin all streams of both directions anew, and the TSNs as well (RFC 6525, section 5.1.4): messages
+    /// that have begun are finished first, and others wait. [`Event::AssociationReset`] and
+    /// [`Event::ReconfigurationDone`], or [`Event::ReconfigurationFailed`] follows; that at once when it was asked for
+    /// less than 30 seconds ago.
+    pub fn reset_association(&mut self) {
+        self.ask(Request::AssociationReset);
+    }
+
+    /// Asks the peer to take so many more streams. [`Event::ReconfigurationDone`] or [`Event::ReconfigurationFailed`]
+    /// follows; only then may they be used.
+    pub fn add_streams(&mut self, count: u16) {
+        self.ask(Request::AddOutgoing(count));
+    }
+
+    /// Asks the peer to send on so many more streams. [`Event::ReconfigurationDone`] or
+    /// [`Event::ReconfigurationFailed`] follows.
+    pub fn add_incoming_streams(&mut self, count: u16) {
+        self.ask(Request::AddIncoming(count));
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.idle = false;
+        let (now, max) = (self.now, self.config.max_pending_replies);
+        match &mut self.state {
+            State::Ended => {}
+            State::Open(tcb, Phase::Established)
+                if tcb.reconfiguration() && tcb.reset.asked.len() < max && may_ask(tcb, &request, now) =>
+            {
+                if request == Request::AssociationReset {
+                    tcb.reset.association_reset_at = Some(now);
+                }
+                tcb.reset.asked.push_back(Asked { request, by_us: true });
+                self.update_pause();
+            }
+            _ => self.report(request, false),
+        }
+    }
+
+    /// Lets messages begin, or not.
+    fn update_pause(&mut self) {
+        let paused = self.state.tcb().is_some_and(|tcb| tcb.reset.wants_quiet());
+        self.queue.pause(paused);
+    }
+
+    /// Tells the application what became of its request.
+    fn report(&mut self, request: Request, done: bool) {
+        let what = match request {
+            Request::OutgoingReset { streams, .. } => {
+                for stream in streams {
+                    if done {
+                        self.queue.reset_done(stream);
+                        self.inbox.push(Event::StreamResetDone(stream));
+                    } else {
+                        self.queue.reset_failed(stream);
+                        self.inbox.push(Event::StreamResetFailed(stream));
+                    }
+                }
+                return;
+            }
+            Request::IncomingReset(streams) => Reconfiguration::IncomingReset(streams),
+            Request::AssociationReset => Reconfiguration::AssociationReset,
+            Request::AddOutgoing(count) => Reconfiguration::AddOutgoing(count),
+            Request::AddIncoming(count) => Reconfiguration::AddIncoming(count),
+        };
+        self.inbox.push(if done {
+            Event::ReconfigurationDone(what)
+        } else {
+            Event::ReconfigurationFailed(what)
+        });
     }
 
     /// Moves streams that are to be reset and have nothing waiting to where their request is made.
@@ -191,7 +347,8 @@ impl Association {
 
     pub(crate) fn start_reconfig_timer(&mut self) {
         let Some(tcb) = self.state.tcb() else { return };
-        let unanswered = tcb.reset.request.as_ref().map_or(0, |request| request.unanswered);
+        let under_way = tcb.reset.under_way.as_ref();
+        let unanswered = under_way.map_or(0, |under_way| under_way.unanswered);
         let wait = tcb
             .rto
             .current()
@@ -204,7 +361,7 @@ impl Association {
     /// appropriate error counts … and perform threshold management."
     pub(crate) fn on_reconfig_timer(&mut self) {
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let Some(request) = tcb.reset.request.as_mut() else {
+        let Some(request) = tcb.reset.under_way.as_mut() else {
             return;
         };
         request.due = true;
@@ -226,8 +383,10 @@ impl Association {
             self.stats.drops.unexpected_chunk += 1;
             return;
         }
+        if let Some(tcb) = self.state.tcb_mut() {
+            tcb.reset.answered = false;
+        }
         for parameter in parse_reconfig(chunk.value) {
-            let Some(tcb) = self.state.tcb_mut() else { return };
             match parameter {
                 None => {
                     self.stats.drops.malformed_chunk += 1;
@@ -235,36 +394,27 @@ impl Association {
                 }
                 Some(Reconfig::OutgoingReset {
                     request,
+                    response,
                     last_tsn,
                     streams,
                 }) => {
+                    self.on_answer_to_incoming(response);
                     self.on_outgoing_reset(request, last_tsn, streams);
                 }
                 Some(Reconfig::IncomingReset { request, streams }) => {
                     self.on_incoming_reset(request, streams)
                 }
-                Some(Reconfig::Response { response, result }) => self.on_reset_response(response, result),
-                Some(Reconfig::AddOutgoing { request, count }) => {
-                    if tcb.reset.is_new(request) {
-                        // Streams cost nothing here, but no more exist than 16 bits can name.
-                        let streams = tcb.peer.outbound_streams.checked_add(count);
-                        let granted = streams.filter(|&streams| streams <= tcb.local.inbound_streams);
-                        tcb.peer.outbound_streams = granted.unwrap_or(tcb.peer.outbound_streams);
-                        let result = if granted.is_some() {
-                            ResetResult::PERFORMED
-                        } else {
-                            ResetResult::DENIED
-                        };
-                        tcb.reset.conclude(request, result);
-                    }
-                }
-                Some(Reconfig::AssociationReset { request } | Reconfig::AddIncoming { request }) => {
-                    if tcb.reset.is_new(request) {
-                        tcb.reset.conclude(request, ResetResult::DENIED);
-                    }
-                }
+                Some(Reconfig::Response {
+                    response,
+                    result,
+                    next,
+                }) => self.on_reset_response(response, result, next),
+                Some(Reconfig::AddOutgoing { request, count }) => self.on_add_outgoing(request, count),
+                Some(Reconfig::AddIncoming { request, count }) => self.on_add_incoming(request, count),
+                Some(Reconfig::AssociationReset { request }) => self.on_association_reset(request),
             }
         }
+        self.update_pause();
         if let Some(tcb) = self.state.tcb_mut()
             && !tcb.reset.responses.is_empty()
         {
@@ -287,7 +437,7 @@ impl Association {
         }
         let this = (last_tsn, streams);
         if tcb.reset.waited.as_ref() == Some(&this) {
-            let waits = tcb.receiver.reassembly.awaits_reset();
+            let waits = tcb.receiver.awaits_reset();
             tcb.reset.deferred = waits.then_some(number);
             let result = if waits {
                 ResetResult::IN_PROGRESS
@@ -297,13 +447,18 @@ impl Association {
             return tcb.reset.conclude(number, result);
         }
         let streams = (!list.is_all()).then(|| this.1.clone());
-        if tcb.receiver.reset_streams(last_tsn, streams, &mut self.inbox) {
-            tcb.reset.deferred = None;
-            tcb.reset.conclude(number, ResetResult::PERFORMED);
-        } else {
-            tcb.reset.deferred = Some(number);
-            tcb.reset.waited = Some(this);
-            tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+        let (inbox, drops) = (&mut self.inbox, &mut self.stats.drops);
+        match tcb.receiver.reset_streams(last_tsn, streams, inbox, drops) {
+            Ok(true) => {
+                tcb.reset.deferred = None;
+                tcb.reset.conclude(number, ResetResult::PERFORMED);
+            }
+            Ok(false) => {
+                tcb.reset.deferred = Some(number);
+                tcb.reset.waited = Some(this);
+                tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+            }
+            Err(Violation(what)) => self.fail(Cause::ProtocolViolation(what), what),
         }
     }
 
@@ -311,13 +466,129 @@ impl Association {
     pub(crate) fn finish_deferred_reset(&mut self) {
         let Some(tcb) = self.state.tcb_mut() else { return };
         if let Some(number) = tcb.reset.deferred
-            && !tcb.receiver.reassembly.awaits_reset()
+            && !tcb.receiver.awaits_reset()
         {
             tcb.reset.deferred = None;
             if number.next() == tcb.reset.expected {
                 tcb.reset.conclude(number, ResetResult::PERFORMED);
             }
         }
+    }
+
+    /// Step E1: the peer's own reset answers our request for it.
+    fn on_answer_to_incoming(&mut self, number: RequestNumber) {
+        let under_way = self.state.tcb().and_then(|tcb| tcb.reset.under_way.as_ref());
+        if under_way.is_some_and(|under_way| {
+            under_way.number == number && matches!(under_way.request, Request::IncomingReset(_))
+        }) {
+            self.conclude_request(true);
+        }
+    }
+
+    /// The peer wants to send on more streams (section 5.2.5).
+    fn on_add_outgoing(&mut self, number: RequestNumber, count: u16) {
+        let max = self.config.max_streams;
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.reset.is_new(number) {
+            return;
+        }
+        let result = match tcb.inbound_streams().checked_add(count) {
+            _ if count == 0 => ResetResult::NOTHING_TO_DO,
+            Some(streams) if streams <= max => {
+                tcb.set_inbound_streams(streams);
+                self.inbox.push(Event::StreamsAdded {
+                    outgoing: tcb.outbound_streams(),
+                    incoming: streams,
+                });
+                ResetResult::PERFORMED
+            }
+            _ => ResetResult::DENIED,
+        };
+        tcb.reset.conclude(number, result);
+    }
+
+    /// The peer wants us to send on more streams (section 5.2.6): "it MUST either send a response parameter denying the
+    /// request or send a corresponding Add Outgoing Streams Request Parameter".
+    fn on_add_incoming(&mut self, number: RequestNumber, count: u16) {
+        let config = &self.config;
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.reset.is_new(number) {
+            return;
+        }
+        let streams = tcb.outbound_streams().checked_add(count);
+        let granted = streams.is_some_and(|streams| streams <= config.max_streams)
+            && tcb.reset.asked.len() < config.max_pending_replies;
+        let result = match count {
+            0 => ResetResult::NOTHING_TO_DO,
+            _ if granted => {
+                tcb.reset.asked.push_back(Asked {
+                    request: Request::AddOutgoing(count),
+                    by_us: false,
+                });
+                ResetResult::PERFORMED
+            }
+            _ => ResetResult::DENIED,
+        };
+        tcb.reset.conclude(number, result);
+    }
+
+    /// The peer wants to begin anew (section 5.2.4). What we have begun to send is delivered first. When both sides want
+    /// it at once, each would leave the other behind: neither gets it.
+    fn on_association_reset(&mut self, number: RequestNumber) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        if !tcb.reset.is_new(number) {
+            return;
+        }
+        if tcb.reset.wants_quiet() {
+            return tcb.reset.conclude(number, ResetResult::DENIED);
+        }
+        tcb.reset.deferred_association = Some(number);
+        self.update_pause();
+        self.finish_association_reset();
+        if let Some(tcb) = self.state.tcb_mut()
+            && tcb.reset.deferred_association.is_some()
+        {
+            tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+        }
+    }
+
+    /// Performs the reset of the association that the peer waits for, when all our data has arrived.
+    pub(crate) fn finish_association_reset(&mut self) {
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        let Some(number) = tcb.reset.deferred_association else {
+            return;
+        };
+        if !tcb.outstanding.is_empty() || self.queue.wants_to_send() {
+            return;
+        }
+        tcb.reset.deferred_association = None;
+        let ours = tcb.outstanding.next().plus(TSN_LEAP).tsn();
+        let theirs = tcb.receiver.cumulative().plus(1).plus(PEER_TSN_LEAP);
+        tcb.reset
+            .conclude_with(number, ResetResult::PERFORMED, Some([ours, theirs]));
+        self.begin_anew(ours, theirs);
+    }
+
+    /// All streams of both directions begin anew, with these TSNs.
+    fn begin_anew(&mut self, ours: Tsn, theirs: Tsn) {
+        let State::Open(tcb, _) = &mut self.state else {
+            return;
+        };
+        log::info!("sctp: all streams begin anew");
+        tcb.outstanding.jump(ours);
+        tcb.recovery_exit = None;
+        tcb.timeout_in_doubt = None;
+        tcb.forward_due = false;
+        tcb.forward_sent = None;
+        let kind = tcb.data_kind();
+        tcb.receiver.restart(&self.config, kind, theirs);
+        tcb.reset.deferred = None;
+        tcb.reset.waited = None;
+        self.queue.restart_streams();
+        self.inbox.push(Event::AssociationReset);
+        self.update_pause();
     }
 
     /// The peer asks us to reset our outgoing streams (section 5.2.3).
@@ -344,30 +615,39 @@ impl Association {
     }
 
     /// Section 5.2.7.
-    fn on_reset_response(&mut self, number: RequestNumber, result: ResetResult) {
+    fn on_reset_response(&mut self, number: RequestNumber, result: ResetResult, next: Option<[Tsn; 2]>) {
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let Some(request) = tcb
+        let Some(under_way) = tcb
             .reset
-            .request
+            .under_way
             .as_mut()
-            .filter(|request| request.number == number)
+            .filter(|under_way| under_way.number == number)
         else {
             return;
         };
         tcb.errors = 0;
-        match result {
+        match (result, &under_way.request) {
             // H2: "If the Result field indicates "In progress", the timer for the Re-configuration Request Sequence
             // Number is started again. If the timer runs out, the RE-CONFIG chunk MUST be retransmitted but the
             // corresponding error counters MUST NOT be incremented."
-            ResetResult::IN_PROGRESS | ResetResult::ALREADY_IN_PROGRESS
-                if request.in_progress < MAX_IN_PROGRESS =>
+            (ResetResult::IN_PROGRESS | ResetResult::ALREADY_IN_PROGRESS, _)
+                if under_way.in_progress < MAX_IN_PROGRESS =>
             {
-                request.in_progress += 1;
-                request.unanswered = 0;
+                under_way.in_progress += 1;
+                under_way.unanswered = 0;
                 self.start_reconfig_timer();
             }
+            // H5: "new data MUST be sent from the Receiver's Next TSN, … The peer will send DATA chunks starting with the
+            // Sender's Next TSN."
+            (ResetResult::PERFORMED, Request::AssociationReset) => match next {
+                Some([theirs, ours]) => {
+                    self.conclude_request(true);
+                    self.begin_anew(ours, theirs);
+                }
+                None => self.stats.drops.malformed_chunk += 1,
+            },
             _ => {
-                log::debug!("sctp: stream reset: result {}", result.0);
+                log::debug!("sctp: reconfiguration: result {}", result.0);
                 self.conclude_request(matches!(
                     result,
                     ResetResult::NOTHING_TO_DO | ResetResult::PERFORMED
@@ -379,17 +659,37 @@ impl Association {
     /// Our request has come to its end, one way or the other.
     fn conclude_request(&mut self, done: bool) {
         self.timers.stop(Timer::Reconfig);
-        let Some(request) = self.state.tcb_mut().and_then(|tcb| tcb.reset.request.take()) else {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let Some(UnderWay { request, by_us, .. }) = tcb.reset.under_way.take() else {
             return;
         };
-        for stream in request.streams {
-            if done {
-                self.queue.reset_done(stream);
-                self.inbox.push(Event::StreamResetDone(stream));
-            } else {
-                self.queue.reset_failed(stream);
-                self.inbox.push(Event::StreamResetFailed(stream));
-            }
+        if let Request::AddOutgoing(count) = request
+            && done
+        {
+            let streams = tcb.outbound_streams().saturating_add(count);
+            tcb.set_outbound_streams(streams);
+            self.inbox.push(Event::StreamsAdded {
+                outgoing: streams,
+                incoming: tcb.inbound_streams(),
+            });
+        }
+        if by_us {
+            self.report(request, done);
+        }
+        self.update_pause();
+    }
+}
+
+/// Whether a request makes sense.
+fn may_ask(tcb: &Tcb, request: &Request, now: Instant) -> bool {
+    let fits = |streams: u16, count| count > 0 && streams.checked_add(count).is_some();
+    match *request {
+        Request::OutgoingReset { .. } | Request::IncomingReset(_) => true,
+        Request::AddOutgoing(count) => fits(tcb.outbound_streams(), count),
+        Request::AddIncoming(count) => fits(tcb.inbound_streams(), count),
+        Request::AssociationReset => {
+            let last = tcb.reset.association_reset_at;
+            last.is_none_or(|at| now >= at + ASSOCIATION_RESET_INTERVAL) && !tcb.reset.wants_quiet()
         }
     }
 }

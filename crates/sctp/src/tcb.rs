@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
+use crate::packet::data::DataKind;
 use crate::packet::init::Init;
 use crate::packet::{HEADER_LEN, Header};
 use crate::receive::Receiver;
@@ -69,11 +70,12 @@ pub(crate) struct Tcb {
 
 impl Tcb {
     pub(crate) fn new(config: &Config, rng: &mut StdRng, now: Instant, local: Init, peer: Init) -> Self {
+        let kind = data_kind(&local, &peer);
         Self {
             local,
             peer,
             tie_tags: [rng.random_range(1..=u32::MAX), rng.random_range(1..=u32::MAX)],
-            outstanding: Outstanding::new(Place::first(local.initial_tsn)),
+            outstanding: Outstanding::new(kind, Place::first(local.initial_tsn)),
             congestion: Congestion::new(
                 config.congestion,
                 config.max_datagram - HEADER_LEN,
@@ -94,7 +96,7 @@ impl Tcb {
             last_data_sent: now,
             forward_due: false,
             forward_sent: None,
-            receiver: Receiver::new(config, peer.initial_tsn),
+            receiver: Receiver::new(config, kind, peer.initial_tsn),
             reset: StreamReset::new(local.initial_tsn, peer.initial_tsn),
             heartbeat: Heartbeat::default(),
             errors: 0,
@@ -110,12 +112,37 @@ impl Tcb {
         self.local.outbound_streams.min(self.peer.inbound_streams)
     }
 
-    pub(crate) fn accepts_stream(&self, stream: StreamId) -> bool {
-        stream.0 < self.local.inbound_streams.min(self.peer.outbound_streams)
+    pub(crate) fn inbound_streams(&self) -> u16 {
+        self.local.inbound_streams.min(self.peer.outbound_streams)
     }
 
+    pub(crate) fn accepts_stream(&self, stream: StreamId) -> bool {
+        stream.0 < self.inbound_streams()
+    }
+
+    pub(crate) fn set_outbound_streams(&mut self, count: u16) {
+        self.local.outbound_streams = count;
+        self.peer.inbound_streams = count;
+    }
+
+    pub(crate) fn set_inbound_streams(&mut self, count: u16) {
+        self.local.inbound_streams = count;
+        self.peer.outbound_streams = count;
+    }
+
+    /// Which chunks carry data, both ways.
+    pub(crate) fn data_kind(&self) -> DataKind {
+        data_kind(&self.local, &self.peer)
+    }
+
+    /// RFC 8260, section 2.3.1: with I-DATA "only if both endpoints indicated their support of user message interleaving
+    /// and the I-FORWARD-TSN chunk".
     pub(crate) fn partial_reliability(&self) -> bool {
-        self.local.capabilities.partial_reliability && self.peer.capabilities.partial_reliability
+        let can = match self.data_kind() {
+            DataKind::Data => |init: &Init| init.capabilities.partial_reliability,
+            DataKind::IData => |init: &Init| init.capabilities.interleaved_partial_reliability,
+        };
+        can(&self.local) && can(&self.peer)
     }
 
     pub(crate) fn reconfiguration(&self) -> bool {
@@ -157,5 +184,15 @@ impl Tcb {
     /// All data has been acknowledged.
     pub(crate) fn is_all_acknowledged(&self) -> bool {
         self.outstanding.is_empty()
+    }
+}
+
+/// RFC 8260, section 2.2.1: "User message interleaving has been negotiated for an association if both endpoints have
+/// indicated I-DATA support."
+fn data_kind(local: &Init, peer: &Init) -> DataKind {
+    if local.capabilities.interleaving && peer.capabilities.interleaving {
+        DataKind::IData
+    } else {
+        DataKind::Data
     }
 }

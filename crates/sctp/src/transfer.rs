@@ -6,8 +6,10 @@ use std::time::Instant;
 use crate::association::Association;
 use crate::event::Event;
 use crate::packet::cause::Cause;
-use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
-use crate::packet::forward_tsn::{FORWARD_TSN_MIN_LEN, ForwardTsn, SKIPPED_LEN, write_forward_tsn};
+use crate::packet::data::{DataHeader, DataKind};
+use crate::packet::forward_tsn::{
+    FORWARD_TSN_MIN_LEN, ForwardTsn, IForwardTsn, skipped_len, write_forward_tsn,
+};
 use crate::packet::sack::{Sack, write_sack};
 use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
@@ -53,10 +55,9 @@ impl Association {
         };
         // RFC 9653, section 5.2: a packet with a COOKIE ECHO carries a correct CRC32c.
         let with_cookie = self.write_cookie_echo(packet.out);
-        if let State::Open(tcb, phase) = &mut self.state {
+        if let State::Open(_, phase) = &self.state {
             let phase = *phase;
-            let data_follows = phase.sends_data() && may_send(tcb, &mut self.queue, self.now);
-            self.write_control(&mut packet, phase, data_follows);
+            self.write_control(&mut packet, phase);
         }
         if with_cookie || self.state.phase().is_some_and(Phase::sends_data) {
             self.write_data(&mut packet);
@@ -72,7 +73,7 @@ impl Association {
     }
 
     /// Control chunks, which "MUST come before DATA chunks in the packet".
-    fn write_control(&mut self, packet: &mut Packet<'_>, phase: Phase, data_follows: bool) {
+    fn write_control(&mut self, packet: &mut Packet<'_>, phase: Phase) {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
@@ -93,20 +94,26 @@ impl Association {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
-        let ack = tcb.receiver.ack();
-        if ack == Ack::Now || ack == Ack::Delayed && data_follows {
+        let due = match tcb.receiver.ack() {
+            Ack::None => false,
+            // It goes along with data.
+            Ack::Delayed => phase.sends_data() && may_send(tcb, &mut self.queue, self.now),
+            Ack::Now => true,
+        };
+        if due {
             let (room, max) = (packet.room(), self.config.max_datagram);
             if tcb.receiver.write_sack(&self.inbox, room, max, packet.out) {
                 self.timers.stop(Timer::Sack);
             }
         }
-        let (cumulative, last) = (
-            tcb.outstanding.cumulative(),
-            tcb.outstanding.next().previous().tsn(),
-        );
-        let room = packet.room();
-        if tcb.reset.write(&self.config, cumulative, last, room, packet.out) {
-            self.start_reconfig_timer();
+        if !tcb.reset.is_silent() {
+            let (cumulative, next) = (tcb.outstanding.cumulative(), tcb.outstanding.next());
+            let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
+            tcb.reset
+                .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            if tcb.reset.write(packet.room(), packet.out) {
+                self.start_reconfig_timer();
+            }
         }
         let State::Open(tcb, _) = &mut self.state else {
             return;
@@ -114,10 +121,11 @@ impl Association {
         tcb.heartbeat.write(self.now, packet.room(), packet.out);
         if tcb.forward_due && phase.sends_data() && packet.room() >= FORWARD_TSN_MIN_LEN {
             tcb.forward_due = false;
-            let max = (packet.room() - FORWARD_TSN_MIN_LEN) / SKIPPED_LEN;
+            let kind = tcb.data_kind();
+            let max = (packet.room() - FORWARD_TSN_MIN_LEN) / skipped_len(kind);
             let place = tcb.outstanding.forward_tsn(max, &mut self.skipped);
             tcb.forward_sent = Some((place, self.now));
-            write_forward_tsn(packet.out, place.tsn(), &self.skipped);
+            write_forward_tsn(kind, packet.out, place.tsn(), &self.skipped);
             // Rule C5: "the sender MUST assure that at least one T3-rtx timer is running".
             if !self.timers.is_running(Timer::Retransmission) {
                 self.timers
@@ -151,7 +159,7 @@ impl Association {
         let now = self.now;
         let Some(tcb) = self.state.tcb_mut() else { return };
         let held_before = packet.out.len();
-        if tcb.outstanding.is_empty() && !self.queue.is_empty() {
+        if tcb.outstanding.is_empty() && self.queue.wants_to_send() {
             let idle = now.saturating_duration_since(tcb.last_data_sent);
             tcb.congestion
                 .on_idle(idle.as_micros() / tcb.rto.current().as_micros().max(1));
@@ -192,7 +200,7 @@ impl Association {
             tcb.window_probe = false;
             // "Whenever the sender of a DATA chunk can benefit from the corresponding SACK chunk being sent back without
             // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
-            let immediate = fragment.ending && self.queue.is_empty();
+            let immediate = fragment.ending && !self.queue.wants_to_send();
             tcb.outstanding.send_new(now, fragment, immediate, packet.out);
             sent_new = true;
         }
@@ -203,7 +211,7 @@ impl Association {
             let rate = tcb.congestion.pacing_rate(tcb.rto.smoothed());
             tcb.pacer.on_sent(now, sent, rate);
         }
-        let more = tcb.outstanding.has_lost() || !self.queue.is_empty();
+        let more = tcb.outstanding.has_lost() || self.queue.wants_to_send();
         let window_full = tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
         tcb.limited_by_window = more && (window_full || !ready);
         if !tcb.limited_by_window && sent == 0 {
@@ -232,7 +240,7 @@ impl Association {
         let running = self.timers.is_running(Timer::Retransmission);
         // Rule R1; section 6.1: "restart the timer if the earliest (i.e., lowest TSN) outstanding DATA chunk sent to that
         // address is being retransmitted". Without anything outstanding, a closed window is probed "after 1 RTO".
-        let waits_for_window = tcb.outstanding.is_empty() && !self.queue.is_empty();
+        let waits_for_window = tcb.outstanding.is_empty() && self.queue.wants_to_send();
         if restart_timer || !running && (sent || waits_for_window) {
             self.timers
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
@@ -242,12 +250,23 @@ impl Association {
         }
     }
 
-    pub(crate) fn on_data(&mut self, chunk: &RawChunk<'_>, datagram: &bytes::Bytes) {
+    pub(crate) fn on_data(&mut self, kind: DataKind, chunk: &RawChunk<'_>, datagram: &bytes::Bytes) {
         let State::Open(tcb, phase) = &mut self.state else {
             self.stats.drops.unexpected_chunk += 1;
             return;
         };
-        let Some((header, data)) = DataHeader::parse(chunk.flags, chunk.value) else {
+        // RFC 8260, section 2.2.3: "If I-DATA support has been negotiated for an association, the reception of a DATA chunk
+        // is a violation of the above rules and therefore the receiver of the DATA chunk MUST abort the association by
+        // sending an ABORT chunk. … The same applies if I-DATA support has not been negotiated for an association and an
+        // I-DATA chunk is received."
+        if kind != tcb.data_kind() {
+            let what = match kind {
+                DataKind::Data => "a DATA chunk where I-DATA was agreed on",
+                DataKind::IData => "an I-DATA chunk that was not agreed on",
+            };
+            return self.fail(Cause::ProtocolViolation(what), what);
+        }
+        let Some((header, data)) = DataHeader::parse(kind, chunk.flags, chunk.value) else {
             self.stats.drops.malformed_chunk += 1;
             return;
         };
@@ -291,32 +310,51 @@ impl Association {
         }
     }
 
-    pub(crate) fn on_forward_tsn(&mut self, chunk: &RawChunk<'_>) -> bool {
+    pub(crate) fn on_forward_tsn(&mut self, kind: DataKind, chunk: &RawChunk<'_>) -> bool {
         let State::Open(tcb, phase) = &mut self.state else {
             self.stats.drops.unexpected_chunk += 1;
             return true;
         };
+        // RFC 8260, section 2.3.1: "The FORWARD-TSN chunk MUST be used in combination with the DATA chunk and MUST NOT be used
+        // in combination with the I-DATA chunk", and the other way round; who receives the wrong one "MUST abort the
+        // association by sending an ABORT chunk".
+        let wrong = match (kind, tcb.data_kind()) {
+            (DataKind::Data, DataKind::IData) => Some("a FORWARD TSN where I-DATA was agreed on"),
+            (DataKind::IData, DataKind::Data) if tcb.local.capabilities.interleaving => {
+                Some("an I-FORWARD-TSN that was not agreed on")
+            }
+            _ => None,
+        };
+        if let Some(what) = wrong {
+            self.fail(Cause::ProtocolViolation(what), what);
+            return false;
+        }
         // RFC 3758, section 3.3.1: without the agreement an endpoint "MUST instead act as if it does NOT support the FORWARD
         // TSN chunk, returning an ERROR to the peer".
-        if !tcb.partial_reliability() {
+        if !tcb.partial_reliability() || kind != tcb.data_kind() {
             self.stats.drops.bad_forward_tsn += 1;
             return self.on_unknown_chunk(chunk);
         }
-        let Some(forward) = ForwardTsn::parse(chunk.value) else {
-            self.stats.drops.malformed_chunk += 1;
+        if !phase.receives_data() {
             return true;
+        }
+        let (inbox, drops) = (&mut self.inbox, &mut self.stats.drops);
+        let result = match kind {
+            DataKind::Data => ForwardTsn::parse(chunk.value)
+                .map(|forward| tcb.receiver.on_forward_tsn(&forward, inbox, drops)),
+            DataKind::IData => IForwardTsn::parse(chunk.value)
+                .map(|forward| tcb.receiver.on_i_forward_tsn(&forward, inbox, drops)),
         };
-        if phase.receives_data() {
-            let result = tcb
-                .receiver
-                .on_forward_tsn(&forward, &mut self.inbox, &mut self.stats.drops);
-            self.after_receipt(result);
+        match result {
+            Some(result) => self.after_receipt(result),
+            None => self.stats.drops.malformed_chunk += 1,
         }
         true
     }
 
     /// All chunks of a packet have been looked at.
     pub(crate) fn end_of_packet(&mut self) {
+        self.finish_association_reset();
         let State::Open(tcb, phase) = &mut self.state else {
             return;
         };
@@ -397,7 +435,7 @@ fn new_data_room(
     packet: &Packet<'_>,
     max_outstanding: usize,
 ) -> Option<usize> {
-    let room = packet.room().checked_sub(DATA_HEADER_LEN)? / 4 * 4;
+    let room = packet.room().checked_sub(tcb.data_kind().header_len())? / 4 * 4;
     // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
     if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() || tcb.outstanding.is_full() {
         return None;

@@ -13,7 +13,7 @@ impl fmt::Display for StreamId {
 }
 
 /// The Payload Protocol Identifier: carried with each message, not interpreted here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Ppid(pub u32);
 
 /// A Transmission Sequence Number: one per DATA chunk.
@@ -61,6 +61,39 @@ impl Ssn {
     }
 }
 
+/// A Message Identifier (RFC 8260, section 2.1): one per message of a stream, ordered and unordered ones counted apart.
+/// With DATA chunks the low half of the ordered count is the SSN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mid(pub(crate) u32);
+
+impl Mid {
+    pub(crate) fn next(self) -> Self {
+        self.plus(1)
+    }
+
+    pub(crate) fn plus(self, count: u32) -> Self {
+        Mid(self.0.wrapping_add(count))
+    }
+
+    /// How far `self` is after `earlier`.
+    pub(crate) fn since(self, earlier: Mid) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    /// Whether `self` comes before `other` in serial arithmetic. `Ord` is for tables only.
+    pub(crate) fn precedes(self, other: Mid) -> bool {
+        self != other && other.since(self) < 1 << 31
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is asked for"
+    )]
+    pub(crate) fn low(self) -> u16 {
+        self.0 as u16
+    }
+}
+
 /// A TSN without the wrap: the place of a DATA chunk in the whole life of an association, so that it can be
 /// ordered, subtracted and used as a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +109,11 @@ impl Place {
     pub(crate) fn nearest(self, tsn: Tsn) -> Self {
         let ahead = tsn.0.wrapping_sub(self.tsn().0) as i32;
         Place(self.0.wrapping_add_signed(i64::from(ahead)))
+    }
+
+    /// The next place of `tsn` from here on.
+    pub(crate) fn at_or_after(self, tsn: Tsn) -> Self {
+        self.plus(tsn.0.wrapping_sub(self.tsn().0).into())
     }
 
     #[expect(

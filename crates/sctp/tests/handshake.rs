@@ -110,7 +110,7 @@ fn data_rides_on_the_cookie_echo_and_arrives_after_one_and_a_half_round_trips() 
     world.send(A, 0, "hello");
     world.run_until_received(B, 1, millis(100));
     assert_eq!(world.elapsed(), millis(30));
-    assert_eq!(diagram(&world)[2], "A> COOKIE ECHO + DATA(0 s0 IBE 5)");
+    assert_eq!(diagram(&world)[2], "A> COOKIE ECHO + I-DATA(0 m0 f0 IBE 5)");
 }
 
 #[test]
@@ -411,4 +411,117 @@ fn the_same_seed_gives_the_same_packets() {
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
+}
+
+/// The parameters of an INIT or INIT ACK by their types.
+fn parameters(packet: &[u8]) -> Vec<u16> {
+    let value = chunks(packet)[0].2;
+    let (mut found, mut at) = (Vec::new(), 16);
+    while at + 4 <= value.len() {
+        found.push(u16_at(value, at));
+        at += usize::from(u16_at(value, at + 2)).next_multiple_of(4);
+    }
+    found
+}
+
+const ZERO_CHECKSUM: u16 = 0x8001;
+
+fn offers_zero_checksum(packet: &[u8]) -> bool {
+    [1, 2].contains(&packet[12]) && parameters(packet).contains(&ZERO_CHECKSUM)
+}
+
+/// A peer like pion/sctp 1.8.6: it drops every packet with a parameter that it does not know.
+fn with_an_old_peer() -> World {
+    let mut old = Config::default();
+    old.zero_checksum = false;
+    let mut world = World::with(Config::default(), old, 3);
+    world.filter = Some(Box::new(|side, packet| {
+        !(side == A && offers_zero_checksum(packet))
+    }));
+    world
+}
+
+#[test]
+fn an_init_ack_offers_the_zero_checksum_only_to_who_offers_it_too() {
+    for parameter in [&[][..], &[0x80, 1, 0, 8, 0, 0, 0, 1]] {
+        let mut world = World::new(Config::default());
+        world.inject(B, Forge::new(0).init(1, 7, 9, parameter).sealed());
+        let answer = world.take_packet(B).unwrap();
+        assert_eq!(offers_zero_checksum(&answer), !parameter.is_empty());
+    }
+}
+
+#[test]
+fn an_old_peer_that_connects_too_is_not_kept_waiting() {
+    let mut world = with_an_old_peer();
+    world.ends[A].connect(world.now);
+    world.ends[B].connect(world.now);
+    world.send(A, 1, "hello");
+    world.run_until_received(B, 1, millis(50));
+    assert_eq!(diagram(&world)[0], "A> INIT (lost)");
+}
+
+#[test]
+fn an_old_peer_that_drops_the_first_init_gets_a_plainer_one() {
+    let mut world = with_an_old_peer();
+    world.ends[A].connect(world.now);
+    world.send(A, 1, "hello");
+    world.run_until_received(B, 1, millis(600));
+    assert_eq!(
+        diagram(&world)[..4],
+        [
+            "A> INIT (lost)",
+            "A> INIT",
+            "B> INIT ACK",
+            "A> COOKIE ECHO + I-DATA(1 m0 f0 IBE 5)"
+        ]
+    );
+}
+
+#[test]
+fn an_abort_for_the_first_init_is_answered_with_a_plainer_one_and_the_second_ends_it() {
+    let mut world = World::new(Config::default());
+    world.ends[A].connect(world.now);
+    let init = world.take_packet(A).unwrap();
+    assert!(offers_zero_checksum(&init));
+    let tag = u32_at(&init, 16);
+    // Unrecognized Parameters.
+    let abort = Forge::new(tag).chunk(6, 0, &[0, 8, 0, 12, 0x80, 1, 0, 8, 0, 0, 0, 1]);
+    world.inject(A, abort.clone().sealed());
+    let plainer = world.take_packet(A).unwrap();
+    assert_eq!(parameters(&plainer), [0xc000, 0x8008]);
+    assert_eq!(u32_at(&plainer, 16), tag);
+    assert_eq!(world.ends[A].poll_event(), None);
+    world.inject(A, abort.sealed());
+    assert_eq!(world.take_packet(A), None);
+    assert!(matches!(
+        world.ends[A].poll_event(),
+        Some(Event::Closed(CloseReason::AbortedByPeer { code: 8, .. }))
+    ));
+    // Who says that it does not want to talk is believed at once.
+    let mut world = World::new(Config::default());
+    world.ends[A].connect(world.now);
+    let tag = u32_at(&world.take_packet(A).unwrap(), 16);
+    world.inject(A, Forge::new(tag).chunk(6, 0, &[0, 12, 0, 4]).sealed());
+    assert_eq!(world.take_packet(A), None);
+    assert!(world.ends[A].poll_timeout().is_none());
+}
+
+/// A lost INIT costs a modern peer nothing when it connects as well, as it does in WebRTC: each INIT ACK answers what
+/// the other's INIT offered.
+#[test]
+fn a_modern_peer_keeps_the_zero_checksum_though_an_init_is_lost() {
+    let mut world = World::new(Config::default());
+    let mut count = 0;
+    world.filter = Some(Box::new(move |_, _| {
+        count += 1;
+        count != 1
+    }));
+    world.ends[A].connect(world.now);
+    world.ends[B].connect(world.now);
+    world.run(millis(2000));
+    for side in [A, B] {
+        world.send(side, 1, "hello");
+        assert_eq!(world.take_packet(side).unwrap()[8..12], [0; 4]);
+    }
 }

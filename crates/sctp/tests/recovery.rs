@@ -29,7 +29,7 @@ fn connected(control: CongestionControl) -> World {
 fn lose(world: &mut World, lost: &'static [usize]) {
     let mut count = 0;
     world.filter = Some(Box::new(move |side, packet| {
-        let data = side == A && has_chunk(packet, 0);
+        let data = side == A && has_data(packet);
         count += usize::from(data);
         !(data && lost.contains(&count))
     }));

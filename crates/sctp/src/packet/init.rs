@@ -1,4 +1,4 @@
-//! INIT and INIT ACK (RFC 9260, sections 3.3.2 and 3.3.3) with the parameters of RFC 3758, 5061, 6525 and 9653.
+//! INIT and INIT ACK (RFC 9260, sections 3.3.2 and 3.3.3) with the parameters of RFC 3758, 5061, 6525, 8260 and 9653.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -20,6 +20,10 @@ pub(crate) struct Capabilities {
     pub(crate) partial_reliability: bool,
     /// RE-CONFIG (RFC 6525).
     pub(crate) reconfiguration: bool,
+    /// I-DATA (RFC 8260).
+    pub(crate) interleaving: bool,
+    /// I-FORWARD-TSN (RFC 8260).
+    pub(crate) interleaved_partial_reliability: bool,
     /// The sender of this INIT accepts packets with a zero checksum (RFC 9653).
     pub(crate) zero_checksum: bool,
 }
@@ -30,6 +34,8 @@ impl Capabilities {
         u8::from(self.partial_reliability)
             | u8::from(self.reconfiguration) << 1
             | u8::from(self.zero_checksum) << 2
+            | u8::from(self.interleaving) << 3
+            | u8::from(self.interleaved_partial_reliability) << 4
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
@@ -37,6 +43,8 @@ impl Capabilities {
             partial_reliability: bits & 1 != 0,
             reconfiguration: bits & 2 != 0,
             zero_checksum: bits & 4 != 0,
+            interleaving: bits & 8 != 0,
+            interleaved_partial_reliability: bits & 16 != 0,
         }
     }
 }
@@ -103,8 +111,11 @@ impl<'a> ReceivedInit<'a> {
             parameter::kind::HOST_NAME => self.host_name = true,
             parameter::kind::FORWARD_TSN => capabilities.partial_reliability = true,
             parameter::kind::SUPPORTED_EXTENSIONS => {
-                capabilities.reconfiguration |= parameter.value.contains(&super::kind::RE_CONFIG);
-                capabilities.partial_reliability |= parameter.value.contains(&super::kind::FORWARD_TSN);
+                let lists = |kind| parameter.value.contains(&kind);
+                capabilities.reconfiguration |= lists(super::kind::RE_CONFIG);
+                capabilities.partial_reliability |= lists(super::kind::FORWARD_TSN);
+                capabilities.interleaving |= lists(super::kind::I_DATA);
+                capabilities.interleaved_partial_reliability |= lists(super::kind::I_FORWARD_TSN);
             }
             parameter::kind::ZERO_CHECKSUM => {
                 capabilities.zero_checksum |=
@@ -154,11 +165,14 @@ impl Init {
                 write_parameter(out, parameter::kind::UNRECOGNIZED, whole.whole);
             }
             // Last, because a chunk's length leaves out only the padding of its last parameter.
-            let mut extensions = [0; 2];
+            let can = &self.capabilities;
+            let mut extensions = [0; 4];
             let mut count = 0;
             for (present, kind) in [
-                (self.capabilities.reconfiguration, super::kind::RE_CONFIG),
-                (self.capabilities.partial_reliability, super::kind::FORWARD_TSN),
+                (can.reconfiguration, super::kind::RE_CONFIG),
+                (can.partial_reliability, super::kind::FORWARD_TSN),
+                (can.interleaving, super::kind::I_DATA),
+                (can.interleaved_partial_reliability, super::kind::I_FORWARD_TSN),
             ] {
                 if present {
                     extensions[count] = kind;
@@ -186,6 +200,8 @@ mod tests {
         capabilities: Capabilities {
             partial_reliability: true,
             reconfiguration: true,
+            interleaving: true,
+            interleaved_partial_reliability: true,
             zero_checksum: true,
         },
     };
@@ -216,8 +232,9 @@ mod tests {
             Init {
                 inbound_streams: 65535,
                 capabilities: Capabilities {
-                    zero_checksum: false,
-                    ..INIT.capabilities
+                    partial_reliability: true,
+                    reconfiguration: true,
+                    ..Capabilities::default()
                 },
                 ..INIT
             }

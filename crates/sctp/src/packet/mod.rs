@@ -13,7 +13,7 @@ pub(crate) mod sack;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-/// Chunk types (RFC 9260, section 3.2, Table 1; RFC 3758; RFC 6525; RFC 4820).
+/// Chunk types (RFC 9260, section 3.2, Table 1; RFC 3758; RFC 6525; RFC 4820; RFC 8260, section 5).
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -28,9 +28,11 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    pub(crate) const I_DATA: u8 = 64;
     pub(crate) const RE_CONFIG: u8 = 130;
     pub(crate) const PAD: u8 = 132;
     pub(crate) const FORWARD_TSN: u8 = 192;
+    pub(crate) const I_FORWARD_TSN: u8 = 194;
 }
 
 /// The T bit of ABORT and SHUTDOWN COMPLETE: the verification tag is reflected.

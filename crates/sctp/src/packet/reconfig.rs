@@ -2,8 +2,8 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::parameter::{Parameters, write_parameter};
-use super::{kind, write_chunk};
+use super::parameter::{PARAMETER_HEADER_LEN, Parameters, write_parameter};
+use super::{CHUNK_HEADER_LEN, kind as chunk_kind, padded, write_chunk};
 use crate::types::{StreamId, Tsn};
 
 mod parameter_kind {
@@ -62,6 +62,8 @@ pub(crate) enum Reconfig<'a> {
     /// The sender resets its outgoing streams.
     OutgoingReset {
         request: RequestNumber,
+        /// The last request of ours that the sender has seen.
+        response: RequestNumber,
         last_tsn: Tsn,
         streams: StreamList<'a>,
     },
@@ -76,6 +78,8 @@ pub(crate) enum Reconfig<'a> {
     Response {
         response: RequestNumber,
         result: ResetResult,
+        /// The sender's next TSN and the receiver's: the answer to a request to reset the association.
+        next: Option<[Tsn; 2]>,
     },
     AddOutgoing {
         request: RequestNumber,
@@ -83,6 +87,7 @@ pub(crate) enum Reconfig<'a> {
     },
     AddIncoming {
         request: RequestNumber,
+        count: u16,
     },
 }
 
@@ -100,6 +105,7 @@ pub(crate) fn parse_reconfig(value: &[u8]) -> impl Iterator<Item = Option<Reconf
         Some(match parameter.kind {
             parameter_kind::OUTGOING_RESET => Reconfig::OutgoingReset {
                 request,
+                response: RequestNumber(number(4)?),
                 last_tsn: Tsn(number(8)?),
                 streams: streams(&value[12..])?,
             },
@@ -111,49 +117,117 @@ pub(crate) fn parse_reconfig(value: &[u8]) -> impl Iterator<Item = Option<Reconf
             parameter_kind::RESPONSE => Reconfig::Response {
                 response: request,
                 result: ResetResult(number(4)?),
+                next: number(8).zip(number(12)).map(|(a, b)| [Tsn(a), Tsn(b)]),
             },
             parameter_kind::ADD_OUTGOING => Reconfig::AddOutgoing {
                 request,
                 count: BigEndian::read_u16(value.get(4..6)?),
             },
-            parameter_kind::ADD_INCOMING => Reconfig::AddIncoming { request },
+            parameter_kind::ADD_INCOMING => Reconfig::AddIncoming {
+                request,
+                count: BigEndian::read_u16(value.get(4..6)?),
+            },
             _ => return None,
         })
     })
 }
 
-/// Bytes of a RE-CONFIG chunk with an Outgoing SSN Reset Request, before the streams.
-pub(crate) const OUTGOING_RESET_MIN_LEN: usize = 4 + 16;
-/// Bytes of a RE-CONFIG chunk with one response.
-pub(crate) const RESPONSE_LEN: usize = 4 + 12;
-
-/// Appends a RE-CONFIG chunk with an Outgoing SSN Reset Request.
-pub(crate) fn write_outgoing_reset(
-    out: &mut Vec<u8>,
-    request: RequestNumber,
-    response: RequestNumber,
-    last_tsn: Tsn,
-    streams: &[StreamId],
-) {
-    let mut value = Vec::with_capacity(12 + 2 * streams.len());
-    for number in [request.0, response.0, last_tsn.0] {
-        value.extend_from_slice(&number.to_be_bytes());
-    }
-    for stream in streams {
-        value.extend_from_slice(&stream.0.to_be_bytes());
-    }
-    write_chunk(out, kind::RE_CONFIG, 0, |out| {
-        write_parameter(out, parameter_kind::OUTGOING_RESET, &value);
-    });
+/// A request to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Request {
+    OutgoingReset {
+        last_tsn: Tsn,
+        streams: Vec<StreamId>,
+    },
+    /// An empty list means all streams.
+    IncomingReset(Vec<StreamId>),
+    AssociationReset,
+    AddOutgoing(u16),
+    AddIncoming(u16),
 }
 
-/// Appends a RE-CONFIG chunk with a response.
-pub(crate) fn write_response(out: &mut Vec<u8>, response: RequestNumber, result: ResetResult) {
-    let mut value = [0; 8];
-    BigEndian::write_u32(&mut value[0..4], response.0);
-    BigEndian::write_u32(&mut value[4..8], result.0);
-    write_chunk(out, kind::RE_CONFIG, 0, |out| {
-        write_parameter(out, parameter_kind::RESPONSE, &value)
+impl Request {
+    /// Bytes of a RE-CONFIG chunk with this request.
+    pub(crate) fn chunk_len(&self) -> usize {
+        let value = match self {
+            Request::OutgoingReset { streams, .. } => OUTGOING_RESET_LEN + 2 * streams.len(),
+            Request::IncomingReset(streams) => 4 + 2 * streams.len(),
+            Request::AssociationReset => 4,
+            Request::AddOutgoing(_) | Request::AddIncoming(_) => 8,
+        };
+        CHUNK_HEADER_LEN + PARAMETER_HEADER_LEN + padded(value)
+    }
+
+    /// Appends a RE-CONFIG chunk; `seen` is the last request of the peer's.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, number: RequestNumber, seen: RequestNumber) {
+        let mut value = number.0.to_be_bytes().to_vec();
+        let kind = match self {
+            Request::OutgoingReset { last_tsn, streams } => {
+                value.extend_from_slice(&seen.0.to_be_bytes());
+                value.extend_from_slice(&last_tsn.0.to_be_bytes());
+                value.extend(streams.iter().flat_map(|stream| stream.0.to_be_bytes()));
+                parameter_kind::OUTGOING_RESET
+            }
+            Request::IncomingReset(streams) => {
+                value.extend(streams.iter().flat_map(|stream| stream.0.to_be_bytes()));
+                parameter_kind::INCOMING_RESET
+            }
+            Request::AssociationReset => parameter_kind::ASSOCIATION_RESET,
+            Request::AddOutgoing(count) | Request::AddIncoming(count) => {
+                value.extend_from_slice(&count.to_be_bytes());
+                value.extend_from_slice(&[0; 2]);
+                match self {
+                    Request::AddOutgoing(_) => parameter_kind::ADD_OUTGOING,
+                    _ => parameter_kind::ADD_INCOMING,
+                }
+            }
+        };
+        write_chunk(out, chunk_kind::RE_CONFIG, 0, |out| {
+            write_parameter(out, kind, &value)
+        });
+    }
+}
+
+/// Bytes of the value of an Outgoing SSN Reset Request before the streams.
+const OUTGOING_RESET_LEN: usize = 12;
+/// Streams that fit with a response into a packet with so much room for chunks.
+pub(crate) fn max_streams(room: usize) -> usize {
+    let fixed = CHUNK_HEADER_LEN + PARAMETER_HEADER_LEN + OUTGOING_RESET_LEN + RESPONSE_CHUNK_LEN;
+    room.saturating_sub(fixed) / 2
+}
+
+/// Bytes of a RE-CONFIG chunk with the longest response.
+pub(crate) const RESPONSE_CHUNK_LEN: usize = CHUNK_HEADER_LEN + PARAMETER_HEADER_LEN + 16;
+
+/// An answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) number: RequestNumber,
+    pub(crate) result: ResetResult,
+    /// Our next TSN and the peer's.
+    pub(crate) next: Option<[Tsn; 2]>,
+    /// The request came in one chunk with the one answered before: "If multiple parameters have to be returned, they MUST
+    /// be put into one RE_CONFIG chunk" (section 5.2.1).
+    pub(crate) joined: bool,
+}
+
+/// Appends a RE-CONFIG chunk with responses.
+pub(crate) fn write_responses(out: &mut Vec<u8>, responses: impl Iterator<Item = Response>) {
+    write_chunk(out, chunk_kind::RE_CONFIG, 0, |out| {
+        for response in responses {
+            let mut value = [0; 16];
+            BigEndian::write_u32(&mut value[0..4], response.number.0);
+            BigEndian::write_u32(&mut value[4..8], response.result.0);
+            let len = match response.next {
+                Some([ours, theirs]) => {
+                    BigEndian::write_u32(&mut value[8..12], ours.0);
+                    BigEndian::write_u32(&mut value[12..16], theirs.0);
+                    16
+                }
+                None => 8,
+            };
+            write_parameter(out, parameter_kind::RESPONSE, &value[..len]);
+        }
     });
 }
 
@@ -162,37 +236,75 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outgoing_reset_round_trips() {
-        let mut out = Vec::new();
-        let ids = [StreamId(1), StreamId(2), StreamId(3)];
-        write_outgoing_reset(&mut out, RequestNumber(5), RequestNumber(4), Tsn(99), &ids);
-        assert_eq!(out.len() % 4, 0);
-        match parse_reconfig(&out[4..26]).next() {
-            Some(Some(Reconfig::OutgoingReset {
-                request,
-                last_tsn,
-                streams,
-            })) => {
-                assert_eq!((request, last_tsn), (RequestNumber(5), Tsn(99)));
-                assert_eq!(streams.iter().collect::<Vec<_>>(), ids);
-                assert!(!streams.is_all());
-            }
-            other => panic!("{other:?}"),
+    fn every_request_round_trips() {
+        let streams = vec![StreamId(1), StreamId(2), StreamId(3)];
+        for request in [
+            Request::OutgoingReset {
+                last_tsn: Tsn(99),
+                streams: streams.clone(),
+            },
+            Request::IncomingReset(streams.clone()),
+            Request::IncomingReset(Vec::new()),
+            Request::AssociationReset,
+            Request::AddOutgoing(7),
+            Request::AddIncoming(u16::MAX),
+        ] {
+            let mut out = Vec::new();
+            request.write(&mut out, RequestNumber(u32::MAX), RequestNumber(4));
+            assert_eq!(out.len(), request.chunk_len());
+            let len = usize::from(BigEndian::read_u16(&out[2..4]));
+            let parsed = parse_reconfig(&out[4..len]).next().unwrap().unwrap();
+            let (number, back) = match parsed {
+                Reconfig::OutgoingReset {
+                    request,
+                    response,
+                    last_tsn,
+                    streams,
+                } => {
+                    assert_eq!(response, RequestNumber(4));
+                    let streams = streams.iter().collect();
+                    (request, Request::OutgoingReset { last_tsn, streams })
+                }
+                Reconfig::IncomingReset { request, streams } => {
+                    assert_eq!(
+                        streams.is_all(),
+                        request.0 == 0 || streams.iter().next().is_none()
+                    );
+                    (request, Request::IncomingReset(streams.iter().collect()))
+                }
+                Reconfig::AssociationReset { request } => (request, Request::AssociationReset),
+                Reconfig::AddOutgoing { request, count } => (request, Request::AddOutgoing(count)),
+                Reconfig::AddIncoming { request, count } => (request, Request::AddIncoming(count)),
+                Reconfig::Response { .. } => panic!("{parsed:?}"),
+            };
+            assert_eq!((number, back), (RequestNumber(u32::MAX), request));
         }
     }
 
     #[test]
-    fn a_response_round_trips_and_short_ones_are_refused() {
+    fn responses_round_trip_and_short_ones_are_refused() {
+        let plain = Response {
+            number: RequestNumber(5),
+            result: ResetResult::IN_PROGRESS,
+            next: None,
+            joined: false,
+        };
+        let with_numbers = Response {
+            next: Some([Tsn(7), Tsn(8)]),
+            ..plain
+        };
         let mut out = Vec::new();
-        write_response(&mut out, RequestNumber(5), ResetResult::IN_PROGRESS);
-        assert_eq!(out.len(), RESPONSE_LEN);
-        assert_eq!(
-            parse_reconfig(&out[4..]).next(),
-            Some(Some(Reconfig::Response {
-                response: RequestNumber(5),
-                result: ResetResult::IN_PROGRESS
-            }))
-        );
+        write_responses(&mut out, [with_numbers, plain].into_iter());
+        assert_eq!(out.len(), RESPONSE_CHUNK_LEN + 12);
+        let parsed: Vec<_> = parse_reconfig(&out[4..]).map(Option::unwrap).collect();
+        let expected = [with_numbers, plain].map(|response| Reconfig::Response {
+            response: response.number,
+            result: response.result,
+            next: response.next,
+        });
+        assert_eq!(parsed, expected);
+        let mut out = Vec::new();
+        write_responses(&mut out, std::iter::once(plain));
         for end in 5..out.len() {
             assert!(parse_reconfig(&out[4..end]).all(|parameter| parameter.is_none()));
         }

@@ -1,24 +1,38 @@
-//! The receiving half: [`tracker`] knows which TSNs have arrived, [`reassembly`] makes messages of them, and this
-//! file decides when to acknowledge (RFC 9260, section 6.2) and what window to offer.
+//! The receiving half: [`tracker`] knows which TSNs have arrived, [`reassembly`] makes messages of DATA chunks and
+//! [`interleaved`] of I-DATA chunks, [`order`] puts the messages of a stream in order, and this file decides when to acknowledge (RFC 9260, section 6.2) and what window to offer.
 
 pub(crate) mod inbox;
+pub(crate) mod interleaved;
+pub(crate) mod order;
 pub(crate) mod reassembly;
 pub(crate) mod tracker;
 
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::packet::data::DataHeader;
-use crate::packet::forward_tsn::ForwardTsn;
+use crate::packet::data::{DataHeader, DataKind};
+use crate::packet::forward_tsn::{ForwardTsn, IForwardTsn};
 use crate::packet::sack::{SACK_ITEM_LEN, SACK_MIN_LEN, write_sack};
 use crate::stats::Drops;
-use crate::types::{Place, Tsn};
+use crate::types::{Place, StreamId, Tsn};
 use inbox::Inbox;
+use interleaved::Interleaved;
+use order::Order;
 use reassembly::{Reassembly, Violation};
 use tracker::{Arrival, Tracker};
 
 /// Fragments and messages are charged this much beyond their bytes, so that tiny ones cannot fill the memory.
 pub(crate) const OVERHEAD: usize = 96;
+
+/// A fragment that has to wait for others: a slice of its datagram, or a copy where it would keep in memory more than it is
+/// charged for.
+fn kept(datagram: &Bytes, range: std::ops::Range<usize>) -> Bytes {
+    if range.len() * 2 < datagram.len() {
+        Bytes::copy_from_slice(&datagram[range])
+    } else {
+        datagram.slice(range)
+    }
+}
 
 /// What is owed to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +45,48 @@ pub(crate) enum Ack {
     Now,
 }
 
+/// Makes messages of fragments.
+#[derive(Debug)]
+enum Assembly {
+    Data(Reassembly),
+    IData(Interleaved),
+}
+
+impl Assembly {
+    fn new(kind: DataKind, max_message: usize, cumulative: Place) -> Self {
+        match kind {
+            DataKind::Data => Assembly::Data(Reassembly::new(max_message, cumulative)),
+            DataKind::IData => Assembly::IData(Interleaved::new(max_message)),
+        }
+    }
+
+    fn charged(&self) -> usize {
+        match self {
+            Assembly::Data(reassembly) => reassembly.charged(),
+            Assembly::IData(interleaved) => interleaved.charged(),
+        }
+    }
+
+    fn order(&mut self) -> &mut Order {
+        match self {
+            Assembly::Data(reassembly) => &mut reassembly.order,
+            Assembly::IData(interleaved) => &mut interleaved.order,
+        }
+    }
+
+    fn advance(&mut self, to: Place, inbox: &mut Inbox, drops: &mut Drops) -> Result<(), Violation> {
+        match self {
+            Assembly::Data(reassembly) => reassembly.advance(to, inbox, drops),
+            Assembly::IData(interleaved) => interleaved.advance(to, inbox, drops),
+        }
+    }
+}
+
 /// The receiving half of an association.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     tracker: Tracker,
-    pub(crate) reassembly: Reassembly,
+    assembly: Assembly,
     window: usize,
     /// The window in the last SACK.
     advertised: usize,
@@ -49,11 +100,11 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(config: &Config, initial_tsn: Tsn) -> Self {
+    pub(crate) fn new(config: &Config, kind: DataKind, initial_tsn: Tsn) -> Self {
         let first = Place::first(initial_tsn);
         Self {
             tracker: Tracker::new(first, config.max_gaps),
-            reassembly: Reassembly::new(config.max_receive_message_size),
+            assembly: Assembly::new(kind, config.max_receive_message_size, first.previous()),
             window: config.receive_window,
             advertised: config.receive_window,
             ack: Ack::None,
@@ -75,10 +126,10 @@ impl Receiver {
     /// Bytes that are free for new data.
     fn free(&self, inbox: &Inbox) -> usize {
         self.window
-            .saturating_sub(self.reassembly.charged() + inbox.charged())
+            .saturating_sub(self.assembly.charged() + inbox.charged())
     }
 
-    /// Takes in a DATA chunk whose user data is `range` of `datagram`.
+    /// Takes in a DATA or I-DATA chunk whose user data is `range` of `datagram`.
     pub(crate) fn on_data(
         &mut self,
         header: &DataHeader,
@@ -111,11 +162,13 @@ impl Receiver {
         // "When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA chunk with a TSN
         // larger than the largest TSN received so far." What comes next in order is let in a little longer: it is
         // what sets the rest free.
-        let used = self.reassembly.charged() + inbox.charged();
-        let limit = if in_order {
-            self.window + self.window / 8
-        } else {
-            self.window
+        let used = self.assembly.charged() + inbox.charged();
+        let limit = match &self.assembly {
+            _ if !in_order => self.window,
+            // Where the peer interleaves so many messages that none of them can be finished within the window, only more
+            // of the same can set anything free.
+            Assembly::IData(_) if inbox.charged() == 0 => self.window * 2,
+            _ => self.window + self.window / 8,
         };
         if used + range.len() > limit {
             self.urgent = true;
@@ -123,14 +176,38 @@ impl Receiver {
             return Ok(());
         }
         self.tracker.record(place);
+        let cumulative = self.tracker.cumulative();
         if valid_stream {
-            self.reassembly
-                .push(place, in_order, header, datagram, range, inbox, drops)?;
+            match &mut self.assembly {
+                Assembly::Data(reassembly) => {
+                    reassembly.push(place, cumulative, header, datagram, range, inbox, drops)?;
+                }
+                Assembly::IData(interleaved) => {
+                    interleaved.push(place, header, datagram, range, inbox, drops)?;
+                }
+            }
         }
         if in_order {
-            self.reassembly.advance(self.tracker.cumulative(), inbox, drops)?;
+            self.assembly.advance(cumulative, inbox, drops)?;
         }
         Ok(())
+    }
+
+    /// A FORWARD TSN: moves the cumulative TSN there and beyond; `None` when it must be ignored.
+    fn move_forward(&mut self, new: Tsn, drops: &mut Drops) -> Option<Place> {
+        let place = self.place(new);
+        self.has_data = true;
+        if place <= self.tracker.cumulative() {
+            // "the data receiver MUST treat this FORWARD TSN as out-of-date … The receiver SHOULD send a SACK"
+            self.urgent = true;
+            return None;
+        }
+        if place.since(self.tracker.cumulative()) > tracker::MAX_FORWARD {
+            drops.bad_forward_tsn += 1;
+            return None;
+        }
+        self.tracker.forward(place);
+        Some(place)
     }
 
     /// Takes in a FORWARD TSN (RFC 3758, section 3.6).
@@ -140,32 +217,56 @@ impl Receiver {
         inbox: &mut Inbox,
         drops: &mut Drops,
     ) -> Result<(), Violation> {
-        let place = self.place(chunk.new_cumulative);
-        self.has_data = true;
-        if place <= self.tracker.cumulative() {
-            // "the data receiver MUST treat this FORWARD TSN as out-of-date … The receiver SHOULD send a SACK"
-            self.urgent = true;
+        let Some(place) = self.move_forward(chunk.new_cumulative, drops) else {
+            return Ok(());
+        };
+        let cumulative = self.tracker.cumulative();
+        match &mut self.assembly {
+            Assembly::Data(reassembly) => reassembly.forward(place, cumulative, chunk, inbox, drops),
+            Assembly::IData(_) => Ok(()),
+        }
+    }
+
+    /// Takes in an I-FORWARD-TSN (RFC 8260, section 2.3.1).
+    pub(crate) fn on_i_forward_tsn(
+        &mut self,
+        chunk: &IForwardTsn<'_>,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        if self.move_forward(chunk.new_cumulative, drops).is_none() {
             return Ok(());
         }
-        if place.since(self.tracker.cumulative()) > tracker::MAX_FORWARD {
-            drops.bad_forward_tsn += 1;
-            return Ok(());
+        if let Assembly::IData(interleaved) = &mut self.assembly {
+            interleaved.forward(chunk, inbox);
         }
-        self.tracker.forward(place);
-        self.reassembly
-            .forward(place, self.tracker.cumulative(), chunk, inbox, drops)
+        self.assembly.advance(self.tracker.cumulative(), inbox, drops)
     }
 
     /// Defers or performs the reset of incoming streams (RFC 6525, section 5.2.2); `true` when it is done already.
     pub(crate) fn reset_streams(
         &mut self,
         last_tsn: Tsn,
-        streams: Option<Vec<crate::types::StreamId>>,
+        streams: Option<Vec<StreamId>>,
         inbox: &mut Inbox,
-    ) -> bool {
+        drops: &mut Drops,
+    ) -> Result<bool, Violation> {
         let last = self.place(last_tsn);
-        self.reassembly
-            .reset(last, streams, self.tracker.cumulative(), inbox)
+        self.assembly.order().defer_reset(last, streams);
+        self.assembly.advance(self.tracker.cumulative(), inbox, drops)?;
+        Ok(!self.awaits_reset())
+    }
+
+    /// The peer goes on with another TSN, and all its streams begin anew.
+    pub(crate) fn restart(&mut self, config: &Config, kind: DataKind, next: Tsn) {
+        self.tracker.jump(next);
+        let cumulative = self.tracker.cumulative();
+        self.assembly = Assembly::new(kind, config.max_receive_message_size, cumulative);
+    }
+
+    /// Whether a reset waits for data.
+    pub(crate) fn awaits_reset(&mut self) -> bool {
+        self.assembly.order().awaits_reset()
     }
 
     /// A packet is done: what is owed to the peer now?

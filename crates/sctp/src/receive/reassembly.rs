@@ -1,8 +1,9 @@
-//! Fragments to messages, and messages into the order of their streams (RFC 9260, sections 6.5, 6.6 and 6.9).
+//! DATA chunks: fragments to messages (RFC 9260, section 6.9).
 //!
 //! Fragments of a message have consecutive TSNs. What arrives in TSN order is appended to the one message in
 //! progress. What arrives beyond a gap is kept in runs of consecutive fragments; a run that is a whole message is
-//! delivered at once if its stream allows it, so that a loss on one stream does not hold up another.
+//! delivered at once if its stream allows it, so that a loss on one stream does not hold up another. Whole messages
+//! go through [`super::order`].
 //!
 //! All that is kept is charged against the receive window, with [`OVERHEAD`] for each piece.
 
@@ -11,9 +12,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::OVERHEAD;
 use super::inbox::Inbox;
-use crate::event::Event;
+use super::order::Order;
+use super::{OVERHEAD, kept};
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::ForwardTsn;
 use crate::stats::Drops;
@@ -24,7 +25,7 @@ use crate::types::{Place, Ppid, Ssn, StreamId};
 pub(crate) struct Violation(pub(crate) &'static str);
 
 const BAD_SEQUENCE: Violation = Violation("fragments of a message do not follow each other");
-const TOO_LARGE: Violation = Violation("a message is larger than this side accepts");
+pub(super) const TOO_LARGE: Violation = Violation("a message is larger than this side accepts");
 
 /// Which message a fragment belongs to, next to its TSN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,10 @@ struct Label {
 
 impl Label {
     fn of(header: &DataHeader) -> Self {
-        let ssn = if header.unordered { Ssn(0) } else { header.ssn };
+        let ssn = if header.unordered { 0 } else { header.mid.low() };
         Self {
             stream: header.stream,
-            ssn,
+            ssn: Ssn(ssn),
             unordered: header.unordered,
         }
     }
@@ -75,40 +76,13 @@ impl Run {
     }
 }
 
-/// A message that waits for earlier ones of its stream.
-#[derive(Debug)]
-struct Whole {
-    ppid: Ppid,
-    data: Bytes,
-}
-
-/// RFC 6525, section 5.2.2, step E2: deferred reset processing.
-#[derive(Debug)]
-struct DeferredReset {
-    last: Place,
-    /// `None`: all of them.
-    streams: Option<Vec<StreamId>>,
-}
-
-impl DeferredReset {
-    fn affects(&self, stream: StreamId) -> bool {
-        self.streams
-            .as_ref()
-            .is_none_or(|streams| streams.contains(&stream))
-    }
-}
-
 /// Everything received and not yet delivered.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// The SSN that each stream expects; streams that were never used are not in it.
-    next_ssn: BTreeMap<StreamId, Ssn>,
-    /// The entry of `next_ssn` used last, which may be ahead of the one in the map.
-    current: Option<(StreamId, Ssn)>,
+    pub(crate) order: Order,
+    cumulative: Place,
     partial: Option<Partial>,
     runs: BTreeMap<Place, Run>,
-    waiting: BTreeMap<(StreamId, u16), Whole>,
-    deferred: Option<DeferredReset>,
     /// Fragments without a beginning are the rest of something that a FORWARD TSN skipped.
     skipping: bool,
     charged: usize,
@@ -118,14 +92,12 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    pub(crate) fn new(max_message: usize) -> Self {
+    pub(crate) fn new(max_message: usize, cumulative: Place) -> Self {
         Self {
-            next_ssn: BTreeMap::new(),
-            current: None,
+            order: Order::default(),
+            cumulative,
             partial: None,
             runs: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            deferred: None,
             skipping: false,
             charged: 0,
             max_message,
@@ -135,7 +107,7 @@ impl Reassembly {
 
     /// Bytes that fragments and waiting messages occupy.
     pub(crate) fn charged(&self) -> usize {
-        self.charged
+        self.charged + self.order.charged()
     }
 
     /// Takes in the fragment at `range` of `datagram`.
@@ -146,25 +118,31 @@ impl Reassembly {
     pub(crate) fn push(
         &mut self,
         place: Place,
-        in_order: bool,
+        cumulative: Place,
         header: &DataHeader,
         datagram: &Bytes,
         range: Range<usize>,
         inbox: &mut Inbox,
         drops: &mut Drops,
     ) -> Result<(), Violation> {
+        self.cumulative = cumulative;
         if range.len() > self.max_message {
             return Err(TOO_LARGE);
         }
+        let in_order = place <= cumulative;
         let label = Label::of(header);
         if header.beginning && header.ending && (!in_order || self.partial.is_none()) {
-            let data = datagram.slice(range);
             if in_order {
                 self.skipping = false;
-            } else if self.is_held_back(place, label.stream) {
-                return self.insert(place, header, data, inbox, drops);
+            } else if self.order.is_held_back(place, label.stream) {
+                return self.insert(place, header, kept(datagram, range), inbox, drops);
             }
-            self.complete(label, header.ppid, data, inbox, drops);
+            let data = if in_order || label.unordered {
+                datagram.slice(range)
+            } else {
+                kept(datagram, range)
+            };
+            self.complete(place, label, header.ppid, data, inbox, drops);
             return Ok(());
         }
         if in_order {
@@ -180,7 +158,7 @@ impl Reassembly {
                 drops,
             );
         }
-        self.insert(place, header, datagram.slice(range), inbox, drops)
+        self.insert(place, header, kept(datagram, range), inbox, drops)
     }
 
     /// Appends a fragment that comes next in TSN order to the message in progress.
@@ -234,7 +212,7 @@ impl Reassembly {
             if data.len() < data.capacity() / 2 {
                 data.shrink_to_fit();
             }
-            self.complete(label, partial.ppid, Bytes::from(data), inbox, drops);
+            self.complete(place, label, partial.ppid, Bytes::from(data), inbox, drops);
         }
         Ok(())
     }
@@ -305,17 +283,10 @@ impl Reassembly {
         if run.len > self.max_message {
             return Err(TOO_LARGE);
         }
-        if run.beginning && run.ending && !self.is_held_back(first, label.stream) {
+        if run.beginning && run.ending && !self.order.is_held_back(first, label.stream) {
             self.deliver_run(first, inbox, drops);
         }
         Ok(())
-    }
-
-    /// Whether a stream awaits a reset and this TSN comes after it.
-    fn is_held_back(&self, place: Place, stream: StreamId) -> bool {
-        self.deferred
-            .as_ref()
-            .is_some_and(|reset| place > reset.last && reset.affects(stream))
     }
 
     /// Delivers a run that is a whole message.
@@ -334,63 +305,26 @@ impl Reassembly {
                 Bytes::from(joined)
             }
         };
-        self.complete(run.label, run.ppid, data, inbox, drops);
+        self.complete(run.last, run.label, run.ppid, data, inbox, drops);
     }
 
-    /// A message is whole: deliver it, or let it wait for its turn.
-    fn complete(&mut self, label: Label, ppid: Ppid, data: Bytes, inbox: &mut Inbox, drops: &mut Drops) {
-        let expected = self.expected(label.stream);
+    /// A message is whole, its last fragment at `place`.
+    fn complete(
+        &mut self,
+        place: Place,
+        label: Label,
+        ppid: Ppid,
+        data: Bytes,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) {
         if label.unordered {
-            inbox.push_message(label.stream, ppid, data);
-        } else if label.ssn == expected {
-            inbox.push_message(label.stream, ppid, data);
-            self.expect(label.stream, expected.next());
-            if !self.waiting.is_empty() {
-                self.release(label.stream, inbox);
-            }
-        } else if label.ssn.precedes(expected) {
-            drops.stale_message += 1;
-        } else {
-            let charge = data.len() + OVERHEAD;
-            match self.waiting.entry((label.stream, label.ssn.0)) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(Whole { ppid, data });
-                    self.charged += charge;
-                }
-                std::collections::btree_map::Entry::Occupied(_) => drops.stale_message += 1,
-            }
+            return inbox.push_message(label.stream, ppid, data);
         }
-    }
-
-    /// Delivers what waited for the SSN that the stream now expects.
-    fn release(&mut self, stream: StreamId, inbox: &mut Inbox) {
-        let mut expected = self.expected(stream);
-        while let Some(whole) = self.waiting.remove(&(stream, expected.0)) {
-            self.charged -= whole.data.len() + OVERHEAD;
-            inbox.push_message(stream, whole.ppid, whole.data);
-            expected = expected.next();
-        }
-        self.expect(stream, expected);
-    }
-
-    fn expected(&mut self, stream: StreamId) -> Ssn {
-        if let Some((current, ssn)) = self.current {
-            if current == stream {
-                return ssn;
-            }
-            self.next_ssn.insert(current, ssn);
-        }
-        let ssn = *self.next_ssn.entry(stream).or_insert(Ssn(0));
-        self.current = Some((stream, ssn));
-        ssn
-    }
-
-    fn expect(&mut self, stream: StreamId, ssn: Ssn) {
-        match &mut self.current {
-            Some((current, expected)) if *current == stream => *expected = ssn,
-            _ => {
-                self.next_ssn.insert(stream, ssn);
-            }
+        let ahead = place.since(self.cumulative);
+        match self.order.identify(label.stream, label.ssn, ahead) {
+            Some(mid) => self.order.complete((label.stream, mid), ppid, data, inbox, drops),
+            None => drops.stale_message += 1,
         }
     }
 
@@ -415,7 +349,7 @@ impl Reassembly {
                 let (beginning, ending) = (i == 0 && run.beginning, i + 1 == count && run.ending);
                 if beginning && ending && self.partial.is_none() {
                     self.skipping = false;
-                    self.complete(run.label, run.ppid, part, inbox, drops);
+                    self.complete(place, run.label, run.ppid, part, inbox, drops);
                 } else {
                     self.append(place, run.label, run.ppid, beginning, ending, &part, inbox, drops)?;
                 }
@@ -434,6 +368,8 @@ impl Reassembly {
         inbox: &mut Inbox,
         drops: &mut Drops,
     ) -> Result<(), Violation> {
+        let skipped = new.since(self.cumulative);
+        self.cumulative = cumulative;
         // "The receiver MUST remove any partially reassembled message, which is still missing one or more TSNs earlier
         // than or equal to the new cumulative TSN point."
         if let Some(partial) = self.partial.take_if(|partial| partial.next <= new) {
@@ -458,72 +394,15 @@ impl Reassembly {
             partial.perhaps_abandoned = true;
         }
         for (stream, ssn) in chunk.skipped() {
-            self.skip(stream, ssn, inbox);
+            if let Some(mid) = self.order.identify(stream, ssn, skipped) {
+                self.order.skip(stream, mid, inbox);
+            }
         }
         Ok(())
     }
 
-    /// "Make available for delivery stream sequence numbers earlier than or equal to the stream sequence number listed
-    /// inside the FORWARD TSN."
-    fn skip(&mut self, stream: StreamId, ssn: Ssn, inbox: &mut Inbox) {
-        let mut expected = self.expected(stream);
-        if ssn.precedes(expected) {
-            return;
-        }
-        let mut stranded: Vec<Ssn> = self
-            .waiting
-            .range((stream, 0)..=(stream, u16::MAX))
-            .map(|(&(_, waiting), _)| Ssn(waiting))
-            .filter(|waiting| !ssn.precedes(*waiting))
-            .collect();
-        stranded.sort_by_key(|waiting| waiting.0.wrapping_sub(expected.0));
-        for waiting in stranded {
-            if let Some(whole) = self.waiting.remove(&(stream, waiting.0)) {
-                self.charged -= whole.data.len() + OVERHEAD;
-                inbox.push_message(stream, whole.ppid, whole.data);
-            }
-        }
-        expected = ssn.next();
-        self.expect(stream, expected);
-        self.release(stream, inbox);
-    }
-
-    /// The peer resets its outgoing streams once everything up to `last` has arrived; `true` when it has.
-    pub(crate) fn reset(
-        &mut self,
-        last: Place,
-        streams: Option<Vec<StreamId>>,
-        cumulative: Place,
-        inbox: &mut Inbox,
-    ) -> bool {
-        self.deferred = Some(DeferredReset { last, streams });
-        self.perform_reset(cumulative, inbox);
-        self.deferred.is_none()
-    }
-
-    /// Whether a reset waits for data.
-    pub(crate) fn awaits_reset(&self) -> bool {
-        self.deferred.is_some()
-    }
-
-    fn perform_reset(&mut self, cumulative: Place, inbox: &mut Inbox) {
-        let Some(reset) = self.deferred.take_if(|reset| reset.last <= cumulative) else {
-            return;
-        };
-        if let Some((stream, ssn)) = self.current.take() {
-            self.next_ssn.insert(stream, ssn);
-        }
-        let streams = reset
-            .streams
-            .unwrap_or_else(|| self.next_ssn.keys().copied().collect());
-        for &stream in &streams {
-            self.next_ssn.remove(&stream);
-            while let Some((&key, _)) = self.waiting.range((stream, 0)..=(stream, u16::MAX)).next() {
-                if let Some(whole) = self.waiting.remove(&key) {
-                    self.charged -= whole.data.len() + OVERHEAD;
-                }
-            }
-        }
-        inbox.push(Event::StreamsReset { streams });
+    /// Performs a reset of streams if everything before it has arrived.
+    pub(crate) fn perform_reset(&mut self, cumulative: Place, inbox: &mut Inbox) {
+        self.order.perform_reset(cumulative, inbox);
     }
 }

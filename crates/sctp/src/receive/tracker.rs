@@ -128,6 +128,13 @@ impl Tracker {
         self.absorb();
     }
 
+    /// The peer goes on with another TSN, and what came before is forgotten (RFC 6525, section 5.2.4).
+    pub(crate) fn jump(&mut self, next: Tsn) {
+        self.cumulative = self.cumulative.next().at_or_after(next).previous();
+        self.ranges.clear();
+        self.duplicates.clear();
+    }
+
     pub(crate) fn note_duplicate(&mut self, tsn: Tsn) {
         if self.duplicates.len() < MAX_DUPLICATES {
             self.duplicates.push(tsn);

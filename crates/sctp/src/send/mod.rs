@@ -1,4 +1,5 @@
-//! The sending half: messages wait in [`queue`], sent chunks in [`outstanding`]; [`congestion`] says how many bytes
+//! The sending half: messages wait in [`queue`], where [`scheduler`] says which stream is next, sent chunks in
+//! [`outstanding`]; [`congestion`] says how many bytes
 //! may be under way, fed by [`delivery`], [`pacer`] spreads them over time, [`rack`] tells what was lost, and [`rto`]
 //! how long to wait for an answer.
 
@@ -10,6 +11,7 @@ pub(crate) mod pacer;
 pub(crate) mod queue;
 pub(crate) mod rack;
 pub(crate) mod rto;
+pub(crate) mod scheduler;
 
 use std::time::{Duration, Instant};
 

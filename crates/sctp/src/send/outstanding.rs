@@ -13,10 +13,11 @@ use super::Limit;
 use super::delivery::{CROWD, Delivery, Newest, RateSample, Stamp};
 use super::queue::Fragment;
 use super::rack::Rack;
-use crate::packet::data::{DATA_HEADER_LEN, DataHeader};
+use crate::packet::data::{DataHeader, DataKind};
+use crate::packet::forward_tsn::Skipped;
 use crate::packet::padded;
 use crate::packet::sack::Sack;
-use crate::types::{Place, Ppid, Ssn, StreamId};
+use crate::types::{Mid, Place, Ppid, StreamId, Tsn};
 
 /// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
 /// and a gap ack block cannot reach further than 65,535 TSNs.
@@ -40,7 +41,9 @@ struct Chunk {
     data: Bytes,
     ppid: Ppid,
     stream: StreamId,
-    ssn: Ssn,
+    mid: Mid,
+    fsn: u32,
+    kind: DataKind,
     unordered: bool,
     beginning: bool,
     ending: bool,
@@ -55,7 +58,7 @@ struct Chunk {
 impl Chunk {
     /// Bytes in a packet, which is what congestion control counts.
     fn wire_len(&self) -> usize {
-        DATA_HEADER_LEN + padded(self.data.len())
+        self.kind.header_len() + padded(self.data.len())
     }
 
     fn header(&self, place: Place, immediate: bool) -> DataHeader {
@@ -66,7 +69,8 @@ impl Chunk {
             ending: self.ending,
             tsn: place.tsn(),
             stream: self.stream,
-            ssn: self.ssn,
+            mid: self.mid,
+            fsn: self.fsn,
             ppid: self.ppid,
         }
     }
@@ -130,6 +134,7 @@ struct Resent {
 /// All outstanding chunks.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
+    kind: DataKind,
     /// The TSN of the first chunk: one after the cumulative TSN.
     base: Place,
     chunks: VecDeque<Chunk>,
@@ -153,11 +158,14 @@ pub(crate) struct Outstanding {
     /// What was sent before this place was sent again since the last recovery began: how many chunks.
     resent: Resent,
     round_end: Place,
+    /// Messages that were abandoned before all of them was sent.
+    cut: Vec<Skipped>,
 }
 
 impl Outstanding {
-    pub(crate) fn new(first: Place) -> Self {
+    pub(crate) fn new(kind: DataKind, first: Place) -> Self {
         Self {
+            kind,
             base: first,
             chunks: VecDeque::new(),
             gaps: Vec::new(),
@@ -177,7 +185,14 @@ impl Outstanding {
                 in_vain: 0,
             },
             round_end: first,
+            cut: Vec::new(),
         }
+    }
+
+    /// Which chunks carry data from now on, also when they are sent again.
+    pub(crate) fn set_kind(&mut self, kind: DataKind) {
+        self.kind = kind;
+        self.chunks.iter_mut().for_each(|chunk| chunk.kind = kind);
     }
 
     /// The place of the next chunk that is sent for the first time.
@@ -237,7 +252,9 @@ impl Outstanding {
             data: fragment.data,
             ppid: fragment.ppid,
             stream: fragment.stream,
-            ssn: fragment.ssn,
+            mid: fragment.mid,
+            fsn: fragment.fsn,
+            kind: self.kind,
             unordered: fragment.unordered,
             beginning: fragment.beginning,
             ending: fragment.ending,
@@ -248,7 +265,7 @@ impl Outstanding {
             stamp: self.delivery.stamp(now, self.flight == 0),
             limit: fragment.limit,
         };
-        chunk.header(place, immediate).write(out, &chunk.data);
+        chunk.header(place, immediate).write(chunk.kind, out, &chunk.data);
         self.flight += chunk.wire_len();
         self.flight_data += chunk.data.len();
         self.held += chunk.data.len();
@@ -300,7 +317,7 @@ impl Outstanding {
         chunk.transmissions = chunk.transmissions.saturating_add(1);
         chunk.misses = 0;
         chunk.sent_at = now;
-        chunk.header(place, immediate).write(out, &chunk.data);
+        chunk.header(place, immediate).write(chunk.kind, out, &chunk.data);
         if !was_in_flight {
             self.flight += wire;
             self.flight_data += data;
@@ -382,6 +399,17 @@ impl Outstanding {
         }
         self.flight = 0;
         self.flight_data = 0;
+    }
+
+    /// Nothing is outstanding, and sending goes on with another TSN (RFC 6525, section 5.2.4).
+    pub(crate) fn jump(&mut self, next: Tsn) {
+        debug_assert!(self.chunks.is_empty());
+        let base = self.base.at_or_after(next);
+        self.base = base;
+        self.forward = base;
+        self.round_end = base;
+        self.gaps.clear();
+        self.begin_recovery();
     }
 
     /// Takes in a SACK.
@@ -635,9 +663,26 @@ impl Outstanding {
     /// be abandoned at the same time".
     fn abandon_message(&mut self, place: Place) {
         let index = place.since(self.base);
-        let first = (0..=index).rev().find(|&i| self.chunks[i].beginning).unwrap_or(0);
-        for i in first..self.chunks.len() {
+        let Some(Chunk {
+            stream,
+            unordered,
+            mid,
+            ..
+        }) = self.chunks.get(index)
+        else {
+            return;
+        };
+        let message = (*stream, *unordered, *mid);
+        let is_of_it = |chunk: &Chunk| (chunk.stream, chunk.unordered, chunk.mid) == message;
+        let first = (0..=index).rev().find(|&i| {
+            let chunk = &self.chunks[i];
+            chunk.beginning && is_of_it(chunk)
+        });
+        for i in first.unwrap_or(0)..self.chunks.len() {
             let chunk = &mut self.chunks[i];
+            if !is_of_it(chunk) {
+                continue;
+            }
             let ending = chunk.ending;
             match chunk.state {
                 State::InFlight => {
@@ -653,24 +698,33 @@ impl Outstanding {
             self.held -= chunk.data.len();
             chunk.data = Bytes::new();
             if ending {
-                break;
+                return;
             }
         }
+        let (stream, unordered, mid) = message;
+        self.cut.push(Skipped {
+            stream,
+            unordered,
+            mid,
+        });
     }
 
-    /// Whether the last chunk sent belongs to an abandoned message that has more fragments to come.
-    pub(crate) fn abandoned_mid_message(&self) -> bool {
-        self.chunks
-            .back()
-            .is_some_and(|chunk| chunk.state == State::Abandoned && !chunk.ending)
+    /// Takes a message that was abandoned before all of it was sent.
+    pub(crate) fn take_cut(&mut self) -> Option<Skipped> {
+        self.cut.pop()
     }
 
     /// Ends an abandoned message whose other fragments were never sent with a chunk that is not sent either: its
-    /// TSN lets FORWARD TSN reach past the end of the message, so that the peer drops all of it.
-    pub(crate) fn close_abandoned(&mut self) {
+    /// TSN makes a FORWARD TSN necessary, that reaches past the end of the message, so that the peer drops all of it even
+    /// if every fragment that was sent has arrived.
+    pub(crate) fn close_abandoned(&mut self, cut: Skipped) {
         let Some(last) = self.chunks.back() else { return };
         let end = Chunk {
             data: Bytes::new(),
+            stream: cut.stream,
+            unordered: cut.unordered,
+            mid: cut.mid,
+            state: State::Abandoned,
             beginning: false,
             ending: true,
             ..*last
@@ -696,16 +750,25 @@ impl Outstanding {
         (self.forward > self.base).then(|| self.forward.previous())
     }
 
-    /// The new cumulative TSN of a FORWARD TSN, and in `skipped` the ordered streams it skips, `max` at most (rule
-    /// C4: with more "the sender … SHOULD lower the Advanced.Peer.Ack.Point to the last TSN that will fit").
-    pub(crate) fn forward_tsn(&self, max: usize, skipped: &mut Vec<(StreamId, Ssn)>) -> Place {
+    /// The new cumulative TSN of a FORWARD TSN, and in `skipped` the streams it skips, `max` at most (rule C4: with more
+    /// "the sender … SHOULD lower the Advanced.Peer.Ack.Point to the last TSN that will fit"). A FORWARD TSN says nothing
+    /// of unordered messages, an I-FORWARD-TSN does.
+    pub(crate) fn forward_tsn(&self, max: usize, skipped: &mut Vec<Skipped>) -> Place {
         skipped.clear();
         let mut place = self.base;
         for chunk in self.chunks.iter().take(self.forward.since(self.base)) {
-            if !chunk.unordered {
-                match skipped.iter().position(|(stream, _)| *stream == chunk.stream) {
-                    Some(at) => skipped[at].1 = chunk.ssn,
-                    None if skipped.len() < max => skipped.push((chunk.stream, chunk.ssn)),
+            if !chunk.unordered || chunk.kind == DataKind::IData {
+                let (stream, unordered, mid) = (chunk.stream, chunk.unordered, chunk.mid);
+                let known = skipped
+                    .iter()
+                    .position(|known| known.stream == stream && known.unordered == unordered);
+                match known {
+                    Some(at) => skipped[at].mid = mid,
+                    None if skipped.len() < max => skipped.push(Skipped {
+                        stream,
+                        unordered,
+                        mid,
+                    }),
                     None => break,
                 }
             }
@@ -792,7 +855,6 @@ mod tests {
     use super::*;
     use crate::packet::CHUNK_HEADER_LEN;
     use crate::packet::sack::write_sack;
-    use crate::types::Tsn;
 
     const MS: Duration = Duration::from_millis(1);
     const PATH: Path = Path {
@@ -803,11 +865,12 @@ mod tests {
 
     /// Ten chunks, sent a millisecond apart.
     fn ten(start: Instant) -> Outstanding {
-        let mut outstanding = Outstanding::new(Place::first(Tsn(1)));
+        let mut outstanding = Outstanding::new(DataKind::Data, Place::first(Tsn(1)));
         for i in 0..10 {
             let fragment = Fragment {
                 stream: StreamId(1),
-                ssn: Ssn(0),
+                mid: Mid(0),
+                fsn: 0,
                 ppid: Ppid(53),
                 unordered: false,
                 beginning: true,

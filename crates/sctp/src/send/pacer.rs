@@ -21,6 +21,28 @@ pub(crate) struct Pacer {
     release: Option<Instant>,
     /// Bytes that may go at once, whatever the rate.
     free: usize,
+    pace: Pace,
+}
+
+/// What follows from a rate: it changes once a SACK, and is asked for with each packet.
+#[derive(Debug, Default)]
+struct Pace {
+    rate: f64,
+    nanos_per_byte: f64,
+    quantum: Duration,
+    credit: Duration,
+}
+
+impl Pace {
+    fn new(rate: f64) -> Self {
+        let burst = Duration::from_secs_f64(MAX_BURST / rate);
+        Self {
+            rate,
+            nanos_per_byte: 1e9 / rate,
+            quantum: QUANTUM.min(burst),
+            credit: burst.min(QUANTUM * MAX_CATCH_UP),
+        }
+    }
 }
 
 impl Pacer {
@@ -41,23 +63,31 @@ impl Pacer {
     }
 
     /// `bytes` were sent while the rate was so many bytes per second; `None`: as fast as the window allows.
-    #[expect(clippy::cast_precision_loss, reason = "a packet is small")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::float_cmp,
+        reason = "a packet is small, and the rate is the same until it is set anew"
+    )]
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, rate: Option<f64>) {
         if self.free > 0 {
             self.free = self.free.saturating_sub(bytes);
             return;
         }
         let Some(rate) = rate else {
-            *self = Self::default();
+            self.due = None;
+            self.release = None;
             return;
         };
-        let quantum = QUANTUM.min(Duration::from_secs_f64(MAX_BURST / rate));
-        let credit = Duration::from_secs_f64(MAX_BURST / rate).min(QUANTUM * MAX_CATCH_UP);
-        let earliest = now.checked_sub(credit).unwrap_or(now);
-        let due =
-            self.due.map_or(now, |due| due.max(earliest)) + Duration::from_secs_f64(bytes as f64 / rate);
+        if self.pace.rate != rate {
+            self.pace = Pace::new(rate);
+        }
+        let earliest = now.checked_sub(self.pace.credit).unwrap_or(now);
+        let time = Duration::from_nanos((bytes as f64 * self.pace.nanos_per_byte) as u64);
+        let due = self.due.map_or(now, |due| due.max(earliest)) + time;
         self.due = Some(due);
-        self.release = (due > now).then(|| due + quantum);
+        self.release = (due > now).then(|| due + self.pace.quantum);
     }
 }
 

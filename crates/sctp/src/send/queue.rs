@@ -1,7 +1,8 @@
-//! Messages that wait to be sent, stream by stream, and the turn of each stream.
+//! Messages that wait to be sent, stream by stream.
 //!
-//! Round robin at message boundaries: without I-DATA the fragments of one message must have consecutive TSNs
-//! (RFC 9260, section 6.9), so a message that has begun is finished first. Only streams in use have a slot.
+//! With DATA chunks the fragments of one message must have consecutive TSNs (RFC 9260, section 6.9), so a message that
+//! has begun is finished first. With I-DATA chunks streams may take turns at each fragment (RFC 8260, section 2.2.2);
+//! within a stream they may not. Only streams in use have a slot.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -9,13 +10,16 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Limit;
-use crate::types::{Ppid, Ssn, StreamId};
+use super::scheduler::{Share, Turns};
+use crate::config::Scheduler;
+use crate::types::{Mid, Ppid, StreamId};
 
 /// A piece of a message, ready for a TSN.
 #[derive(Debug, Clone)]
 pub(crate) struct Fragment {
     pub(crate) stream: StreamId,
-    pub(crate) ssn: Ssn,
+    pub(crate) mid: Mid,
+    pub(crate) fsn: u32,
     pub(crate) ppid: Ppid,
     pub(crate) unordered: bool,
     pub(crate) beginning: bool,
@@ -31,6 +35,34 @@ struct Waiting {
     ppid: Ppid,
     unordered: bool,
     limit: Limit,
+    /// Which message of the association this is.
+    arrival: u64,
+}
+
+/// The message of a stream that has begun to be sent.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    next_fsn: u32,
+    size: Size,
+    /// Bytes of it that count against what may be in progress at once; none when all went out in one piece.
+    counted: usize,
+}
+
+/// Messages of a size wait for each other only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// By what may be in progress at once.
+    fn of(len: usize, limit: Option<usize>) -> Self {
+        match limit {
+            Some(limit) if len <= limit / SMALL_ONES => Size::Small,
+            _ => Size::Large,
+        }
+    }
 }
 
 /// Where a stream is on the way to being reset.
@@ -46,11 +78,46 @@ enum Reset {
 #[derive(Debug)]
 struct Slot {
     id: StreamId,
-    next_ssn: Ssn,
+    next_ordered: Mid,
+    next_unordered: Mid,
     waiting: VecDeque<Waiting>,
+    begun: Option<Begun>,
     buffered: usize,
     low_threshold: usize,
     reset: Reset,
+    share: Share,
+    /// It is in the line, or parked.
+    in_line: bool,
+}
+
+impl Slot {
+    fn new(id: StreamId) -> Self {
+        Self {
+            id,
+            next_ordered: Mid(0),
+            next_unordered: Mid(0),
+            waiting: VecDeque::new(),
+            begun: None,
+            buffered: 0,
+            low_threshold: 0,
+            reset: Reset::None,
+            share: Share::default(),
+            in_line: false,
+        }
+    }
+
+    fn arrival(&self) -> u64 {
+        self.waiting.front().map_or(0, |message| message.arrival)
+    }
+
+    /// The counter of the messages that are like this one.
+    fn counter(&mut self, unordered: bool) -> &mut Mid {
+        if unordered {
+            &mut self.next_unordered
+        } else {
+            &mut self.next_ordered
+        }
+    }
 }
 
 /// All waiting messages of an association.
@@ -60,10 +127,18 @@ pub(crate) struct SendQueue {
     index: BTreeMap<StreamId, usize>,
     free: Vec<usize>,
     last: Option<(StreamId, usize)>,
-    /// Slots with waiting messages, in the order of their turns.
-    turns: VecDeque<usize>,
-    /// The front of `turns` has begun a message.
-    mid_message: bool,
+    turns: Turns,
+    /// Streams whose next message is large and must not begin before another has ended.
+    parked: Vec<usize>,
+    /// `Some`: the association uses I-DATA, and so many bytes of messages of a size may be in progress at once.
+    interleaving: Option<usize>,
+    in_progress: [usize; 2],
+    /// No message begins; those that have are finished.
+    paused: bool,
+    /// Messages that have begun.
+    begun: usize,
+    messages: usize,
+    arrivals: u64,
     buffered: usize,
     /// Streams to be reset in which nothing waits any more.
     drained: BTreeSet<StreamId>,
@@ -74,8 +149,33 @@ pub(crate) struct SendQueue {
 
 /// Slots above this keep no spare capacity when they run empty.
 const KEPT_CAPACITY: usize = 64;
+/// Messages up to this are in progress so shortly that they never wait for others.
+const TINY: usize = 1024;
+/// A message is large when so many do not fit into what may be in progress at once.
+const SMALL_ONES: usize = 16;
 
 impl SendQueue {
+    pub(crate) fn new(scheduler: Scheduler) -> Self {
+        Self {
+            turns: Turns::new(scheduler),
+            ..Self::default()
+        }
+    }
+
+    /// Says which chunks the association uses. With I-DATA, `window` is what the peer can hold: no more messages are in
+    /// progress at once than fit in half of it, or else none of them could ever be finished. Half of that is for small
+    /// messages, which thus do not wait for large ones.
+    pub(crate) fn set_interleaving(&mut self, window: Option<usize>) {
+        self.interleaving = window.map(|window| window / 4);
+    }
+
+    /// Whether a message must not begin before another has ended.
+    fn must_wait(&self, len: usize) -> bool {
+        let in_progress = self.in_progress[Size::of(len, self.interleaving) as usize];
+        let limit = self.interleaving.unwrap_or(usize::MAX);
+        len > TINY && in_progress > 0 && in_progress.saturating_add(len) > limit
+    }
+
     fn find(&mut self, id: StreamId) -> Option<usize> {
         if let Some((last, at)) = self.last
             && last == id
@@ -95,17 +195,11 @@ impl SendQueue {
         if let Some(at) = self.find(id) {
             return at;
         }
-        let slot = Slot {
-            id,
-            next_ssn: Ssn(0),
-            waiting: VecDeque::new(),
-            buffered: 0,
-            low_threshold: 0,
-            reset: Reset::None,
-        };
+        let slot = Slot::new(id);
         let at = match self.free.pop() {
             Some(at) => {
-                self.slots[at] = slot;
+                let in_line = self.slots[at].in_line;
+                self.slots[at] = Slot { in_line, ..slot };
                 at
             }
             None => {
@@ -130,13 +224,19 @@ impl SendQueue {
         self.get(id).is_some_and(|slot| slot.reset != Reset::None)
     }
 
+    /// Sets the priority, or weight, of a stream.
+    pub(crate) fn set_priority(&mut self, id: StreamId, priority: u16) {
+        let at = self.find_or_create(id);
+        self.slots[at].share.set_priority(priority);
+        self.turns.reprioritize(at, &self.slots[at].share);
+    }
+
     /// Queues a message that is not empty.
     pub(crate) fn push(&mut self, stream: StreamId, ppid: Ppid, data: Bytes, unordered: bool, limit: Limit) {
         let at = self.find_or_create(stream);
         let slot = &mut self.slots[at];
-        if slot.waiting.is_empty() {
-            self.turns.push_back(at);
-        }
+        self.arrivals += 1;
+        self.messages += 1;
         slot.buffered += data.len();
         self.buffered += data.len();
         slot.waiting.push_back(Waiting {
@@ -144,7 +244,11 @@ impl SendQueue {
             ppid,
             unordered,
             limit,
+            arrival: self.arrivals,
         });
+        if !std::mem::replace(&mut slot.in_line, true) {
+            self.turns.enter(at, &mut slot.share, self.arrivals);
+        }
     }
 
     /// Bytes that wait in all streams.
@@ -163,7 +267,40 @@ impl SendQueue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.messages == 0
+    }
+
+    /// Whether something waits that only the window, the peer or the pacer can keep from being sent.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        if self.paused {
+            self.begun > 0
+        } else {
+            self.messages > 0
+        }
+    }
+
+    /// Keeps messages from beginning, or no longer.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if !paused {
+            self.unpark();
+        }
+    }
+
+    /// All streams begin anew. No message has begun.
+    pub(crate) fn restart_streams(&mut self) {
+        for slot in &mut self.slots {
+            slot.next_ordered = Mid(0);
+            slot.next_unordered = Mid(0);
+        }
+    }
+
+    fn unpark(&mut self) {
+        for at in self.parked.drain(..) {
+            let slot = &mut self.slots[at];
+            let arrival = slot.arrival();
+            self.turns.enter(at, &mut slot.share, arrival);
+        }
     }
 
     /// Takes a stream that fell to its low threshold.
@@ -176,73 +313,146 @@ impl SendQueue {
         std::mem::take(&mut self.abandoned)
     }
 
+    /// The stream whose turn it is.
+    fn front(&mut self) -> Option<usize> {
+        if let Some(at) = self.turns.only()
+            && self.slots[at].begun.is_some()
+        {
+            return Some(at);
+        }
+        self.choose()
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let interleaves = self.interleaving.is_some() && self.turns.interleaves();
+        let mut stay = false;
+        loop {
+            // The turn passes in the middle of a message only if fragments may be interleaved.
+            if !interleaves {
+                stay = self
+                    .turns
+                    .front(true)
+                    .is_some_and(|at| self.slots[at].begun.is_some());
+            }
+            let at = self.turns.front(stay)?;
+            let slot = &mut self.slots[at];
+            let Some(message) = slot.waiting.front() else {
+                slot.in_line = false;
+                self.turns.leave();
+                continue;
+            };
+            let len = message.data.len();
+            if slot.begun.is_some() || !self.paused && !self.must_wait(len) {
+                return Some(at);
+            }
+            self.parked.push(at);
+            self.turns.leave();
+        }
+    }
+
     /// Bytes of the next fragment when `room` are free; `None` when nothing waits. Drops what expired unsent: no
     /// TSN and no SSN was spent on it, so the peer need not know.
     pub(crate) fn next_len(&mut self, now: Instant, room: usize) -> Option<usize> {
         loop {
-            let slot = &self.slots[*self.turns.front()?];
+            let at = self.front()?;
+            let slot = &self.slots[at];
             let message = slot.waiting.front()?;
-            if self.mid_message || !message.limit.has_expired(now) {
+            if slot.begun.is_some() || !message.limit.has_expired(now) {
                 return Some(message.data.len().min(room));
             }
             self.abandoned += 1;
-            self.pop_message();
+            self.pop_message(at);
+            self.pass_turn(at);
         }
     }
 
     /// Takes a fragment of at most `room` bytes from the stream whose turn it is.
     pub(crate) fn take_fragment(&mut self, room: usize) -> Option<Fragment> {
-        let slot = &mut self.slots[*self.turns.front()?];
+        let at = self.front()?;
+        let interleaving = self.interleaving;
+        let slot = &mut self.slots[at];
         let message = slot.waiting.front_mut()?;
-        let beginning = !self.mid_message;
-        let ending = message.data.len() <= room;
+        let len = message.data.len();
+        let ending = len <= room;
+        let beginning = slot.begun.is_none();
+        let begun = slot.begun.get_or_insert_with(|| {
+            let size = Size::of(len, interleaving);
+            let counted = if ending { 0 } else { len };
+            self.in_progress[size as usize] += counted;
+            self.begun += 1;
+            Begun {
+                next_fsn: 0,
+                size,
+                counted,
+            }
+        });
+        let fsn = begun.next_fsn;
+        begun.next_fsn = fsn.wrapping_add(1);
         let data = if ending {
             std::mem::take(&mut message.data)
         } else {
             message.data.split_to(room)
         };
+        let (ppid, unordered, limit) = (message.ppid, message.unordered, message.limit);
         let fragment = Fragment {
             stream: slot.id,
-            ssn: if message.unordered { Ssn(0) } else { slot.next_ssn },
-            ppid: message.ppid,
-            unordered: message.unordered,
+            mid: *slot.counter(unordered),
+            fsn,
+            ppid,
+            unordered,
             beginning,
             ending,
-            limit: message.limit,
+            limit,
             data,
         };
-        self.uncharge(fragment.data.len());
-        self.mid_message = !ending;
+        self.turns.sent(fragment.data.len(), &mut slot.share);
+        self.uncharge(at, fragment.data.len());
         if ending {
-            if !fragment.unordered {
-                let at = *self.turns.front()?;
-                self.slots[at].next_ssn = fragment.ssn.next();
-            }
-            self.pop_message();
+            self.end_message(at);
+            self.pop_message(at);
         }
+        self.pass_turn(at);
         Some(fragment)
     }
 
-    /// Drops the rest of the message that has begun: it was abandoned. Its SSN is spent.
-    pub(crate) fn abandon_rest(&mut self) {
-        let Some(&at) = self.turns.front().filter(|_| self.mid_message) else {
-            return;
-        };
+    /// The message that has begun has ended: its number is spent.
+    fn end_message(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        if slot.waiting.front().is_some_and(|message| !message.unordered) {
-            slot.next_ssn = slot.next_ssn.next();
+        if let Some(message) = slot.waiting.front() {
+            let unordered = message.unordered;
+            let counter = slot.counter(unordered);
+            *counter = counter.next();
         }
-        self.mid_message = false;
-        self.pop_message();
+        let Some(begun) = slot.begun.take() else { return };
+        self.in_progress[begun.size as usize] -= begun.counted;
+        self.begun -= 1;
+        if begun.counted > 0 {
+            self.unpark();
+        }
     }
 
-    /// The stream whose message has begun and is not finished.
-    pub(crate) fn unfinished(&self) -> bool {
-        self.mid_message
+    /// Something of the stream whose turn it was is gone.
+    fn pass_turn(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        if slot.waiting.is_empty() {
+            slot.in_line = false;
+            self.turns.leave();
+        } else {
+            self.turns.requeue(&slot.share, slot.arrival());
+        }
     }
 
-    fn uncharge(&mut self, bytes: usize) {
-        let Some(&at) = self.turns.front() else { return };
+    /// Drops the rest of a stream's message that has begun: it was abandoned. `false` when there is none.
+    pub(crate) fn abandon_rest(&mut self, stream: StreamId) -> bool {
+        let Some(at) = self.find(stream).filter(|&at| self.slots[at].begun.is_some()) else {
+            return false;
+        };
+        self.end_message(at);
+        self.pop_message(at);
+        true
+    }
+
+    fn uncharge(&mut self, at: usize, bytes: usize) {
         let slot = &mut self.slots[at];
         let was_above = slot.buffered > slot.low_threshold;
         slot.buffered -= bytes;
@@ -252,18 +462,16 @@ impl SendQueue {
         }
     }
 
-    /// Removes the front message of the stream whose turn it is, and passes the turn on.
-    fn pop_message(&mut self) {
-        let Some(&at) = self.turns.front() else { return };
-        let rest = self.slots[at]
-            .waiting
-            .front()
-            .map_or(0, |message| message.data.len());
-        if rest > 0 {
-            self.uncharge(rest);
+    /// Removes the front message of a stream.
+    fn pop_message(&mut self, at: usize) {
+        let Some(message) = self.slots[at].waiting.pop_front() else {
+            return;
+        };
+        self.messages -= 1;
+        if !message.data.is_empty() {
+            self.uncharge(at, message.data.len());
         }
         let slot = &mut self.slots[at];
-        slot.waiting.pop_front();
         if slot.waiting.is_empty() {
             if slot.reset == Reset::Requested {
                 self.drained.insert(slot.id);
@@ -271,9 +479,6 @@ impl SendQueue {
             if slot.waiting.capacity() > KEPT_CAPACITY {
                 slot.waiting = VecDeque::new();
             }
-            self.turns.pop_front();
-        } else if self.turns.len() > 1 {
-            self.turns.rotate_left(1);
         }
     }
 
@@ -328,7 +533,7 @@ impl SendQueue {
 
     /// Forgets everything: the peer restarted.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.turns.scheduler());
     }
 }
 
@@ -338,7 +543,7 @@ mod tests {
     use std::time::Duration;
 
     fn queue(messages: &[(u16, &'static str)]) -> SendQueue {
-        let mut queue = SendQueue::default();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
         for &(stream, text) in messages {
             queue.push(
                 StreamId(stream),
@@ -353,7 +558,13 @@ mod tests {
 
     fn drain(queue: &mut SendQueue, room: usize) -> Vec<(u16, u16, String)> {
         std::iter::from_fn(|| queue.take_fragment(room))
-            .map(|f| (f.stream.0, f.ssn.0, String::from_utf8(f.data.to_vec()).unwrap()))
+            .map(|f| {
+                (
+                    f.stream.0,
+                    f.mid.low(),
+                    String::from_utf8(f.data.to_vec()).unwrap(),
+                )
+            })
             .collect()
     }
 

@@ -321,6 +321,11 @@ pub fn chunks(packet: &[u8]) -> Vec<(u8, u8, &[u8])> {
     found
 }
 
+/// DATA or I-DATA.
+pub fn has_data(packet: &[u8]) -> bool {
+    has_chunk(packet, 0) || has_chunk(packet, 64)
+}
+
 pub fn has_chunk(packet: &[u8], kind: u8) -> bool {
     chunks(packet).iter().any(|chunk| chunk.0 == kind)
 }
@@ -329,12 +334,17 @@ pub fn has_chunk(packet: &[u8], kind: u8) -> bool {
 pub fn dissect(packet: &[u8]) -> String {
     let words = chunks(packet).into_iter().map(|(kind, flags, value)| {
         let name = match kind {
-            0 => {
+            0 | 64 => {
                 let bits: String = [(8, 'I'), (4, 'U'), (2, 'B'), (1, 'E')]
                     .iter()
                     .filter(|bit| flags & bit.0 != 0)
                     .map(|bit| bit.1)
                     .collect();
+                if kind == 64 {
+                    let (mid, len) = (u32_at(value, 8), value.len() - 16);
+                    let fsn = if flags & 2 != 0 { 0 } else { u32_at(value, 12) };
+                    return format!("I-DATA({} m{mid} f{fsn} {bits} {len})", u16_at(value, 4));
+                }
                 return format!(
                     "DATA({} s{} {bits} {})",
                     u16_at(value, 4),
@@ -361,10 +371,23 @@ pub fn dissect(packet: &[u8]) -> String {
             14 => "SHUTDOWN COMPLETE",
             130 => match u16_at(value, 0) {
                 13 => "RE-CONFIG reset",
-                16 => return format!("RE-CONFIG result {}", u32_at(value, 8)),
+                14 => "RE-CONFIG incoming reset",
+                15 => "RE-CONFIG association reset",
+                16 => {
+                    let results: Vec<String> = std::iter::successors(Some(0), |at| {
+                        let next = at + usize::from(u16_at(value, at + 2));
+                        (next < value.len()).then_some(next)
+                    })
+                    .map(|at| u32_at(value, at + 8).to_string())
+                    .collect();
+                    return format!("RE-CONFIG result {}", results.join(" "));
+                }
+                17 => return format!("RE-CONFIG add {}", u16_at(value, 8)),
+                18 => return format!("RE-CONFIG add incoming {}", u16_at(value, 8)),
                 _ => "RE-CONFIG",
             },
             192 => "FORWARD TSN",
+            194 => "I-FORWARD-TSN",
             _ => "?",
         };
         name.to_owned()
@@ -402,6 +425,16 @@ impl Forge {
         value.extend(53u32.to_be_bytes());
         value.extend(data);
         self.chunk(0, flags, &value)
+    }
+
+    pub fn i_data(self, flags: u8, tsn: u32, stream: u16, mid: u32, last: u32, data: &[u8]) -> Self {
+        let mut value = tsn.to_be_bytes().to_vec();
+        value.extend(stream.to_be_bytes());
+        value.extend([0, 0]);
+        value.extend(mid.to_be_bytes());
+        value.extend(last.to_be_bytes());
+        value.extend(data);
+        self.chunk(64, flags, &value)
     }
 
     pub fn sack(self, cumulative: u32, window: u32, blocks: &[(u16, u16)]) -> Self {
