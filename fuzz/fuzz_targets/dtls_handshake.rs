@@ -94,8 +94,12 @@ fn retold(dice: &mut Dice<'_>, from: Role, analyser: &Analyser, datagram: &[u8])
     if !readable || protected_12 || datagram.windows(5).any(|bytes| bytes[..3] == [20, 0xFE, 0xFD]) {
         return datagram.to_vec();
     }
+    // A hello that was rewritten may have led to another suite than the analyser's.
+    let Some(records) = analyser.try_open(from, datagram) else {
+        return datagram.to_vec();
+    };
     let mut out = Vec::new();
-    for record in analyser.open(from, datagram) {
+    for record in records {
         let content = match record.kind {
             HANDSHAKE => rewritten(dice, &record.content),
             _ => record.content.clone(),

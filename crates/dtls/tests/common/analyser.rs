@@ -113,6 +113,11 @@ impl Analyser {
 
     /// All records of a datagram without connection IDs.
     pub(crate) fn open(&self, from: Role, datagram: &[u8]) -> Vec<Record> {
+        self.try_open(from, datagram).expect("records that the key log opens")
+    }
+
+    /// The same; `None` if the key log does not open one of them, or the suite is not the one that is known here.
+    pub(crate) fn try_open(&self, from: Role, datagram: &[u8]) -> Option<Vec<Record>> {
         let mut rest = datagram;
         let mut records = Vec::new();
         while !rest.is_empty() {
@@ -130,11 +135,10 @@ impl Analyser {
                 }
             } else {
                 let mut epochs = (2..40).filter(|epoch| epoch & 3 == u64::from(record[0] & 3));
-                let opened = epochs.find_map(|epoch| self.open_in(from, epoch, record));
-                opened.expect("a record that the key log opens")
+                epochs.find_map(|epoch| self.open_in(from, epoch, record))?
             });
         }
-        records
+        Some(records)
     }
 
     fn open_in(&self, from: Role, epoch: u64, record: &[u8]) -> Option<Record> {
