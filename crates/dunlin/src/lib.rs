@@ -24,6 +24,7 @@ mod tls;
 mod track;
 mod track_state;
 mod train;
+mod watch;
 
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};

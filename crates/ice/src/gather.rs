@@ -257,6 +257,13 @@ impl Gatherer {
         }
     }
 
+    /// More candidates are to be expected after all.
+    pub(crate) fn resume(&mut self) {
+        if self.state == GatheringState::Complete {
+            self.state = GatheringState::Gathering;
+        }
+    }
+
     /// No more questions: the path is chosen, and its consent checks keep the NAT's binding.
     pub(crate) fn stop_asking(&mut self) {
         for query in &mut self.queries {

@@ -165,5 +165,8 @@ impl Agent {
         }
         self.relays.forget_failures();
         self.relays.gather(self.now, &self.config);
+        if !self.relays.are_settled() {
+            self.gatherer.resume();
+        }
     }
 }
