@@ -76,19 +76,22 @@ impl Agent {
                 new.priority > current.priority || stale
             }
         };
+        let other = current.is_some_and(|current| current.id != id);
         if follow {
             self.settle(id);
+        } else if other {
+            self.suspect_move(id);
         }
     }
 
-    /// Controlling: the peer, who is heard on another pair than the nominated one, may have moved: its address is gone,
-    /// say. If the nominated pair does not answer at once either, the one on which the peer is heard takes its place.
+    /// The peer, who is heard on another pair than the nominated one (controlled: who nominates it), may have moved: its
+    /// address is gone, say. If the nominated pair does not answer at once either, the other one takes its place.
     ///
     /// RFC 8445, section 8.1.1 has one nomination per session. A peer that lost its address cannot take the path that
     /// was nominated, though, and follows a new choice more gladly than it waits 30 s for consent to expire.
     pub(crate) fn suspect_move(&mut self, heard_on: PairId) {
         let elsewhere = self.nominated.is_some_and(|id| id != heard_on);
-        if elsewhere && self.role == Role::Controlling && self.timers.probe.is_none() {
+        if elsewhere && self.timers.probe.is_none() {
             self.timers.probe = Some(Probe {
                 asked: self.now,
                 due: self.now,
@@ -117,18 +120,25 @@ impl Agent {
             });
             return self.check_consent(id);
         }
+        let controlling = self.role == Role::Controlling;
         let others = self.list.iter().filter(|pair| {
-            pair.id != id && pair.generation == generation && pair.is_valid() && pair.last_heard >= asked
+            let heard = pair.id != id && pair.generation == generation && pair.is_valid();
+            heard && pair.last_heard >= asked && (controlling || pair.use_candidate_at.is_some())
         });
-        let best = others.max_by_key(|pair| (pair.last_heard, pair.priority));
-        if let Some(best) = best.filter(|_| silent && self.role == Role::Controlling) {
-            info!("ice: the peer has moved to {}", best.path);
-            let best = best.id;
-            self.nominated = None;
-            self.list.trigger_nomination(best);
-        } else {
+        let best = others.max_by_key(|pair| (pair.use_candidate_at, pair.last_heard, pair.priority));
+        match best.filter(|_| silent).map(|best| (best.id, best.path)) {
+            Some((best, path)) => {
+                info!("ice: the peer has moved to {path}");
+                if controlling {
+                    self.nominated = None;
+                    self.list.trigger_nomination(best);
+                } else {
+                    self.settle(best);
+                }
+            }
             // The path works: the other one goes again.
-            self.timers.release_at = Some(self.now);
+            None if controlling => self.timers.release_at = Some(self.now),
+            None => {}
         }
     }
 

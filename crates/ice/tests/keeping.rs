@@ -294,16 +294,19 @@ fn send_appends_nothing_when_the_writer_declines() {
 
 #[test]
 fn an_address_that_vanishes_moves_the_session_within_two_seconds_whichever_side_loses_it() {
-    for (loser, gone, ends) in [
+    let sides = [
         (A, "10.0.0.1:1000", "controlling"),
         (B, "10.0.0.2:2000", "controlled"),
-    ] {
+    ];
+    // Long after the choice, and so soon that the nomination is still fresh.
+    let whens = [20_000, 4_000];
+    for ((loser, gone, ends), after) in sides.into_iter().flat_map(|side| whens.map(|when| (side, when))) {
         let mut world = World::simple(40);
         world.add(A, "10.0.1.1:1001");
         world.add(B, "10.0.1.2:2001");
         world.signal();
         assert!(world.run(ms(2000), World::both_completed));
-        world.run_for(ms(20_000));
+        world.run_for(ms(after));
         let other = [B, A][loser];
         // Whichever pair it is: its address on this side vanishes.
         let path = world.nodes[loser].agent.selected_path().unwrap();
