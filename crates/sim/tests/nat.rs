@@ -114,3 +114,14 @@ fn seeds_with_loss_and_two_layers() {
         run(seed, &Topology::draw(seed), &certificate);
     }
 }
+
+#[test]
+fn relays_keep_the_laws_whenever_and_with_whatever_clock_they_are_called() {
+    let certificate = certificate();
+    for seed in 100..130 {
+        let mut world = World::new(seed_of(seed, 1));
+        world.manners.spurious_calls = seed % 2 == 0;
+        world.manners.stale_clock = seed % 3 == 0;
+        meet(seed, &Topology::draw(seed), &certificate, &mut world);
+    }
+}
