@@ -81,7 +81,8 @@ impl Agent {
         let alive = matches!(self.state, State::Connected | State::Completed);
         let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
         [
-            self.gatherer.poll_timeout(self.now, self.relays.are_settled()),
+            self.gatherer
+                .poll_timeout(self.now, self.relays.are_settled(), &self.config),
             self.relays.poll_timeout(),
             self.transactions.poll_timeout(),
             self.check_due(),
