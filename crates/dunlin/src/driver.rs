@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use dunlin_net::{Path, Transport};
+use dunlin_peerconnection::ServerError;
 use tokio::time::Sleep;
 
 use crate::core::{Core, Request, State};
@@ -24,6 +25,7 @@ use crate::relays::Relays;
 use crate::routes::{Key, Routes};
 use crate::socket::{Batch, Socket};
 use crate::train::Trains;
+use crate::watch::{Change, Watch};
 
 /// How many bytes one connection may queue before it is another's turn.
 const BURST: usize = 128 * 1024;
@@ -71,6 +73,8 @@ pub(crate) struct Driver {
     requests: Vec<(Key, Request)>,
     /// A socket takes no more now: nothing new is made to send until it does.
     blocked: bool,
+    /// Whether addresses come or go.
+    watch: Option<Watch>,
     sleep: Pin<Box<Sleep>>,
     new: Vec<Arc<Core>>,
     dirty: Vec<Key>,
@@ -79,7 +83,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(sockets: Vec<Socket>, mailbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(sockets: Vec<Socket>, mailbox: Arc<Mailbox>, watch: Option<Watch>) -> Self {
         Self {
             mailbox,
             sockets,
@@ -92,6 +96,7 @@ impl Driver {
             relays: Relays::new(),
             requests: Vec::new(),
             blocked: false,
+            watch,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             new: Vec::new(),
             dirty: Vec::new(),
@@ -106,6 +111,7 @@ impl Driver {
             let closing = self.collect();
             let now = Instant::now();
             let more = self.receive() | self.receive_from_relays(now);
+            self.look_at_interfaces(now);
             self.touch_due(now);
             self.serve(now);
             self.obey(now);
@@ -209,6 +215,40 @@ impl Driver {
             });
         }
         more
+    }
+
+    /// Tells the connections which addresses are gone, and which are new.
+    fn look_at_interfaces(&mut self, now: Instant) {
+        if self.connections.is_empty() {
+            return;
+        }
+        let Some(Change { gone, new, all }) = self.watch.as_mut().and_then(|watch| watch.look(now)) else {
+            return;
+        };
+        log::info!("addresses of this host: {gone:?} went, {new:?} came");
+        let ways = gone
+            .iter()
+            .flat_map(|address| self.relays.leaving_from(address.ip()));
+        let ways: Vec<(Key, Path)> = ways.collect();
+        self.mailbox.set_addresses(all);
+        let keys: Vec<Key> = self.connections.keys().copied().collect();
+        for key in keys {
+            if let Some(connection) = self.connections.get(&key) {
+                let mut state = connection.core.lock();
+                // The new ones first: with them, a path can be found at once.
+                for address in &new {
+                    state.peer.add_local_address(now, *address, Transport::Udp);
+                }
+                for address in &gone {
+                    state.peer.remove_local_address(now, *address, Transport::Udp);
+                }
+                for (_, path) in ways.iter().filter(|(owner, _)| *owner == key) {
+                    let error = ServerError::Lost("the local address is gone".to_owned());
+                    state.peer.relay_path_lost(now, *path, error);
+                }
+            }
+            self.touch(key);
+        }
     }
 
     /// Touches the connections whose timer is due.
@@ -359,9 +399,14 @@ impl Driver {
             trains,
             relays,
             sleep,
+            watch,
+            connections,
             ..
         } = self;
-        let deadline = timers.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
+        let watching = watch.as_ref().filter(|_| !connections.is_empty());
+        let timer = timers.first().map(|(at, _)| *at);
+        let deadline = timer.into_iter().chain(watching.map(Watch::due)).min();
+        let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline
             // Timers mostly move back: waking once too early costs less than arming anew each turn.
             && (sleep.is_elapsed() || deadline < sleep.deadline())

@@ -16,6 +16,7 @@ use crate::event::Events;
 use crate::mailbox::Mailbox;
 use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
+use crate::watch::{Watch, announced};
 use crate::{ice_server, interfaces, tls};
 
 /// Sockets that many connections share: one port for a whole server.
@@ -32,7 +33,6 @@ pub struct Endpoint {
 #[derive(Debug)]
 struct Inner {
     mailbox: Arc<Mailbox>,
-    addresses: Vec<SocketAddr>,
 }
 
 impl Drop for Inner {
@@ -56,16 +56,20 @@ impl Endpoint {
     pub async fn bind(config: EndpointConfig) -> Result<Self, BindError> {
         let (sockets, addresses) = open(&config)?;
         let mailbox = Arc::new(Mailbox::default());
-        tokio::spawn(Driver::new(sockets, mailbox.clone()).run());
+        mailbox.set_addresses(addresses.clone());
+        let bound = sockets.iter().map(Socket::local).collect();
+        let watch = Watch::new(bound, config.include_loopback, addresses);
+        tokio::spawn(Driver::new(sockets, mailbox.clone(), watch).run());
         Ok(Self {
-            inner: Arc::new(Inner { mailbox, addresses }),
+            inner: Arc::new(Inner { mailbox }),
         })
     }
 
-    /// The addresses that connections announce.
+    /// The addresses that connections announce now: those of sockets that are bound to none change as the host moves
+    /// between networks.
     #[must_use]
-    pub fn local_addresses(&self) -> &[SocketAddr] {
-        &self.inner.addresses
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.inner.mailbox.addresses()
     }
 
     /// How many datagrams arrived that belonged to no connection.
@@ -105,8 +109,8 @@ impl Endpoint {
         peer_config.external_ips.extend(config.external_ips);
         let now = Instant::now();
         let mut connection = peer::PeerConnection::new(peer_config, dunlin_crypto::random::seed(), now);
-        for address in &self.inner.addresses {
-            connection.add_local_address(now, *address, Transport::Udp);
+        for address in self.local_addresses() {
+            connection.add_local_address(now, address, Transport::Udp);
         }
         let mailbox = &self.inner.mailbox;
         let mut state = State::new(connection, config.track_queue);
@@ -133,16 +137,8 @@ fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindE
     for address in &config.bind {
         sockets.push(bind(*address, config.socket_buffer)?);
     }
-    let mut addresses = Vec::new();
-    for socket in &sockets {
-        let bound = socket.local();
-        if bound.ip().is_unspecified() {
-            let same_family = local.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4());
-            addresses.extend(same_family.map(|ip| SocketAddr::new(*ip, bound.port())));
-        } else {
-            addresses.push(bound);
-        }
-    }
+    let bound: Vec<SocketAddr> = sockets.iter().map(Socket::local).collect();
+    let addresses = announced(&bound, &local);
     if addresses.is_empty() {
         return Err(BindError::NoAddress);
     }

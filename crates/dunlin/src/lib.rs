@@ -27,6 +27,7 @@ mod track_state;
 mod train;
 #[cfg(feature = "turn-server")]
 pub mod turn_server;
+mod watch;
 
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};

@@ -1,6 +1,7 @@
 //! How handles reach the driver: which connections are new, which have something to do, and that no handle of
 //! the endpoint is left.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,8 @@ use crate::routes::Key;
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     letters: Mutex<Letters>,
+    /// The addresses that new connections announce.
+    addresses: Mutex<Vec<SocketAddr>>,
     pub(crate) notify: Notify,
     next_key: AtomicU64,
     /// Datagrams that belonged to no connection.
@@ -32,6 +35,17 @@ pub(crate) struct Letters {
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Letters> {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     pub(crate) fn next_key(&self) -> Key {

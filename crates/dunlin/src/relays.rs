@@ -2,7 +2,7 @@
 //! own.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ pub(crate) struct Relays {
     /// Connections, by what is sent on them.
     outboxes: HashMap<Path, (Key, mpsc::Sender<Bytes>)>,
     /// Sockets that only lead to a TURN server, by their address.
-    sockets: HashMap<SocketAddr, Key>,
+    sockets: HashMap<SocketAddr, (Key, Path)>,
     /// To be closed when everything is sent.
     closing: Vec<Path>,
     sender: mpsc::Sender<News>,
@@ -70,7 +70,7 @@ impl Relays {
             Ok(None) => match own_socket(open.server) {
                 Ok(socket) => {
                     let path = Path::udp(socket.local(), open.server);
-                    self.sockets.insert(socket.local(), key);
+                    self.sockets.insert(socket.local(), (key, path));
                     sockets.push(socket);
                     state.peer.relay_path_opened(now, open.id, path);
                 }
@@ -96,9 +96,15 @@ impl Relays {
     pub(crate) fn forget(&mut self, key: Key) {
         let streams = self.outboxes.iter().filter(|(_, (owner, _))| *owner == key);
         self.closing.extend(streams.map(|(path, _)| *path));
-        let sockets = self.sockets.iter().filter(|(_, owner)| **owner == key);
-        self.closing
-            .extend(sockets.map(|(local, _)| Path::udp(*local, *local)));
+        let sockets = self.sockets.values().filter(|(owner, _)| *owner == key);
+        self.closing.extend(sockets.map(|(_, path)| *path));
+    }
+
+    /// The ways that leave from an IP address which is gone, and whose they are.
+    pub(crate) fn leaving_from(&self, ip: IpAddr) -> Vec<(Key, Path)> {
+        let streams = self.outboxes.iter().map(|(path, (key, _))| (*key, *path));
+        let all = streams.chain(self.sockets.values().copied());
+        all.filter(|(_, path)| path.local.ip() == ip).collect()
     }
 
     /// Everything is sent: closes what is to be closed.

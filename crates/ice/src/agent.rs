@@ -284,10 +284,15 @@ impl Agent {
         self.remote.iter()
     }
 
-    /// The path that [`send`](Self::send) uses on this host: for a relayed pair, the one to the TURN server.
+    /// The path that [`send`](Self::send) uses on this host: for a relayed pair, the one to the TURN server. `None` when
+    /// nothing can be sent now.
     #[must_use]
     pub fn selected_path(&self) -> Option<Path> {
-        self.outgoing.map(|route| route.wire)
+        let usable = |route: &Route| match route.relay {
+            Some(relay) => self.relays.can_send(relay, route.path.remote),
+            None => true,
+        };
+        self.outgoing.filter(usable).map(|route| route.wire)
     }
 
     /// The pair that [`send`](Self::send) uses.

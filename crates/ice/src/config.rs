@@ -31,8 +31,9 @@ pub struct Config {
     /// Which remote addresses may be checked. Default: all that can be a peer.
     pub remote_filter: RemoteFilter,
 
-    /// How long a TURN server has to give an address, from the way to it being asked for to its answer; gathering
-    /// goes on without it then. Default: 15 s, five repetitions of a request over UDP.
+    /// How long a STUN or TURN server has to give an address (TURN: from the way to it being asked for); gathering goes
+    /// on without it then. Default: 15 s, five requests over UDP. RFC 8489, section 6.2.1 would go on for 39.5 s, for
+    /// which nobody wants to wait who sends all candidates at once.
     pub gathering_timeout: Duration,
     /// Ta, the time between two checks (RFC 8445, section 14.2). Default: 50 ms.
     pub pacing: Duration,

@@ -16,7 +16,7 @@ use crate::candidate::{Address, Candidate, Kind, foundation, is_link_local, prio
 use crate::config::Config;
 use crate::event::GatheringState;
 use crate::relay::RelayId;
-use crate::server::{ServerReport, ServerState, TransportPolicy};
+use crate::server::{ServerError, ServerReport, ServerState, TransportPolicy};
 
 /// A local address that datagrams are sent from and received on.
 #[derive(Debug, Clone)]
@@ -257,6 +257,13 @@ impl Gatherer {
         }
     }
 
+    /// More candidates are to be expected after all.
+    pub(crate) fn resume(&mut self) {
+        if self.state == GatheringState::Complete {
+            self.state = GatheringState::Gathering;
+        }
+    }
+
     /// No more questions: the path is chosen, and its consent checks keep the NAT's binding.
     pub(crate) fn stop_asking(&mut self) {
         for query in &mut self.queries {
@@ -319,6 +326,14 @@ impl Gatherer {
             client.handle_timeout(now);
         }
         self.collect(config);
+        for query in self.queries.iter_mut().filter(|query| !query.done) {
+            if query.starts + config.gathering_timeout <= now {
+                (query.done, query.client) = (true, None);
+                query.state = ServerState::Failed(ServerError::Timeout(config.gathering_timeout));
+                self.failed
+                    .push_back(stun_report(query.server, query.state.clone()));
+            }
+        }
         // Decided here and not in `add`, so that addresses that are added one after the other count as one batch.
         let asked = self.queries.iter().all(|query| query.done) && settled;
         let complete = self.state == GatheringState::Gathering && asked;
@@ -337,14 +352,16 @@ impl Gatherer {
         self.news.pop_front()
     }
 
-    pub(crate) fn poll_timeout(&self, now: Instant, settled: bool) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, now: Instant, settled: bool, config: &Config) -> Option<Instant> {
         let all_done = self.queries.iter().all(|query| query.done) && settled;
         let complete = (self.state == GatheringState::Gathering && all_done).then_some(now);
         let next = self.queries.iter().filter_map(|query| match &query.client {
             Some(client) => client.poll_timeout(),
             None => (!query.done).then_some(query.starts),
         });
-        next.chain(complete).min()
+        let pending = self.queries.iter().filter(|query| !query.done);
+        let deadlines = pending.map(|query| query.starts + config.gathering_timeout);
+        next.chain(complete).chain(deadlines).min()
     }
 
     /// RFC 8421, section 4: IPv6 and IPv4 take turns, IPv6 first. Addresses that lead nowhere else come last.

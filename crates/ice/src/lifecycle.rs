@@ -30,6 +30,21 @@ pub(crate) struct Timers {
     pub(crate) keepalive_at: Option<Instant>,
     /// There was a path once.
     pub(crate) had_path: bool,
+    /// The path of this generation went with its local address.
+    pub(crate) lost_base: bool,
+    /// The path in use is asked for a sign of life, because the peer is heard on another.
+    pub(crate) probe: Option<Probe>,
+}
+
+/// What goes on while the path in use is asked for a sign of life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    /// Since when.
+    pub(crate) asked: Instant,
+    /// When to ask again, or to decide.
+    pub(crate) due: Instant,
+    /// How often still to ask.
+    pub(crate) left: u32,
 }
 
 impl Agent {
@@ -50,6 +65,7 @@ impl Agent {
         self.run_transactions();
         self.run_consent();
         self.run_keepalive();
+        self.consider_move();
         self.release_others();
         self.run_patience();
         self.run_ordinary();
@@ -65,7 +81,8 @@ impl Agent {
         let alive = matches!(self.state, State::Connected | State::Completed);
         let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
         [
-            self.gatherer.poll_timeout(self.now, self.relays.are_settled()),
+            self.gatherer
+                .poll_timeout(self.now, self.relays.are_settled(), &self.config),
             self.relays.poll_timeout(),
             self.transactions.poll_timeout(),
             self.check_due(),
@@ -73,6 +90,7 @@ impl Agent {
             silence.map(|pair| self.silent_at(pair)),
             self.patience_ends(),
             timers.nominate_at,
+            timers.probe.map(|probe| probe.due),
             timers.release_at,
             timers.keepalive_at.filter(|_| self.config.lite),
         ]
@@ -170,6 +188,7 @@ impl Agent {
             Some(pair) if self.silent_at(pair) <= self.now => State::Disconnected,
             Some(pair) if self.nominated == Some(pair.id) => State::Completed,
             Some(_) => State::Connected,
+            None if self.timers.lost_base => State::Disconnected,
             None if self.started => State::Checking,
             None => State::New,
         };

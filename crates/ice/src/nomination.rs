@@ -8,12 +8,18 @@ use log::info;
 use crate::agent::Agent;
 use crate::candidate::Kind;
 use crate::event::Event;
+use crate::lifecycle::Probe;
 use crate::pair::{Pair, PairId, PairState};
 use crate::role::Role;
 
 /// A peer that nominates pair after pair ("aggressively", as libwebrtc does) and lets go of one says so by not
 /// repeating USE-CANDIDATE on it for this long. libwebrtc repeats it every 2.5 s.
 const NOMINATION_IS_STALE: Duration = Duration::from_secs(5);
+
+/// How often the nominated path is asked for a sign of life when the peer is heard on another, and how long it has for
+/// each: that all are lost on a path that works is rare, and two seconds are enough for the whole move.
+const PROBES: u32 = 4;
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Agent {
     /// Controlling: nominates the best valid pair, at once when nothing better is under way, else after a wait.
@@ -70,8 +76,69 @@ impl Agent {
                 new.priority > current.priority || stale
             }
         };
+        let other = current.is_some_and(|current| current.id != id);
         if follow {
             self.settle(id);
+        } else if other {
+            self.suspect_move(id);
+        }
+    }
+
+    /// The peer, who is heard on another pair than the nominated one (controlled: who nominates it), may have moved: its
+    /// address is gone, say. If the nominated pair does not answer at once either, the other one takes its place.
+    ///
+    /// RFC 8445, section 8.1.1 has one nomination per session. A peer that lost its address cannot take the path that
+    /// was nominated, though, and follows a new choice more gladly than it waits 30 s for consent to expire.
+    pub(crate) fn suspect_move(&mut self, heard_on: PairId) {
+        let elsewhere = self.nominated.is_some_and(|id| id != heard_on);
+        if elsewhere && self.timers.probe.is_none() {
+            self.timers.probe = Some(Probe {
+                asked: self.now,
+                due: self.now,
+                left: PROBES,
+            });
+            self.consider_move();
+        }
+    }
+
+    /// Asks the nominated path again, or decides.
+    pub(crate) fn consider_move(&mut self) {
+        let Some(Probe { asked, left, .. }) = self.timers.probe.filter(|probe| probe.due <= self.now) else {
+            return;
+        };
+        self.timers.probe = None;
+        let Some(current) = self.nominated.and_then(|id| self.list.get(id)) else {
+            return;
+        };
+        let (silent, id, generation) = (current.last_heard <= asked, current.id, self.current.number);
+        if silent && left > 0 {
+            let wait = PROBE_INTERVAL.max(current.rtt.unwrap_or_default());
+            self.timers.probe = Some(Probe {
+                asked,
+                due: self.now + wait,
+                left: left - 1,
+            });
+            return self.check_consent(id);
+        }
+        let controlling = self.role == Role::Controlling;
+        let others = self.list.iter().filter(|pair| {
+            let heard = pair.id != id && pair.generation == generation && pair.is_valid();
+            heard && pair.last_heard >= asked && (controlling || pair.use_candidate_at.is_some())
+        });
+        let best = others.max_by_key(|pair| (pair.use_candidate_at, pair.last_heard, pair.priority));
+        match best.filter(|_| silent).map(|best| (best.id, best.path)) {
+            Some((best, path)) => {
+                info!("ice: the peer has moved to {path}");
+                if controlling {
+                    self.nominated = None;
+                    self.list.trigger_nomination(best);
+                } else {
+                    self.settle(best);
+                }
+            }
+            // The path works: the other one goes again.
+            None if controlling => self.timers.release_at = Some(self.now),
+            None => {}
         }
     }
 
@@ -147,6 +214,7 @@ impl Agent {
             return;
         }
         let route = path.and_then(|path| self.route(path));
+        self.timers.lost_base &= route.is_none();
         if let Some(route) = route {
             info!("ice: selected {}", route.path);
             if let Some(relay) = route.relay {

@@ -451,6 +451,15 @@ impl Relays {
         self.active(id)?.send(out, peer, write)
     }
 
+    /// Whether [`send`](Self::send) would send: there is a channel, or at least a permission.
+    pub(crate) fn can_send(&self, id: RelayId, peer: SocketAddr) -> bool {
+        let relay = self.table.iter().find(|relay| relay.id == id);
+        relay.is_some_and(|relay| match &relay.stage {
+            Stage::Active(client) => client.is_bound(peer) || client.is_permitted(peer.ip()),
+            _ => false,
+        })
+    }
+
     /// Wants a permission for this address; whether it is there already.
     pub(crate) fn permit(&mut self, now: Instant, id: RelayId, peer: IpAddr) -> Result<bool, PeerError> {
         let client = self.active(id).ok_or(PeerError::Closed)?;

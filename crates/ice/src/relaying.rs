@@ -11,6 +11,7 @@ use crate::agent::{Agent, Route};
 use crate::event::{Event, State};
 use crate::pair::{Outcome, PairId};
 use crate::relay::{News, RelayId};
+use crate::report::FailureReason;
 use crate::server::{ServerError, ServerReport};
 
 impl Agent {
@@ -71,7 +72,7 @@ impl Agent {
                 }
                 News::Refused(id, peer, code) => {
                     for pair in self.pairs_through(id, peer) {
-                        self.fail_pair(pair, Outcome::NotRelayed(code));
+                        self.on_not_relayed(id, pair, code);
                     }
                 }
                 News::Ended(id) => {
@@ -80,6 +81,16 @@ impl Agent {
                     }
                 }
             }
+        }
+    }
+
+    /// The server gives no permission for the far end of this pair, or none any more.
+    fn on_not_relayed(&mut self, id: RelayId, pair: PairId, code: u16) {
+        let Some(known) = self.list.get(pair) else { return };
+        if !known.is_valid() {
+            self.fail_pair(pair, Outcome::NotRelayed(code));
+        } else if !self.relays.can_send(id, known.path.remote) {
+            self.lose_pair(pair, Outcome::NotRelayed(code), FailureReason::NoPath);
         }
     }
 
@@ -165,5 +176,8 @@ impl Agent {
         }
         self.relays.forget_failures();
         self.relays.gather(self.now, &self.config);
+        if !self.relays.are_settled() {
+            self.gatherer.resume();
+        }
     }
 }

@@ -149,10 +149,16 @@ impl Agent {
         let settled = generation != self.current.number || self.nominated.is_some();
         let nominates = use_candidate && self.role == Role::Controlled;
         let known = self.list.find(path, generation).map(|pair| pair.id);
+        // A peer whose address is gone looks for another path; who controls has to choose it. Checks that come soon
+        // after the choice were on their way before it.
+        let moves = generation == self.current.number
+            && self.role == Role::Controlling
+            && !self.remote_lite
+            && self.timers.release_at.is_none();
         let id = match known {
             Some(id) => id,
-            // After the choice only a new choice of the peer makes pairs again.
-            None if settled && !nominates => return,
+            // After the choice only a new choice of the peer makes pairs again, or a peer that moves.
+            None if settled && !nominates && !moves => return,
             None => match self.pair_for_check(path, priority) {
                 Some(id) => id,
                 None => return,
@@ -176,8 +182,11 @@ impl Agent {
             if nominates {
                 self.accept_nomination(id);
             }
-        } else if !settled || nominates {
+        } else if !settled || nominates || moves {
             self.trigger_check(id);
+        }
+        if settled && moves {
+            self.suspect_move(id);
         }
     }
 

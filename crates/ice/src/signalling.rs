@@ -123,8 +123,12 @@ impl Agent {
         if self.nominated.is_some_and(|id| self.list.get(id).is_none()) {
             // The credentials still hold: another address may find another path before anyone restarts.
             self.nominated = None;
+            self.timers.lost_base = true;
+            self.timers.probe = None;
             self.timers.pac_at = Some(self.now + self.config.pac_timeout);
             self.form_all_pairs();
+            // What was given back when the path was chosen may be needed now.
+            self.restart_relays();
         }
     }
 
@@ -294,6 +298,8 @@ impl Agent {
         self.timers.first_valid = None;
         self.timers.nominate_at = None;
         self.timers.release_at = None;
+        self.timers.lost_base = false;
+        self.timers.probe = None;
         self.timers.pac_at = None;
         if self.state == State::Failed {
             // RTCIceTransportState: "(disconnected or failed, ICE restart occurs): checking".

@@ -291,3 +291,81 @@ fn send_appends_nothing_when_the_writer_declines() {
     assert!(declined.is_none());
     assert_eq!(out, b"before");
 }
+
+#[test]
+fn an_address_that_vanishes_moves_the_session_within_two_seconds_whichever_side_loses_it() {
+    let sides = [
+        (A, "10.0.0.1:1000", "controlling"),
+        (B, "10.0.0.2:2000", "controlled"),
+    ];
+    // Long after the choice, and so soon that the nomination is still fresh.
+    let whens = [20_000, 4_000];
+    for ((loser, gone, ends), after) in sides.into_iter().flat_map(|side| whens.map(|when| (side, when))) {
+        let mut world = World::simple(40);
+        world.add(A, "10.0.1.1:1001");
+        world.add(B, "10.0.1.2:2001");
+        world.signal();
+        assert!(world.run(ms(2000), World::both_completed));
+        world.run_for(ms(after));
+        let other = [B, A][loser];
+        // Whichever pair it is: its address on this side vanishes.
+        let path = world.nodes[loser].agent.selected_path().unwrap();
+        world.dead.insert(path.local.ip());
+        assert!(
+            path.local == addr(gone) || path.local.ip().to_string().starts_with("10.0.1."),
+            "{path}"
+        );
+        let now = world.now;
+        world.nodes[loser]
+            .agent
+            .remove_local_address(now, path.local, Transport::Udp);
+        world.drain();
+        assert_eq!(world.nodes[loser].agent.state(), State::Disconnected);
+        let moved = |world: &World| {
+            let uses = |node: usize| world.nodes[node].agent.selected_path();
+            let (Some(ours), Some(theirs)) = (uses(loser), uses(other)) else {
+                return false;
+            };
+            ours == theirs.reversed() && world.both_completed()
+        };
+        assert!(world.run(ms(2000), moved), "the {ends} side lost its address");
+        for (from, to) in [(A, B), (B, A)] {
+            world.say(from, b"\x80still here");
+            world.run_for(ms(100));
+            assert_eq!(
+                world.nodes[to].received.pop().as_deref(),
+                Some(&b"\x80still here"[..])
+            );
+        }
+        // And it stays like that.
+        world.run_for(ms(60_000));
+        assert!(moved(&world));
+    }
+}
+
+#[test]
+fn a_peer_that_only_checks_another_path_does_not_move_a_session_whose_path_works() {
+    let mut world = World::simple(41);
+    world.add(B, "10.0.1.2:2001");
+    world.signal();
+    assert!(world.run(ms(2000), World::both_completed));
+    world.run_for(ms(20_000));
+    let before = world.nodes[A].agent.selected_path();
+    // B begins again on all its paths, as after a hiccup of its network.
+    let now = world.now;
+    let kept = world.nodes[B].agent.selected_path().unwrap().local;
+    let other = [addr("10.0.0.2:2000"), addr("10.0.1.2:2001")]
+        .into_iter()
+        .find(|at| *at != kept)
+        .unwrap();
+    world.nodes[B]
+        .agent
+        .remove_local_address(now, other, Transport::Udp);
+    world.nodes[B]
+        .agent
+        .add_local_address(now, other, Transport::Udp)
+        .unwrap();
+    world.run_for(ms(60_000));
+    assert_eq!(world.nodes[A].agent.selected_path(), before);
+    assert!(world.both_completed());
+}

@@ -242,6 +242,25 @@ impl PeerConnection {
         self.pump(now);
     }
 
+    /// A socket's address is gone, as when a network is left. The connection goes on over another path, if there is one:
+    /// at once, or as soon as another address comes.
+    pub fn remove_local_address(
+        &mut self,
+        now: Instant,
+        address: std::net::SocketAddr,
+        transport: NetTransport,
+    ) {
+        if self.stage != Stage::Live {
+            return;
+        }
+        let now = self.advance(now);
+        self.negotiation
+            .local_addresses
+            .retain(|known| *known != (address, transport));
+        self.transport.ice.remove_local_address(now, address, transport);
+        self.pump(now);
+    }
+
     /// Ends the session: the peer is told, channels and tracks end. Drain `poll_transmit` once more.
     pub fn close(&mut self, now: Instant) {
         if self.stage != Stage::Live {
