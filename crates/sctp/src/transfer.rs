@@ -106,11 +106,13 @@ impl Association {
                 self.timers.stop(Timer::Sack);
             }
         }
-        if !tcb.reset.is_silent() {
+        if !tcb.reset.is_silent() && phase != Phase::ShutdownAckSent {
             let (cumulative, next) = (tcb.outstanding.cumulative(), tcb.outstanding.next());
             let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
-            tcb.reset
-                .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            if matches!(phase, Phase::Established | Phase::ShutdownPending) {
+                tcb.reset
+                    .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            }
             if tcb.reset.write(packet.room(), packet.out) {
                 self.start_reconfig_timer();
             }

@@ -305,7 +305,7 @@ fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() 
     world.pump();
     assert_eq!(
         world.diagram.pop().unwrap(),
-        "B> SACK + RE-CONFIG result 6 + RE-CONFIG reset"
+        "B> SACK + RE-CONFIG result 1 + RE-CONFIG reset"
     );
 }
 
