@@ -96,6 +96,13 @@ struct UnderWay {
     in_progress: u32,
 }
 
+impl UnderWay {
+    /// A reset of the association that nobody has refused may still be performed by the peer, and then it must be by us.
+    fn may_be_given_up(&self) -> bool {
+        self.request != Request::AssociationReset
+    }
+}
+
 impl StreamReset {
     /// RFC 6525, section 4.1: request numbers are "initialized to the same value as the initial TSN".
     pub(crate) fn new(local: Tsn, peer: Tsn) -> Self {
@@ -394,7 +401,7 @@ impl Association {
         };
         request.due = true;
         request.unanswered += 1;
-        if request.unanswered > MAX_UNANSWERED {
+        if request.unanswered > MAX_UNANSWERED && request.may_be_given_up() {
             return self.conclude_request(false);
         }
         if request.in_progress == 0 && self.count_error() {
@@ -710,7 +717,7 @@ impl Association {
             // Number is started again. If the timer runs out, the RE-CONFIG chunk MUST be retransmitted but the
             // corresponding error counters MUST NOT be incremented."
             (ResetResult::IN_PROGRESS | ResetResult::ALREADY_IN_PROGRESS, _)
-                if under_way.in_progress < MAX_IN_PROGRESS =>
+                if under_way.in_progress < MAX_IN_PROGRESS || !under_way.may_be_given_up() =>
             {
                 under_way.in_progress += 1;
                 under_way.unanswered = 0;
