@@ -45,6 +45,12 @@ impl Packet<'_> {
 impl Association {
     /// Appends one packet of the association; `false` when nothing is due.
     pub(crate) fn build_packet(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Some(Phase::ShutdownPending | Phase::ShutdownReceived) = self.state.phase() {
+            // What expires unsent is no reason to wait, and no SACK will tell of it.
+            let _ = self.queue.next_len(self.now, 1);
+            self.stats.abandoned += self.queue.take_abandoned();
+            self.continue_shutdown();
+        }
         let Some(tcb) = self.state.tcb() else { return false };
         let (start, zero_checksum) = (out.len(), tcb.sends_zero_checksum());
         tcb.header(&self.config).write(out);
