@@ -507,6 +507,9 @@ impl SendQueue {
 
     /// Takes a stream that is to be reset and in which nothing waits any more.
     pub(crate) fn take_drained(&mut self) -> Option<StreamId> {
+        if self.drained.is_empty() {
+            return None;
+        }
         let id = self.drained.pop_first()?;
         if let Some(at) = self.find(id) {
             self.slots[at].reset = Reset::UnderWay;
