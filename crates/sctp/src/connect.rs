@@ -549,3 +549,58 @@ fn relation(tcb: &Tcb, cookie: &Cookie) -> Relation {
         _ => Relation::Discard,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    /// Table 12, with all that is not in it: which of the tags in a cookie are the association's, and the tie-tags.
+    #[test]
+    fn every_row_of_the_table_of_section_5_2_4() {
+        #[allow(clippy::disallowed_methods)]
+        let now = std::time::Instant::now();
+        let init = |tag| Init {
+            tag,
+            window: 100_000,
+            outbound_streams: 1,
+            inbound_streams: 1,
+            initial_tsn: Tsn(1),
+            capabilities: Capabilities::default(),
+        };
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let config = crate::Config::default();
+        let tcb = Tcb::new(&config, &mut rng, now, init(1), init(2));
+        let ours = tcb.tie_tags;
+        let row = |local, peer, tie_tags| {
+            let cookie = Cookie {
+                local: init(local),
+                peer: init(peer),
+                tie_tags,
+                ports: [5000; 2],
+                created: now,
+                lifetime: Duration::ZERO,
+            };
+            match relation(&tcb, &cookie) {
+                Relation::Restart => 'A',
+                Relation::Collision => 'B',
+                Relation::Discard => 'C',
+                Relation::Duplicate => 'D',
+            }
+        };
+        let (none, half) = ([0; 2], [ours[0], !ours[1]]);
+        for (local, peer, tie_tags, action) in [
+            (7, 8, ours, 'A'),
+            (7, 8, none, 'C'),
+            (7, 8, half, 'C'),
+            (1, 8, none, 'B'),
+            (1, 8, ours, 'B'),
+            (7, 2, none, 'C'),
+            (7, 2, ours, 'C'),
+            (1, 2, none, 'D'),
+            (1, 2, ours, 'D'),
+        ] {
+            assert_eq!(row(local, peer, tie_tags), action, "{local} {peer} {tie_tags:?}");
+        }
+    }
+}

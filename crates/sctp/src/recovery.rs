@@ -123,6 +123,10 @@ impl Association {
                 tcb.rto.measure(rtt);
             }
         }
+        if outcome.advanced && outcome.bytes == 0 {
+            // The answer to a FORWARD TSN.
+            tcb.rto.restore();
+        }
         self.stats.spurious_recoveries += u64::from(take_back(tcb, outcome.late, outcome.duplicates));
         if tcb
             .recovery_exit

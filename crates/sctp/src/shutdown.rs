@@ -99,7 +99,9 @@ impl Association {
         let State::Open(tcb, phase) = &mut self.state else {
             return;
         };
-        if !nothing_waits || !tcb.is_all_acknowledged() {
+        // While the association is being reset, only one of both sets of TSNs is right, and we do not know which.
+        let in_doubt = *phase == Phase::ShutdownPending && tcb.reset.wants_quiet();
+        if !nothing_waits || !tcb.is_all_acknowledged() || in_doubt {
             return;
         }
         match phase {
@@ -166,11 +168,12 @@ impl Association {
             None => self.stats.drops.unexpected_chunk += 1,
             Some(Phase::Established | Phase::ShutdownPending | Phase::ShutdownReceived) => {
                 self.on_cumulative(cumulative);
-                if let State::Open(_, phase) = &mut self.state {
-                    if *phase != Phase::ShutdownReceived {
-                        log::info!("sctp: the peer shuts down");
-                    }
+                if let State::Open(_, phase) = &mut self.state
+                    && *phase != Phase::ShutdownReceived
+                {
+                    log::info!("sctp: the peer shuts down");
                     *phase = Phase::ShutdownReceived;
+                    self.give_up_requests();
                 }
                 self.continue_shutdown();
             }

@@ -29,11 +29,13 @@ const MAX_UNANSWERED: u32 = 10;
 
 /// "Only one SSN/TSN Reset Request SHOULD be sent within 30 seconds" (section 5.1.4).
 const ASSOCIATION_RESET_INTERVAL: Duration = Duration::from_secs(30);
-/// After a reset of the association our TSNs go on beyond what a gap ack block could reach. So a peer that has not yet had
-/// our answer does not take what we send for what came before.
-const TSN_LEAP: u64 = 1 << 20;
-/// "The value SHOULD be the smallest TSN not acknowledged by the receiver of the request plus 2^31" (section 5.2.4).
-const PEER_TSN_LEAP: u32 = 1 << 31;
+/// "The value SHOULD be the smallest TSN not acknowledged by the receiver of the request plus 2^31" (section 5.2.4). We go on
+/// as far away ourselves, and not with the next TSN: a peer that has not had our answer must not take what we send, be it a
+/// FORWARD TSN, for what came before.
+const TSN_LEAP: u32 = 1 << 31;
+
+/// TSNs that may be under way, and some more: a gap ack block reaches 65,535.
+const MAX_UNDER_WAY: u32 = 1 << 20;
 
 /// Both directions of changes of streams.
 #[derive(Debug)]
@@ -56,11 +58,21 @@ pub(crate) struct StreamReset {
     deferred: Option<RequestNumber>,
     /// The peer's request to reset the association, which waits until our data has arrived.
     deferred_association: Option<RequestNumber>,
-    /// The last reset that had to wait: a peer that was told "in progress" may ask again under a new number.
-    waited: Option<(Tsn, Vec<StreamId>)>,
+    /// The last reset that had to wait, and when it was performed: a peer that was told "in progress" may ask again under a
+    /// new number (dcSCTP does), and that may cross our answer.
+    waited: Option<Waited>,
     responses: VecDeque<Response>,
     /// The chunk at hand has had an answer.
     answered: bool,
+}
+
+/// What the peer's reset waits for, and which streams it resets: all when there are none.
+type Reset = (Tsn, Vec<StreamId>);
+
+#[derive(Debug)]
+struct Waited {
+    reset: Reset,
+    performed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -82,6 +94,13 @@ struct UnderWay {
     unanswered: u32,
     /// How often the peer said "in progress": the wait is not the path's fault.
     in_progress: u32,
+}
+
+impl UnderWay {
+    /// A reset of the association that nobody has refused may still be performed by the peer, and then it must be by us.
+    fn may_be_given_up(&self) -> bool {
+        self.request != Request::AssociationReset
+    }
 }
 
 impl StreamReset {
@@ -227,7 +246,7 @@ impl StreamReset {
     }
 
     /// Whether the association is to be reset, at the request of either side, so that no message must begin.
-    fn wants_quiet(&self) -> bool {
+    pub(crate) fn wants_quiet(&self) -> bool {
         let asked = self.asked.iter().map(|asked| &asked.request);
         let under_way = self.under_way.iter().map(|under_way| &under_way.request);
         let mut requests = asked.chain(under_way);
@@ -247,8 +266,8 @@ impl Association {
         self.collect_drained();
     }
 
-    /// Asks the peer to reset these streams of its own, or all when there are none: [`Event::StreamsReset`] says when it
-    /// has. [`Event::ReconfigurationDone`] or [`Event::ReconfigurationFailed`] follows.
+    /// Asks the peer to reset these streams of its own, or all when there are none. [`Event::ReconfigurationDone`] or
+    /// [`Event::ReconfigurationFailed`] says whether it will, and [`Event::StreamsReset`] when it has.
     pub fn reset_incoming(&mut self, streams: &[StreamId]) {
         let max = max_streams(self.config.max_datagram - HEADER_LEN);
         if streams.is_empty() {
@@ -295,6 +314,22 @@ impl Association {
             }
             _ => self.report(request, false),
         }
+    }
+
+    /// The peer shuts down, and takes no more requests. What became of the one under way must still be known: after a reset
+    /// of the association only one of both sets of TSNs is right.
+    pub(crate) fn give_up_requests(&mut self) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        let asked = std::mem::take(&mut tcb.reset.asked);
+        let drained = std::mem::take(&mut tcb.reset.drained);
+        for asked in asked.into_iter().filter(|asked| asked.by_us) {
+            self.report(asked.request, false);
+        }
+        for (stream, _) in drained {
+            self.queue.reset_failed(stream);
+            self.inbox.push(Event::StreamResetFailed(stream));
+        }
+        self.update_pause();
     }
 
     /// Lets messages begin, or not.
@@ -366,7 +401,7 @@ impl Association {
         };
         request.due = true;
         request.unanswered += 1;
-        if request.unanswered > MAX_UNANSWERED {
+        if request.unanswered > MAX_UNANSWERED && request.may_be_given_up() {
             return self.conclude_request(false);
         }
         if request.in_progress == 0 && self.count_error() {
@@ -376,13 +411,14 @@ impl Association {
     }
 
     pub(crate) fn on_reconfig(&mut self, chunk: &RawChunk<'_>) {
-        if !matches!(
-            self.state,
-            State::Open(_, Phase::Established | Phase::ShutdownPending)
-        ) {
-            self.stats.drops.unexpected_chunk += 1;
-            return;
-        }
+        let shuts_down = match self.state.phase() {
+            Some(Phase::Established | Phase::ShutdownPending) => false,
+            Some(Phase::ShutdownSent | Phase::ShutdownReceived) => true,
+            Some(Phase::ShutdownAckSent) | None => {
+                self.stats.drops.unexpected_chunk += 1;
+                return;
+            }
+        };
         if let Some(tcb) = self.state.tcb_mut() {
             tcb.reset.answered = false;
         }
@@ -391,6 +427,9 @@ impl Association {
                 None => {
                     self.stats.drops.malformed_chunk += 1;
                     return;
+                }
+                Some(parameter) if shuts_down && !matches!(parameter, Reconfig::Response { .. }) => {
+                    self.deny(parameter.number());
                 }
                 Some(Reconfig::OutgoingReset {
                     request,
@@ -436,26 +475,49 @@ impl Association {
             return tcb.reset.conclude(number, ResetResult::DENIED);
         }
         let this = (last_tsn, streams);
-        if tcb.reset.waited.as_ref() == Some(&this) {
-            let waits = tcb.receiver.awaits_reset();
-            tcb.reset.deferred = waits.then_some(number);
-            let result = if waits {
-                ResetResult::IN_PROGRESS
-            } else {
-                ResetResult::PERFORMED
-            };
-            return tcb.reset.conclude(number, result);
+        // Who knows that it was performed cannot ask for the next one within a round trip.
+        let round_trip = tcb.rto.min_rtt().unwrap_or_default();
+        match &tcb.reset.waited {
+            Some(Waited {
+                reset,
+                performed: None,
+            }) if *reset == this => {
+                tcb.reset.deferred = Some(number);
+                return tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
+            }
+            Some(Waited {
+                reset,
+                performed: Some(at),
+            }) if *reset == this && self.now < *at + round_trip => {
+                return tcb.reset.conclude(number, ResetResult::PERFORMED);
+            }
+            _ => tcb.reset.waited = None,
         }
-        let streams = (!list.is_all()).then(|| this.1.clone());
+        self.perform_or_defer(number, this);
+    }
+
+    /// Steps E2 to E5.
+    fn perform_or_defer(&mut self, number: RequestNumber, mut what: Reset) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        // So much is never under way: that TSN is from before the association was reset.
+        let reached = tcb.receiver.cumulative();
+        if what.0.0.wrapping_sub(reached.0) > MAX_UNDER_WAY {
+            what.0 = reached;
+        }
+        // An empty list means all of them.
+        let streams = (!what.1.is_empty()).then(|| what.1.clone());
         let (inbox, drops) = (&mut self.inbox, &mut self.stats.drops);
-        match tcb.receiver.reset_streams(last_tsn, streams, inbox, drops) {
+        match tcb.receiver.reset_streams(what.0, streams, inbox, drops) {
             Ok(true) => {
                 tcb.reset.deferred = None;
                 tcb.reset.conclude(number, ResetResult::PERFORMED);
             }
             Ok(false) => {
                 tcb.reset.deferred = Some(number);
-                tcb.reset.waited = Some(this);
+                tcb.reset.waited = Some(Waited {
+                    reset: what,
+                    performed: None,
+                });
                 tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
             }
             Err(Violation(what)) => self.fail(Cause::ProtocolViolation(what), what),
@@ -469,9 +531,21 @@ impl Association {
             && !tcb.receiver.awaits_reset()
         {
             tcb.reset.deferred = None;
+            if let Some(waited) = &mut tcb.reset.waited {
+                waited.performed = Some(self.now);
+            }
             if number.next() == tcb.reset.expected {
                 tcb.reset.conclude(number, ResetResult::PERFORMED);
             }
+        }
+    }
+
+    /// No new request is taken; an old one still gets its answer.
+    fn deny(&mut self, number: RequestNumber) {
+        if let Some(tcb) = self.state.tcb_mut()
+            && tcb.reset.is_new(number)
+        {
+            tcb.reset.conclude(number, ResetResult::DENIED);
         }
     }
 
@@ -564,11 +638,12 @@ impl Association {
             return;
         }
         tcb.reset.deferred_association = None;
-        let ours = tcb.outstanding.next().plus(TSN_LEAP).tsn();
-        let theirs = tcb.receiver.cumulative().plus(1).plus(PEER_TSN_LEAP);
+        let ours = tcb.outstanding.next().tsn().plus(TSN_LEAP);
+        let theirs = tcb.receiver.cumulative().plus(1).plus(TSN_LEAP);
         tcb.reset
             .conclude_with(number, ResetResult::PERFORMED, Some([ours, theirs]));
         self.begin_anew(ours, theirs);
+        self.continue_shutdown();
     }
 
     /// All streams of both directions begin anew, with these TSNs.
@@ -578,16 +653,26 @@ impl Association {
         };
         log::info!("sctp: all streams begin anew");
         tcb.outstanding.jump(ours);
+        // What a request of ours waits for was counted by the old numbers.
+        if let Some(UnderWay {
+            request: Request::OutgoingReset { last_tsn, .. },
+            ..
+        }) = &mut tcb.reset.under_way
+        {
+            *last_tsn = ours.previous();
+        }
         tcb.recovery_exit = None;
         tcb.timeout_in_doubt = None;
         tcb.forward_due = false;
         tcb.forward_sent = None;
         let kind = tcb.data_kind();
         tcb.receiver.restart(&self.config, kind, theirs);
-        tcb.reset.deferred = None;
-        tcb.reset.waited = None;
-        self.queue.restart_streams();
         self.inbox.push(Event::AssociationReset);
+        self.queue.restart_streams();
+        // Whatever waited for what came before need not wait any more.
+        if let (Some(number), Some(waited)) = (tcb.reset.deferred.take(), tcb.reset.waited.take()) {
+            self.perform_or_defer(number, waited.reset);
+        }
         self.update_pause();
     }
 
@@ -602,11 +687,12 @@ impl Association {
         } else {
             list.iter().filter(|&stream| self.queue.is_open(stream)).collect()
         };
-        // The Outgoing SSN Reset Request that follows is the answer, since it carries this number.
+        // The Outgoing SSN Reset Request follows when the data before it has arrived. "In progress" would keep the peer's
+        // request under way until then, and when both sides ask at once, neither could send the other what it waits for.
         let result = if open.is_empty() {
             ResetResult::NOTHING_TO_DO
         } else {
-            ResetResult::IN_PROGRESS
+            ResetResult::PERFORMED
         };
         tcb.reset.conclude(number, result);
         for stream in open {
@@ -631,7 +717,7 @@ impl Association {
             // Number is started again. If the timer runs out, the RE-CONFIG chunk MUST be retransmitted but the
             // corresponding error counters MUST NOT be incremented."
             (ResetResult::IN_PROGRESS | ResetResult::ALREADY_IN_PROGRESS, _)
-                if under_way.in_progress < MAX_IN_PROGRESS =>
+                if under_way.in_progress < MAX_IN_PROGRESS || !under_way.may_be_given_up() =>
             {
                 under_way.in_progress += 1;
                 under_way.unanswered = 0;
@@ -677,6 +763,7 @@ impl Association {
             self.report(request, done);
         }
         self.update_pause();
+        self.continue_shutdown();
     }
 }
 

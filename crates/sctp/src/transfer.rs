@@ -45,6 +45,12 @@ impl Packet<'_> {
 impl Association {
     /// Appends one packet of the association; `false` when nothing is due.
     pub(crate) fn build_packet(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Some(Phase::ShutdownPending | Phase::ShutdownReceived) = self.state.phase() {
+            // What expires unsent is no reason to wait, and no SACK will tell of it.
+            let _ = self.queue.next_len(self.now, 1);
+            self.stats.abandoned += self.queue.take_abandoned();
+            self.continue_shutdown();
+        }
         let Some(tcb) = self.state.tcb() else { return false };
         let (start, zero_checksum) = (out.len(), tcb.sends_zero_checksum());
         tcb.header(&self.config).write(out);
@@ -106,11 +112,13 @@ impl Association {
                 self.timers.stop(Timer::Sack);
             }
         }
-        if !tcb.reset.is_silent() {
+        if !tcb.reset.is_silent() && phase != Phase::ShutdownAckSent {
             let (cumulative, next) = (tcb.outstanding.cumulative(), tcb.outstanding.next());
             let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
-            tcb.reset
-                .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            if matches!(phase, Phase::Established | Phase::ShutdownPending) {
+                tcb.reset
+                    .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
+            }
             if tcb.reset.write(packet.room(), packet.out) {
                 self.start_reconfig_timer();
             }

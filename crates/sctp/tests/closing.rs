@@ -305,7 +305,7 @@ fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() 
     world.pump();
     assert_eq!(
         world.diagram.pop().unwrap(),
-        "B> SACK + RE-CONFIG result 6 + RE-CONFIG reset"
+        "B> SACK + RE-CONFIG result 1 + RE-CONFIG reset"
     );
 }
 
@@ -397,6 +397,26 @@ fn a_shutdown_in_pictures_and_with_any_packet_lost() {
             assert_eq!(closed.len(), 2, "{both} {lost} {:#?}", world.diagram);
             assert!(closed.contains(&Event::Closed(CloseReason::Shutdown)));
         }
+    }
+}
+
+/// The last messages expire before they are sent: no SACK says that nothing is left.
+#[test]
+fn a_shutdown_does_not_wait_for_what_has_expired() {
+    let mut world = World::connected(Config::default());
+    world.record = false;
+    let options = SendOptions {
+        unordered: false,
+        reliability: Reliability::MaxLifetime(millis(300)),
+    };
+    world.links[A].rate = 1e6;
+    for _ in 0..20 {
+        world.send_with(A, 1, vec![7; 20_000], options);
+    }
+    world.ends[A].shutdown(world.now);
+    world.run(millis(5000));
+    for side in [A, B] {
+        assert_eq!(world.notices(side), [Event::Closed(CloseReason::Shutdown)]);
     }
 }
 

@@ -461,12 +461,18 @@ fn in_state(state: u8, seed: u64) -> World {
 }
 
 /// A chunk that is nearly right.
-fn nearly_right(rng: &mut StdRng) -> (u8, u8, Vec<u8>) {
+fn nearly_right(rng: &mut StdRng, interleaving: bool) -> (u8, u8, Vec<u8>) {
     let kinds = [
-        0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 130, 130, 192, 192, 15, 64, 128, 193, 255,
+        0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 130, 130, 192, 192, 15, 64, 64, 64, 194, 194, 128,
+        193, 255,
     ];
     let kind = match kinds[rng.random_range(0..kinds.len())] {
         6 if rng.random_bool(0.9) => 3,
+        // The wrong kind ends the association at once.
+        0 if interleaving && rng.random_bool(0.98) => 64,
+        192 if interleaving && rng.random_bool(0.98) => 194,
+        64 if !interleaving && rng.random_bool(0.98) => 0,
+        194 if !interleaving && rng.random_bool(0.98) => 192,
         kind => kind,
     };
     let mut value = vec![0; rng.random_range(0..40)];
@@ -483,8 +489,9 @@ fn nearly_right(rng: &mut StdRng) -> (u8, u8, Vec<u8>) {
         }
     }
     // Whole messages mostly: anything else ends the association soon.
-    let flags = if kind == 0 && rng.random_bool(0.95) {
-        value.resize(value.len().max(13), 1);
+    let least = if kind == 64 { 17 } else { 13 };
+    let flags = if (kind == 0 || kind == 64) && rng.random_bool(0.95) {
+        value.resize(value.len().max(least), 1);
         3 + 4 * rng.random_range(0..4)
     } else {
         rng.random_range(0..16)
@@ -519,7 +526,7 @@ proptest! {
             }
             let mut forge = Forge::new(tag.filter(|_| rng.random_bool(0.9)).unwrap_or(0));
             for _ in 0..rng.random_range(1..4) {
-                let (kind, flags, value) = nearly_right(&mut rng);
+                let (kind, flags, value) = nearly_right(&mut rng, seed.is_multiple_of(2));
                 forge = forge.chunk(kind, flags, &value);
             }
             if rng.random_bool(0.2) {

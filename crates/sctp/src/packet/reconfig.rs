@@ -91,6 +91,20 @@ pub(crate) enum Reconfig<'a> {
     },
 }
 
+impl Reconfig<'_> {
+    /// The number of the request, or of what is answered.
+    pub(crate) fn number(&self) -> RequestNumber {
+        match *self {
+            Reconfig::OutgoingReset { request, .. }
+            | Reconfig::IncomingReset { request, .. }
+            | Reconfig::AssociationReset { request }
+            | Reconfig::AddOutgoing { request, .. }
+            | Reconfig::AddIncoming { request, .. } => request,
+            Reconfig::Response { response, .. } => response,
+        }
+    }
+}
+
 fn streams(value: &[u8]) -> Option<StreamList<'_>> {
     value.len().is_multiple_of(2).then_some(StreamList(value))
 }

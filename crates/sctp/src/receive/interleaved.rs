@@ -166,21 +166,11 @@ impl Interleaved {
         }
         let key = (header.stream, header.unordered, header.mid);
         let known = self.find(key);
+        if header.beginning && header.ending && known.is_none() {
+            return self.push_whole(key, header.ppid, datagram, range, inbox, drops);
+        }
         if known.is_none() && self.is_over(key) {
             drops.stale_message += 1;
-            return Ok(());
-        }
-        if header.beginning && header.ending && known.is_none() {
-            if range.len() > self.max_message {
-                return Err(TOO_LARGE);
-            }
-            let waits = !header.unordered && !self.order.is_next(header.stream, header.mid);
-            let data = if waits {
-                kept(datagram, range)
-            } else {
-                datagram.slice(range)
-            };
-            self.complete(key, header.ppid, data, inbox, drops);
             return Ok(());
         }
         let at = known.unwrap_or_else(|| self.begin(key, range.len()));
@@ -199,6 +189,30 @@ impl Interleaved {
                 data.shrink_to_fit();
             }
             self.complete(key, message.ppid, data.into(), inbox, drops);
+        }
+        Ok(())
+    }
+
+    /// Takes in a message of one fragment.
+    fn push_whole(
+        &mut self,
+        key: Key,
+        ppid: Ppid,
+        datagram: &Bytes,
+        range: Range<usize>,
+        inbox: &mut Inbox,
+        drops: &mut Drops,
+    ) -> Result<(), Violation> {
+        let (stream, unordered, mid) = key;
+        if range.len() > self.max_message {
+            return Err(TOO_LARGE);
+        }
+        if unordered && self.is_over(key) {
+            drops.stale_message += 1;
+        } else if unordered || self.order.is_next(stream, mid) {
+            self.complete(key, ppid, datagram.slice(range), inbox, drops);
+        } else {
+            self.complete(key, ppid, kept(datagram, range), inbox, drops);
         }
         Ok(())
     }

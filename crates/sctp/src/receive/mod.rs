@@ -175,6 +175,8 @@ impl Receiver {
             drops.no_room += 1;
             return Ok(());
         }
+        // As long as there is a gap, and when it is filled: RFC 5681, section 4.2, for what RFC 9260 leaves open.
+        self.urgent |= self.tracker.has_gaps();
         self.tracker.record(place);
         let cumulative = self.tracker.cumulative();
         if valid_stream {

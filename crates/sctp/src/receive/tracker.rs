@@ -60,6 +60,7 @@ impl Tracker {
         }
     }
 
+    #[inline]
     pub(crate) fn classify(&self, place: Place) -> Arrival {
         if place == self.cumulative.next() {
             return Arrival::InOrder;
@@ -84,12 +85,17 @@ impl Tracker {
     }
 
     /// Notes the arrival of a TSN that [`Tracker::classify`] called new.
+    #[inline]
     pub(crate) fn record(&mut self, place: Place) {
         if place == self.cumulative.next() {
             self.cumulative = place;
             self.absorb();
-            return;
+        } else {
+            self.record_ahead(place);
         }
+    }
+
+    fn record_ahead(&mut self, place: Place) {
         let at = self.position(place);
         let before = at > 0 && self.ranges[at - 1].1.next() == place;
         let after = self.ranges.get(at).is_some_and(|range| range.0 == place.next());

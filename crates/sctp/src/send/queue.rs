@@ -171,9 +171,11 @@ impl SendQueue {
 
     /// Whether a message must not begin before another has ended.
     fn must_wait(&self, len: usize) -> bool {
+        let Some(limit) = self.interleaving.filter(|_| len > TINY) else {
+            return false;
+        };
         let in_progress = self.in_progress[Size::of(len, self.interleaving) as usize];
-        let limit = self.interleaving.unwrap_or(usize::MAX);
-        len > TINY && in_progress > 0 && in_progress.saturating_add(len) > limit
+        in_progress > 0 && in_progress.saturating_add(len) > limit
     }
 
     fn find(&mut self, id: StreamId) -> Option<usize> {
@@ -315,10 +317,17 @@ impl SendQueue {
 
     /// The stream whose turn it is.
     fn front(&mut self) -> Option<usize> {
-        if let Some(at) = self.turns.only()
-            && self.slots[at].begun.is_some()
-        {
-            return Some(at);
+        if let Some(at) = self.turns.only() {
+            let slot = &self.slots[at];
+            if slot.begun.is_some() {
+                return Some(at);
+            }
+            if let Some(message) = slot.waiting.front()
+                && !self.paused
+                && !self.must_wait(message.data.len())
+            {
+                return Some(at);
+            }
         }
         self.choose()
     }
@@ -498,6 +507,9 @@ impl SendQueue {
 
     /// Takes a stream that is to be reset and in which nothing waits any more.
     pub(crate) fn take_drained(&mut self) -> Option<StreamId> {
+        if self.drained.is_empty() {
+            return None;
+        }
         let id = self.drained.pop_first()?;
         if let Some(at) = self.find(id) {
             self.slots[at].reset = Reset::UnderWay;

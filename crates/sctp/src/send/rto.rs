@@ -71,6 +71,13 @@ impl Rto {
         self.current = (self.current * 2).min(self.max);
     }
 
+    /// The peer answers again, though with nothing to measure: what was backed off for silence is taken back.
+    pub(crate) fn restore(&mut self) {
+        if let Some(Smoothed { rtt, variation }) = self.smoothed {
+            self.current = (rtt + variation * 4).clamp(self.min, self.max);
+        }
+    }
+
     pub(crate) fn current(&self) -> Duration {
         self.current
     }

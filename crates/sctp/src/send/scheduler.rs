@@ -101,9 +101,10 @@ impl Turns {
 
     /// The stream whose turn it is when no other wants one.
     pub(crate) fn only(&self) -> Option<usize> {
-        self.current
-            .filter(|_| self.others.is_empty())
-            .map(|turn| turn.slot)
+        match &self.current {
+            Some(turn) if self.others.is_empty() => Some(turn.slot),
+            _ => None,
+        }
     }
 
     /// The stream whose turn it is. `stay`: the one that sent last goes on.
