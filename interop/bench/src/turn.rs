@@ -127,8 +127,8 @@ fn flood(figures: &mut Figures) -> Result<(), String> {
     };
     let session = Session::open(server.address)?;
     let (address, pid) = (server.address, server.child.id());
-    // The first answers to strangers fill buffers that are there for good.
-    strangers(address, 10_000)?;
+    // The first of them fill buffers that are there for good.
+    strangers(address, FLOOD / 4)?;
     let before = resident(pid);
     let flood = std::thread::spawn(move || strangers(address, FLOOD));
     session
