@@ -65,7 +65,7 @@ async fn all(chosen: &[&'static Case]) -> Result<(), String> {
     let site = Arc::new(site?);
     let turns = Arc::new(Semaphore::new(4));
     let mut running = Vec::new();
-    for case in chosen {
+    for case in chosen.iter().copied() {
         let (site, turns) = (site.clone(), turns.clone());
         running.push(tokio::spawn(async move {
             let _turn = turns.acquire().await;
