@@ -83,7 +83,7 @@ fn dtls(arguments: &[String]) -> Result<(), String> {
 }
 
 /// `xtask interop turn`: coturn's client programs against `dunlin turn`.
-fn turn(options: &[String]) -> Result<(), String> {
+pub(crate) fn turn(options: &[String]) -> Result<(), String> {
     setup::coturn()?;
     run(&mut command(
         "cargo",

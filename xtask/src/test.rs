@@ -56,6 +56,8 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
         run(&mut programs::interop_command(&["--page".to_owned()])?)
     })?;
     lines.push("page: the program's page passed in Chromium".to_owned());
+    steps.step("turn", || programs::turn(&[]))?;
+    lines.push("turn: coturn's clients passed against `dunlin turn`".to_owned());
     Ok(lines)
 }
 

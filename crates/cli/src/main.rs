@@ -48,11 +48,11 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(options) => {
-            log_at(log::LevelFilter::Warn);
+            log_at("warn");
             serve::run(&options).await.map_err(|error| error.to_string())
         }
         Command::Nat(options) => {
-            log_at(log::LevelFilter::Warn);
+            log_at("warn");
             nat::run(&options).await.map_err(|error| error.to_string())
         }
         Command::Turn(options) => relay(*options).await.map_err(|error| error.to_string()),
@@ -72,12 +72,12 @@ async fn main() -> ExitCode {
 
 async fn relay(options: turn::Options) -> Result<(), turn::TurnError> {
     let options = turn::read(options)?;
-    log_at(turn::log_level(&options));
+    log_at(&turn::log_filter(&options));
     turn::run(&options).await
 }
 
-/// Logs to standard error what RUST_LOG says, or else everything from this level on.
-fn log_at(level: log::LevelFilter) {
-    let level = env_logger::Env::default().default_filter_or(level.as_str());
-    env_logger::Builder::from_env(level).init();
+/// Logs to standard error what RUST_LOG says, or else what this filter does.
+fn log_at(filter: &str) {
+    let filter = env_logger::Env::default().default_filter_or(filter);
+    env_logger::Builder::from_env(filter).init();
 }

@@ -1,6 +1,7 @@
 //! A host that changes networks: an address vanishes, and the connection goes on over another within two seconds.
 //!
-//! It runs in a network namespace of its own, on Linux, where one may be made; elsewhere nothing is tested.
+//! It runs in a network namespace of its own, on Linux, where one may be made; elsewhere nothing is tested:
+//! `cargo test -p dunlin --test moves -- --ignored an_address`.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -21,6 +22,7 @@ fn run(program: &str, arguments: &[&str]) -> std::io::Result<Output> {
 }
 
 #[test]
+#[ignore = "ten seconds of real time, in a network namespace; `keeping.rs` of dunlin-ice has it in virtual time"]
 fn an_address_that_vanishes_moves_the_connection_within_two_seconds() {
     let namespace = ["--user", "--map-root-user", "--net"];
     let can = run(

@@ -50,7 +50,13 @@ fn dunlin(port: u16) -> Command {
         "--log",
         "off",
     ]);
-    command.args(["--no-tcp", "--udp", &format!("127.0.0.1:{port}")]);
+    command.args([
+        "--user-quota",
+        "10000",
+        "--no-tcp",
+        "--udp",
+        &format!("127.0.0.1:{port}"),
+    ]);
     command
 }
 
@@ -110,6 +116,7 @@ pub fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
         }
     }
     flood(figures)?;
+    allocations(figures)?;
     for (name, mut list) in loads {
         list.sort_by(|one, other| one.cost.total_cmp(&other.cost));
         let Load { cost, rate } = list[list.len() / 2];
@@ -127,8 +134,8 @@ fn flood(figures: &mut Figures) -> Result<(), String> {
     };
     let session = Session::open(server.address)?;
     let (address, pid) = (server.address, server.child.id());
-    // The first answers to strangers fill buffers that are there for good.
-    strangers(address, 10_000)?;
+    // The first of them fill buffers that are there for good.
+    strangers(address, FLOOD / 4)?;
     let before = resident(pid);
     let flood = std::thread::spawn(move || strangers(address, FLOOD));
     session
@@ -160,6 +167,37 @@ fn flood(figures: &mut Figures) -> Result<(), String> {
     figures.add("turn flood, memory", grown as f64, "KiB", "grown; bar 0");
     Ok(())
 }
+
+/// Many allocations with a channel each: the server's memory and processor time for one.
+fn allocations(figures: &mut Figures) -> Result<(), String> {
+    let Some(server) = Server::start(&KINDS[0])? else {
+        return Err("dunlin is not there".to_owned());
+    };
+    let pid = server.child.id();
+    // The first one brings what is there for all.
+    let first = Session::open(server.address)?;
+    let before = (resident(pid), used(pid), Instant::now());
+    let mut held = vec![first];
+    for _ in 0..ALLOCATIONS {
+        held.push(Session::open(server.address)?);
+    }
+    let count = f64::from(ALLOCATIONS);
+    let bytes = resident(pid).saturating_sub(before.0) as f64 * 1024.0 / count;
+    let cost = (used(pid) - before.1).as_secs_f64() * 1e6 / count;
+    let rate = count / before.2.elapsed().as_secs_f64();
+    figures.add(
+        "turn allocation, memory",
+        bytes,
+        "B",
+        format!("each of {ALLOCATIONS}; bar 6,000"),
+    );
+    let note = format!("with its channel, {rate:.0}/s one after the other; bar 200");
+    figures.add("turn allocation, setup", cost, "us", note);
+    Ok(())
+}
+
+/// Allocations that are open at once; each takes three sockets, one of them in the server.
+const ALLOCATIONS: u32 = 300;
 
 /// Datagrams of a flood.
 const FLOOD: u32 = 1_000_000;

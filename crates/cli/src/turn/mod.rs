@@ -24,9 +24,13 @@ pub(crate) fn read(flags: Options) -> Result<Options, TurnError> {
     settings::read(flags)
 }
 
-/// What is logged.
-pub(crate) fn log_level(options: &Options) -> log::LevelFilter {
-    options.log.unwrap_or(log::LevelFilter::Info)
+/// What is logged, in the words of RUST_LOG.
+pub(crate) fn log_filter(options: &Options) -> String {
+    match options.log.unwrap_or(log::LevelFilter::Info) {
+        // The protocol core tells of allocations too, but not as much.
+        log::LevelFilter::Info => "info,dunlin_turn=warn".to_owned(),
+        level => level.to_string(),
+    }
 }
 
 /// Runs until a signal ends it.

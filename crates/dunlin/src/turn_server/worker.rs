@@ -425,14 +425,16 @@ pub(super) enum Source {
 /// Receives from a socket until the task is ended.
 pub(super) async fn receive(socket: Rc<Socket>, source: Source, worker: Handle, buffers: Buffers) {
     while socket.readable().await.is_ok() {
-        for _ in 0..TURNS {
+        let mut turns = 0..TURNS;
+        let more = turns.all(|_| {
             let mut batch = buffers.borrow_mut();
             let mut state = worker.borrow_mut();
-            if !state.receive(&socket, source, &mut batch, &worker, &buffers) {
-                break;
-            }
+            state.receive(&socket, source, &mut batch, &worker, &buffers)
+        });
+        // A socket that was emptied is waited for, which lets the others have their turn anyway.
+        if more {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     }
 }
 

@@ -40,6 +40,27 @@ struct Site {
     secure: u16,
 }
 
+/// A client program that is told something, and what.
+struct Told {
+    program: &'static str,
+    options: &'static [&'static str],
+    lines: &'static [&'static str],
+}
+
+const TOLD: [Told; 2] = [
+    Told {
+        program: "turnutils_stunclient",
+        options: &[],
+        lines: &["UDP reflexive addr: 127.0.0.1:"],
+    },
+    // It does not bind to an address and so takes the lack of a NAT for a NAT that hides nothing.
+    Told {
+        program: "turnutils_natdiscovery",
+        options: &["-m", "-f"],
+        lines: &["Endpoint Independent Mapping!", "Endpoint Independent Filtering!"],
+    },
+];
+
 pub async fn run(arguments: &Arguments) -> ExitCode {
     let wanted = |case: &&Case| {
         arguments
@@ -65,7 +86,7 @@ async fn all(chosen: &[&'static Case]) -> Result<(), String> {
     let site = Arc::new(site?);
     let turns = Arc::new(Semaphore::new(4));
     let mut running = Vec::new();
-    for &case in chosen {
+    for case in chosen.iter().copied() {
         let (site, turns) = (site.clone(), turns.clone());
         running.push(tokio::spawn(async move {
             let _turn = turns.acquire().await;
@@ -85,16 +106,22 @@ async fn all(chosen: &[&'static Case]) -> Result<(), String> {
             }
         }
     }
-    let result = binding(&site).await;
-    eprintln!(
-        "{}     turn/stunclient",
-        if result.is_ok() { "ok" } else { "FAIL" }
-    );
-    result?;
+    for program in &TOLD {
+        match told(&site, program).await {
+            Ok(()) => eprintln!("ok     turn/{}", program.program),
+            Err(reason) => {
+                failed += 1;
+                eprintln!("FAIL   turn/{} {reason}", program.program);
+            }
+        }
+    }
     if failed > 0 {
         return Err(format!("{failed} cases failed\n{}", site.server.tail()));
     }
-    eprintln!("turn: {} cases passed against coturn's clients", chosen.len() + 1);
+    eprintln!(
+        "turn: {} cases passed against coturn's clients",
+        chosen.len() + TOLD.len()
+    );
     Ok(())
 }
 
@@ -107,7 +134,7 @@ async fn open(folder: &std::path::Path) -> Result<Site, String> {
         std::fs::write(file, text).map_err(|error| error.to_string())?;
     }
     // The client takes one port for UDP and TCP, and one for TLS and DTLS.
-    let (plain, secure, peer) = (free()?, free()?, free()?);
+    let (plain, secure, peer, other) = (free()?, free()?, free()?, free()?);
     let mut command = Command::new(ours()?);
     command.args(["turn", "--realm", "example.org", "--user", "alice:secret"]);
     command.args(["--shared-secret", "between servers", "--log", "warn"]);
@@ -122,9 +149,12 @@ async fn open(folder: &std::path::Path) -> Result<Site, String> {
     ] {
         command.args([option, &SocketAddr::from(([127, 0, 0, 1], port)).to_string()]);
     }
+    for address in [([127, 0, 0, 1], plain), ([127, 0, 0, 2], other)] {
+        command.args(["--nat-discovery", &SocketAddr::from(address).to_string()]);
+    }
     let server = Program::start("dunlin turn", command)?;
     let listens =
-        |texts: &crate::dtls::program::Texts| (texts.out.matches("listens on").count() == 4).then_some(());
+        |texts: &crate::dtls::program::Texts| (texts.out.matches("listens on").count() == 7).then_some(());
     server
         .until(Duration::from_secs(20), "word that it listens", listens)
         .await?;
@@ -200,17 +230,18 @@ async fn one(site: &Site, case: &Case) -> Result<(), String> {
     result.map_err(|reason| format!("{reason}\n{}", client.tail()))
 }
 
-/// `turnutils_stunclient` is told its address.
-async fn binding(site: &Site) -> Result<(), String> {
-    let mut command = Command::new("turnutils_stunclient");
+/// Binding requests, and the discovery of NAT behaviour.
+async fn told(site: &Site, asked: &Told) -> Result<(), String> {
+    let mut command = Command::new(asked.program);
+    command.args(asked.options);
     command.args(["-p", &site.plain.to_string(), "127.0.0.1"]);
-    let client = Program::start("turnutils_stunclient", command).map_err(how)?;
-    let told = |texts: &crate::dtls::program::Texts| {
-        let has = |text: &str| text.contains("UDP reflexive addr: 127.0.0.1:");
-        (has(&texts.out) || has(&texts.err)).then_some(())
+    let client = Program::start(asked.program, command).map_err(how)?;
+    let all = |texts: &crate::dtls::program::Texts| {
+        let said = |line: &&str| texts.out.contains(line) || texts.err.contains(line);
+        asked.lines.iter().all(said).then_some(())
     };
     let result = client
-        .until(Duration::from_secs(10), "reflexive address", told)
+        .until(Duration::from_secs(30), "what it has to be told", all)
         .await;
     result.map_err(|reason| format!("{reason}\n{}", client.tail()))
 }
