@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         }
         Command::Turn(options) => relay(*options).await.map_err(|error| error.to_string()),
         Command::Check(options) => {
-            log_at(log::LevelFilter::Warn);
+            log_at("warn");
             check::run(options).await.map_err(|error| error.to_string())
         }
     };

@@ -113,7 +113,8 @@ impl Analyser {
 
     /// All records of a datagram without connection IDs.
     pub(crate) fn open(&self, from: Role, datagram: &[u8]) -> Vec<Record> {
-        self.try_open(from, datagram).expect("records that the key log opens")
+        self.try_open(from, datagram)
+            .expect("records that the key log opens")
     }
 
     /// The same; `None` if the key log does not open one of them, or the suite is not the one that is known here.
