@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
@@ -123,6 +123,9 @@ pub(super) struct Worker {
     relays: Vec<Option<OpenRelay>>,
     by_address: HashMap<SocketAddr, Rc<Socket>>,
     ports: Ports,
+    /// Relay addresses and those that a 1:1 NAT puts before them. Few NATs take back what is sent to their own outside,
+    /// so what our relays send to each other stays inside, under the outer names.
+    behind: Vec<(IpAddr, IpAddr)>,
     pub(super) trains: Trains,
     /// The number of this worker among all.
     number: usize,
@@ -143,8 +146,7 @@ pub(super) type Buffers = Rc<RefCell<Batch>>;
 impl Worker {
     pub(super) fn new(config: Arc<Config>, shared: Arc<Shared>, dtls: Dtls, number: usize) -> Self {
         let mut core = config.server.clone();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        core.unix_time = now.map_or(0, |since| since.as_secs());
+        core.unix_time = unix_time();
         let ports = Ports::new(config.relay.clone(), config.ports.clone(), config.relay_buffer);
         Self {
             server: Server::new(core, dunlin_crypto::random::seed(), Instant::now()),
@@ -156,6 +158,11 @@ impl Worker {
             relays: Vec::new(),
             by_address: HashMap::new(),
             ports,
+            behind: config
+                .relay
+                .iter()
+                .filter_map(|relay| Some((relay.ip, relay.external?)))
+                .collect(),
             trains: Trains::default(),
             number,
             clock: Rc::default(),
@@ -174,7 +181,11 @@ impl Worker {
         };
         let start = self.trains.len();
         self.trains.buffer().extend_from_slice(data);
-        let path = Path::udp(relay.socket.local(), forward.peer);
+        let mut peer = forward.peer;
+        if let Some((inner, _)) = self.behind.iter().find(|(_, outer)| *outer == peer.ip()) {
+            peer.set_ip(*inner);
+        }
+        let path = Path::udp(relay.socket.local(), peer);
         self.trains
             .push(Transmit::new(path), start, relay.socket.max_segments());
     }
@@ -202,9 +213,12 @@ impl Worker {
             buffer,
             start,
             len,
-            from,
+            mut from,
             ..
         } = received;
+        if let Some((_, outer)) = self.behind.iter().find(|(inner, _)| *inner == from.ip()) {
+            from.set_ip(*outer);
+        }
         let Some(sent) = self
             .server
             .handle_relay(now, relay, from, buffer, start..start + len)
@@ -282,6 +296,10 @@ impl Worker {
                 relay, family, port, ..
             } => match self.open_relay(relay, family, port, this, buffers) {
                 Ok(address) => self.server.relay_opened(now, relay, address),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    log::debug!("turn: a reserved port was asked for that is not there");
+                    self.server.relay_failed(now, relay);
+                }
                 Err(error) => {
                     log::warn!("turn: no relay could be opened: error={error:?}");
                     self.counters.relays_failed += 1;
@@ -415,6 +433,12 @@ impl Worker {
     }
 }
 
+/// For the end of ephemeral credentials.
+fn unix_time() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// What a socket is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
@@ -452,6 +476,8 @@ pub(super) async fn clock(worker: Handle, buffers: Buffers) {
                 }
                 let now = Instant::now();
                 let mut state = worker.borrow_mut();
+                // The wall clock may have been set, or this host have slept.
+                state.server.set_unix_time(now, unix_time());
                 state.server.handle_timeout(now);
                 state.dtls_timeout(now);
                 state.armed = None;

@@ -7,7 +7,7 @@ mod caller;
 use std::net::SocketAddr;
 
 use caller::{Caller, george, soon};
-use dunlin::turn_server::{BindError, Config, Identity, Prefix, TurnServer, User};
+use dunlin::turn_server::{BindError, Config, Identity, Prefix, RelayAddress, TurnServer, User};
 use dunlin_net::Transport;
 use dunlin_turn::attribute::EvenPort;
 use dunlin_turn::client::{Event, Failure};
@@ -226,6 +226,29 @@ async fn loopback_peers_are_refused_unless_they_are_allowed() {
     assert_eq!(soon("a refusal", caller.event()).await, refused);
 }
 
+/// A NAT on loopback that does not exist: only what stays inside arrives.
+#[tokio::test]
+async fn relays_behind_a_nat_reach_each_other_by_their_outer_addresses() {
+    let relay = RelayAddress {
+        ip: [127, 0, 0, 1].into(),
+        external: Some([203, 0, 113, 5].into()),
+    };
+    let site = site(|config| {
+        config.relay = vec![relay];
+        config.server.access.allowed.clear();
+    });
+    let (mut one, mut other) = (site.udp(|_| {}).await, site.udp(|_| {}).await);
+    let (first, second) = (one.allocated().await.relayed, other.allocated().await.relayed);
+    assert_eq!(Some(first.ip()), relay.external);
+    for (caller, peer) in [(&mut one, second), (&mut other, first)] {
+        caller.client.bind(std::time::Instant::now(), peer).unwrap();
+        while soon("a channel", caller.event()).await != Event::ChannelBound(peer) {}
+    }
+    one.send(second, b"over the fence").await;
+    let (from, data) = other.data().await;
+    assert_eq!((from, &data[..]), (first, &b"over the fence"[..]));
+}
+
 #[tokio::test]
 async fn strangers_do_not_get_through_a_relay() {
     let site = site(|config| config.server.access.allowed = vec!["127.0.0.1".parse().unwrap()]);
@@ -264,6 +287,8 @@ async fn a_draining_server_keeps_what_it_has_and_ends_with_it() {
     let mut caller = site.udp(|_| {}).await;
     let relayed = caller.allocated().await.relayed;
     site.server.drain();
+    // The worker has heard it when it answers this.
+    site.server.stats().await;
     assert_eq!(
         site.udp(|_| {}).await.failure().await,
         Failure::InsufficientCapacity
@@ -366,7 +391,7 @@ async fn what_cannot_work_is_said_in_a_sentence() {
         config.identity = Some(text("no PEM"));
     };
     assert!(matches!(bind(&broken), Err(BindError::Identity(_))));
-    let elsewhere = dunlin::turn_server::RelayAddress {
+    let elsewhere = RelayAddress {
         ip: [192, 0, 2, 1].into(),
         external: None,
     };
