@@ -193,6 +193,11 @@ impl Reassembler {
         };
     }
 
+    /// Whether the fragment is of the message that is due.
+    pub(crate) fn is_due(&self, fragment: &Fragment<'_>) -> bool {
+        fragment.message_seq == self.next
+    }
+
     /// Whether the fragment is the next piece of the message that is due, or the first of one that follows whole
     /// ones: what comes when the network neither loses nor reorders.
     pub(crate) fn is_next_piece(&self, fragment: &Fragment<'_>) -> bool {

@@ -288,3 +288,34 @@ fn a_request_for_connection_ids_is_answered_with_none() {
     assert!(net.client.is_connected() && net.server.is_connected());
     assert!(!net.client.use_spare_connection_id());
 }
+
+/// Found by fuzzing. Who acknowledges a KeyUpdate must have the new keys (RFC 9147, section 8), and has not while a message
+/// before it is missing.
+#[test]
+fn a_key_update_is_not_acknowledged_before_the_message_in_front_of_it_that_was_lost() {
+    for role in BOTH_ROLES {
+        let mut net = with(Version::Dtls13, Some(b"old1"), Some(b"old2"));
+        let now = net.now;
+        assert_eq!(net.side(role).change_connection_id(now, b"new1"), Ok(()));
+        let mut lost = Vec::new();
+        assert!(net.side(role).poll_transmit(now, &mut lost));
+        assert_eq!(net.side(role).update_keys(now, false), Ok(()));
+        let mut out = Vec::new();
+        assert!(net.side(role).poll_transmit(now, &mut out));
+        net.give(other(role), &out);
+        // Nothing more of this side arrives for a while, and everything of the other.
+        let end = net.now - net.start + Duration::from_secs(3);
+        let deaf = |index: usize, datagram: &common::Datagram| match datagram.to == role {
+            true => pass(index, datagram),
+            false => vec![],
+        };
+        net.run_until(end, deaf, |_| false);
+        let record = net.seal(role, b"still in the old keys");
+        net.give(other(role), &record);
+        assert_eq!(net.heard(other(role)), [b"still in the old keys"]);
+        net.settle(Duration::from_secs(3));
+        net.assert_working();
+        assert_eq!(net.side(role).stats().key_updates_sent, 1);
+        assert_eq!(net.side(other(role)).stats().key_updates_received, 1);
+    }
+}

@@ -404,7 +404,9 @@ impl Connection {
     fn receive_fragment(&mut self, number: RecordNumber, fragment: &Fragment<'_>) {
         self.begin_at(fragment.message_seq);
         let next = self.reassembler.is_next_piece(fragment);
-        let acks_matter = self.may_speak_13();
+        // Whose KeyUpdate is acknowledged, uses the new keys: with a message before it missing, nobody here has them.
+        let waits = matches!(self.state, State::Connected(_)) && !self.reassembler.is_due(fragment);
+        let acks_matter = self.may_speak_13() && !waits;
         let drops = &mut self.core.stats.drops;
         match self.reassembler.push(number.epoch, fragment) {
             Pushed::Kept => {}

@@ -356,7 +356,8 @@ impl Play<'_> {
                 self.drain(1 - side);
                 assert!(
                     self.ends[1 - side].heard.contains(&b"the last word"[..]),
-                    "side {side} is not heard"
+                    "side {side} is not heard: {:?}",
+                    self.ends[1 - side].connection.stats()
                 );
             }
         }
