@@ -82,6 +82,13 @@ fn dtls(arguments: &[String]) -> Result<(), String> {
     run(&mut dtls_command(&peers, &options)?)
 }
 
+/// Two of our peers through coturn as their relay, in the build that the tests have made.
+pub(crate) fn coturn() -> Result<(), String> {
+    let through = ["test", "--quiet", "--workspace", "--test", "coturn"];
+    let options = ["--", "--ignored", "--test-threads=1"];
+    run(command("cargo", &through).args(options))
+}
+
 /// `xtask interop turn`: coturn's client programs against `dunlin turn`.
 pub(crate) fn turn(options: &[String]) -> Result<(), String> {
     setup::coturn()?;

@@ -58,6 +58,8 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     lines.push("page: the program's page passed in Chromium".to_owned());
     steps.step("turn", || programs::turn(&[]))?;
     lines.push("turn: coturn's clients passed against `dunlin turn`".to_owned());
+    steps.step("coturn", programs::coturn)?;
+    lines.push("coturn: two dunlin peers passed through it".to_owned());
     Ok(lines)
 }
 

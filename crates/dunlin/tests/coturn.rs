@@ -1,8 +1,8 @@
-//! Two peers that talk through coturn, over UDP, TCP and TLS. Where no `turnserver` is installed, nothing is tested.
+//! Two peers that talk through coturn, over UDP, TCP and TLS: `cargo test -p dunlin --test coturn -- --ignored`, which
+//! `cargo xtask test` does once coturn is installed.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    clippy::print_stderr,
     reason = "it drives another program"
 )]
 
@@ -47,8 +47,7 @@ fn free_port() -> u16 {
 }
 
 impl Coturn {
-    /// `None` when it is not installed.
-    async fn start(name: &str) -> Option<Self> {
+    async fn start(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("dunlin-coturn-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -80,12 +79,8 @@ impl Coturn {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .spawn();
-        let Ok(process) = process else {
-            eprintln!("coturn is not installed: not tested");
-            let _ = std::fs::remove_dir_all(&folder);
-            return None;
-        };
+            .spawn()
+            .expect("coturn is needed: apt-get install coturn");
         // It tells nobody that it listens: what it prints stays in its buffer.
         soon("coturn to listen", async {
             for port in [port, tls_port] {
@@ -95,13 +90,13 @@ impl Coturn {
             }
         })
         .await;
-        Some(Self {
+        Self {
             _process: process,
             folder,
             port,
             tls_port,
             certificate: certificate.into_bytes(),
-        })
+        }
     }
 
     fn relay_only(&self, url: String, password: &str) -> Config {
@@ -114,10 +109,9 @@ impl Coturn {
 }
 
 #[tokio::test]
+#[ignore = "needs coturn, and that nobody takes its ports: run alone"]
 async fn two_peers_talk_through_coturn_over_udp_tcp_and_tls() {
-    let Some(coturn) = Coturn::start("talk").await else {
-        return;
-    };
+    let coturn = Coturn::start("talk").await;
     let (port, tls_port) = (coturn.port, coturn.tls_port);
     let urls = [
         (format!("turn:127.0.0.1:{port}"), Transport::Udp),
@@ -139,10 +133,9 @@ async fn two_peers_talk_through_coturn_over_udp_tcp_and_tls() {
 }
 
 #[tokio::test]
+#[ignore = "needs coturn, and that nobody takes its ports: run alone"]
 async fn coturn_refuses_a_wrong_password_and_the_report_says_so() {
-    let Some(coturn) = Coturn::start("refuse").await else {
-        return;
-    };
+    let coturn = Coturn::start("refuse").await;
     let config = coturn.relay_only(format!("turn:127.0.0.1:{}", coturn.port), "wrong");
     let (pc, _events) = PeerConnection::bind(config).await.unwrap();
     pc.create_data_channel("x", dunlin::DataChannelInit::default())
