@@ -94,15 +94,12 @@ pub const ALL: &[Web] = &[
     Web {
         kind: Kind::Pion,
         flavours: OLD,
-        channels: false,
+        channels: true,
         absent: |we_are_client, peer_offers| {
             let reason = "pion answers `active` to an offer that says `active`, and then waits as the server";
             (we_are_client && !peer_offers).then_some(reason)
         },
-        remarks: &[
-            "pion: version 3 has DTLS 1.2 only, and does not tell",
-            "pion: no channel opens: its SCTP refuses an INIT with a parameter that it does not know (8001, RFC 9653)",
-        ],
+        remarks: &["pion: version 3 has DTLS 1.2 only, and does not tell"],
     },
 ];
 
