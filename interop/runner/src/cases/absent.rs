@@ -24,9 +24,7 @@ pub fn reason(case: Id, peer: Kind, peer_offers: bool) -> Option<&'static str> {
         Kind::NodeDatachannel if !peer_offers && matches!(case, Id::Unordered | Id::NoRetransmits) => {
             Some("libdatachannel does not tell what kind of channel was opened")
         }
-        Kind::Pion if case == Id::DataEcho => {
-            Some("pion 3 reads messages of up to 65,535 bytes, and ends the channel at a longer one")
-        }
+        Kind::Pion => pion(case, peer_offers),
         _ => None,
     }
 }
@@ -37,6 +35,18 @@ fn werift(case: Id, peer_offers: bool) -> Option<&'static str> {
         (Id::PeerCloses, _) => Some("werift ends without a word"),
         (Id::DtlsActive, false) => Some("werift answers `active` to an offer that says `active`"),
         (Id::DtlsPassive, true) => Some("werift numbers the channels of its offers like a DTLS server"),
+        _ => None,
+    }
+}
+
+fn pion(case: Id, peer_offers: bool) -> Option<&'static str> {
+    match case {
+        Id::DataEcho => {
+            Some("pion 3 reads messages of up to 65,535 bytes, and ends the channel at a longer one")
+        }
+        Id::DtlsActive if !peer_offers => {
+            Some("pion answers `active` to an offer that says `active`, and then waits as the server")
+        }
         _ => None,
     }
 }

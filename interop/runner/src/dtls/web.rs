@@ -1,8 +1,8 @@
 //! WebRTC peers in the matrix: a data channel through both stacks, the DTLS role laid down in the offer.
 
 use super::setup::{Role, Version};
-use crate::cases::data::{connect_with_channel, exchange, open};
-use crate::negotiate::{self, Plan, connect, setup_active, setup_passive};
+use crate::cases::data::{connect_with_channel, exchange};
+use crate::negotiate::{self, Plan, setup_active, setup_passive};
 use crate::pair::Pair;
 use crate::peers::{Flavour, Kind, Peers};
 use serde_json::{Value, json};
@@ -16,8 +16,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 pub struct Web {
     pub kind: Kind,
     pub flavours: &'static [(Flavour, Version)],
-    /// Channels open and echo; otherwise connecting is all there is.
-    pub channels: bool,
     /// Why a role cannot be laid down in this way: whether we are the client, whether the peer offers.
     pub absent: fn(bool, bool) -> Option<&'static str>,
     /// For the legend.
@@ -33,7 +31,6 @@ pub const ALL: &[Web] = &[
             (Flavour::Usual, Version::V13),
             (Flavour::WithoutHybrid, Version::V13),
         ],
-        channels: true,
         absent: |_, _| None,
         remarks: &["chromium: cannot be kept to DTLS 1.2 any more"],
     },
@@ -44,28 +41,24 @@ pub const ALL: &[Web] = &[
             (Flavour::WithoutHybrid, Version::V13),
             (Flavour::Dtls12, Version::V12),
         ],
-        channels: true,
         absent: |_, _| None,
         remarks: &[],
     },
     Web {
         kind: Kind::Libwebrtc,
         flavours: &[(Flavour::Usual, Version::V13)],
-        channels: true,
         absent: |_, _| None,
         remarks: &["libwebrtc: the wheel offers no hybrid group"],
     },
     Web {
         kind: Kind::Aiortc,
         flavours: OLD,
-        channels: true,
         absent: |_, _| None,
         remarks: &["aiortc: DTLS 1.2 only, by OpenSSL"],
     },
     Web {
         kind: Kind::Werift,
         flavours: OLD,
-        channels: true,
         absent: |we_are_client, peer_offers| match (we_are_client, peer_offers) {
             (true, false) => Some("werift answers `active` to an offer that says `active`"),
             (false, true) => {
@@ -78,14 +71,12 @@ pub const ALL: &[Web] = &[
     Web {
         kind: Kind::NodeDatachannel,
         flavours: OLD,
-        channels: true,
         absent: |_, _| None,
         remarks: &["node-datachannel: DTLS 1.2 only, and does not tell"],
     },
     Web {
         kind: Kind::Gstreamer,
         flavours: OLD,
-        channels: true,
         absent: |_, _| None,
         remarks: &[
             "gstreamer: DTLS 1.2 only, with RSA and messages in pieces of 256 bytes, and does not tell",
@@ -94,7 +85,6 @@ pub const ALL: &[Web] = &[
     Web {
         kind: Kind::Pion,
         flavours: OLD,
-        channels: true,
         absent: |we_are_client, peer_offers| {
             let reason = "pion answers `active` to an offer that says `active`, and then waits as the server";
             (we_are_client && !peer_offers).then_some(reason)
@@ -166,16 +156,10 @@ async fn talk(pair: &Pair, cell: &Cell) -> Result<String, String> {
         edit_offer,
         ..Plan::default()
     };
-    if cell.web.channels {
-        connect_with_channel(pair, json!({}), plan).await?;
-        for kind in ["text", "binary"] {
-            // Several datagrams, several SCTP packets.
-            exchange(pair.offerer(), "data", kind, 5000, pair.seed).await?;
-        }
-    } else {
-        pair.start_data().await?;
-        open(pair, "data", json!({})).await?;
-        connect(pair, plan).await?;
+    connect_with_channel(pair, json!({}), plan).await?;
+    for kind in ["text", "binary"] {
+        // Several datagrams, several SCTP packets.
+        exchange(pair.offerer(), "data", kind, 5000, pair.seed).await?;
     }
     let ours = pair.ours.command("stats", json!({})).await?;
     let theirs = pair.peer.command("stats", json!({})).await?;
