@@ -4,25 +4,27 @@ use crate::run::{command, run, target};
 use crate::setup::{self, Peers};
 use std::process::Command;
 
-/// Builds `package`'s program `name` in release and returns a command that starts it with `arguments`.
-pub(crate) fn release(package: &str, name: &str, arguments: &[String]) -> Result<Command, String> {
-    release_with(package, name, &[], arguments)
+/// Builds every program of the project in release with one call of cargo, because cargo compiles a library again for
+/// each set of packages that asks for other features of it; returns a command that starts the program `name`.
+fn release(name: &str, arguments: &[String]) -> Result<Command, String> {
+    let packages = ["dunlin-cli", "dunlin-dtls", "dunlin-interop", "dunlin-sim"];
+    let mut words = vec!["build", "--release", "--bins", "--example", "dtls_peer"];
+    words.extend(packages.iter().flat_map(|package| ["--package", package]));
+    run(&mut command("cargo", &words))?;
+    Ok(program(name, arguments))
 }
 
-/// The same with more for the build.
-fn release_with(package: &str, name: &str, build: &[&str], arguments: &[String]) -> Result<Command, String> {
-    let mut words = vec!["build", "--release", "--package", package, "--bin", name];
-    words.extend(build);
-    run(&mut command("cargo", &words))?;
+/// A command that starts a program built before.
+fn program(name: &str, arguments: &[String]) -> Command {
     let program = target().join("release").join(name);
     let mut command = command(&program.display().to_string(), &[]);
     command.args(arguments);
-    Ok(command)
+    command
 }
 
 /// The interop runner as a command; the peers must be there.
 pub(crate) fn interop_command(arguments: &[String]) -> Result<Command, String> {
-    let mut command = release("dunlin-interop", "dunlin-interop", arguments)?;
+    let mut command = release("dunlin-interop", arguments)?;
     command.env("DUNLIN_INTEROP_PYTHON", setup::python());
     command.env("DUNLIN_INTEROP_NODE", setup::node_modules());
     command.env("DUNLIN_INTEROP_PION", setup::pion());
@@ -31,15 +33,6 @@ pub(crate) fn interop_command(arguments: &[String]) -> Result<Command, String> {
 
 /// The runner's DTLS matrix against these peers, with our example program.
 pub(crate) fn dtls_command(peers: &Peers, options: &[String]) -> Result<Command, String> {
-    let example = [
-        "build",
-        "--release",
-        "--package",
-        "dunlin-dtls",
-        "--example",
-        "dtls_peer",
-    ];
-    run(&mut command("cargo", &example))?;
     let mut arguments = vec!["dtls".to_owned()];
     arguments.extend(setup::names(peers));
     arguments.extend(options.iter().cloned());
@@ -92,10 +85,6 @@ pub(crate) fn coturn() -> Result<(), String> {
 /// `xtask interop turn`: coturn's client programs against `dunlin turn`.
 pub(crate) fn turn(options: &[String]) -> Result<(), String> {
     setup::coturn()?;
-    run(&mut command(
-        "cargo",
-        &["build", "--release", "--package", "dunlin-cli"],
-    ))?;
     let mut arguments = vec!["turn".to_owned()];
     arguments.extend(options.iter().cloned());
     run(&mut interop_command(&arguments)?)
@@ -145,16 +134,19 @@ pub(crate) fn sim(arguments: &[String]) -> Result<(), String> {
         all.extend(rest.iter().map(String::as_str));
         return run(&mut command("cargo", &all));
     }
-    run(&mut release("dunlin-sim", "dunlin-sim", arguments)?)
+    run(&mut release("dunlin-sim", arguments)?)
 }
 
 /// `xtask bench`: arguments are the bench's. The peers are measured in the same run.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
-    let peers = ["--features", "peers"];
-    run(&mut release_with(
+    let build = [
+        "build",
+        "--release",
+        "--package",
         "dunlin-bench",
-        "dunlin-bench",
-        &peers,
-        arguments,
-    )?)
+        "--features",
+        "peers",
+    ];
+    run(&mut command("cargo", &build))?;
+    run(&mut program("dunlin-bench", arguments))
 }

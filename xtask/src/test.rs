@@ -1,6 +1,6 @@
 //! `xtask test`: everything, from nothing, with a count of what ran in the last lines.
 
-use crate::run::{Steps, command, in_ci, output, run};
+use crate::run::{Steps, in_ci, output, run};
 use crate::{check, programs, setup};
 use serde_json::Value;
 use std::process::Command;
@@ -49,10 +49,6 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     })?;
     lines.extend(interop_lines("dtls", &report));
     steps.step("page", || {
-        run(&mut command(
-            "cargo",
-            &["build", "--release", "--package", "dunlin-cli"],
-        ))?;
         run(&mut programs::interop_command(&["--page".to_owned()])?)
     })?;
     lines.push("page: the program's page passed in Chromium".to_owned());
