@@ -9,10 +9,10 @@ let pc = null;
 let wanted = [];
 let echoing = false;
 
-function start({ media: sections = [], echo = false }) {
+function start({ media: sections = [], echo = false, iceServers = [], iceTransportPolicy = 'all' }) {
   wanted = sections;
   echoing = echo;
-  pc = new RTCPeerConnection();
+  pc = new RTCPeerConnection({ iceServers, iceTransportPolicy });
   const states = () => emit({ event: 'state', connection: pc.connectionState, ice: pc.iceConnectionState });
   pc.onconnectionstatechange = states;
   pc.oniceconnectionstatechange = states;
@@ -109,7 +109,9 @@ async function stats() {
     const c = all.find((s) => s.id === id);
     return c && `${c.candidateType} ${c.protocol} ${c.address}:${c.port}`;
   };
+  const local = all.find((s) => s.id === pair.localCandidateId);
   return {
+    route: { kind: local?.candidateType, relayProtocol: local?.relayProtocol },
     connection: pc.connectionState,
     ice: pc.iceConnectionState,
     signaling: pc.signalingState,
