@@ -23,7 +23,7 @@ use super::dtls::Dtls;
 use super::identity::Secrets;
 use super::listen::Sockets;
 use super::ports::Ports;
-use super::shared::{Command, Shared};
+use super::shared::{Command, News, Shared};
 use super::socket::{Batch, Received, Socket};
 use super::stats::{Counters, Stats};
 use super::stream::{self, Stream};
@@ -88,7 +88,7 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
         let now = Instant::now();
         let mut state = worker.borrow_mut();
         match command {
-            Command::Elsewhere { username, change } => state.server.count_elsewhere(&username, change > 0),
+            Command::News => state.catch_up(),
             Command::Stats(answer) => {
                 let stats = Stats {
                     core: state.server.stats(),
@@ -137,6 +137,8 @@ pub(super) struct Worker {
 #[derive(Debug)]
 struct OpenRelay {
     socket: Rc<Socket>,
+    /// What its peers see.
+    address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -168,6 +170,16 @@ impl Worker {
             clock: Rc::default(),
             armed: None,
             config,
+        }
+    }
+
+    /// Takes what the other workers have told.
+    pub(super) fn catch_up(&mut self) {
+        for news in self.shared.news(self.number) {
+            match news {
+                News::Allocation { username, begun } => self.server.count_elsewhere(&username, begun),
+                News::Relay { address, open } => self.server.relay_elsewhere(address, open),
+            }
         }
     }
 
@@ -295,7 +307,12 @@ impl Worker {
             Event::OpenRelay {
                 relay, family, port, ..
             } => match self.open_relay(relay, family, port, this, buffers) {
-                Ok(address) => self.server.relay_opened(now, relay, address),
+                Ok(address) => {
+                    // Before the client learns of it.
+                    self.shared
+                        .announce(self.number, &News::Relay { address, open: true });
+                    self.server.relay_opened(now, relay, address);
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     log::debug!("turn: a reserved port was asked for that is not there");
                     self.server.relay_failed(now, relay);
@@ -310,6 +327,8 @@ impl Worker {
                 if let Some(open) = self.relays.get_mut(relay.index()).and_then(Option::take) {
                     open.task.abort();
                     self.by_address.remove(&open.socket.local());
+                    let (address, open) = (open.address, false);
+                    self.shared.announce(self.number, &News::Relay { address, open });
                     self.counters.relays -= 1;
                 }
             }
@@ -320,7 +339,9 @@ impl Worker {
             } => {
                 let user = String::from_utf8_lossy(&username);
                 log::info!("turn: allocated client={client} user={user:?} relayed={relayed}");
-                self.shared.count(self.number, &username, 1);
+                let begun = true;
+                self.shared
+                    .announce(self.number, &News::Allocation { username, begun });
             }
             Event::Released {
                 client,
@@ -332,7 +353,9 @@ impl Worker {
                 log::info!(
                     "turn: released client={client} user={user:?} reason={reason:?} sent={sent} received={received}"
                 );
-                self.shared.count(self.number, &username, -1);
+                let begun = false;
+                self.shared
+                    .announce(self.number, &News::Allocation { username, begun });
             }
             Event::Drained => self.shared.drained(self.number),
             other => log::debug!("turn: not done here: {other:?}"),
@@ -349,7 +372,7 @@ impl Worker {
     ) -> io::Result<SocketAddr> {
         if let PortPolicy::Reserved(token) = port {
             let reserved = self.shared.claim(token).ok_or(io::ErrorKind::NotFound)?;
-            self.keep_relay(relay, reserved.socket, this, buffers)?;
+            self.keep_relay(relay, reserved.socket, reserved.address, this, buffers)?;
             return Ok(reserved.address);
         }
         let opened = self.ports.open(family == AddressFamily::Ipv6, port)?;
@@ -359,7 +382,7 @@ impl Worker {
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }
         }
-        self.keep_relay(relay, opened.socket, this, buffers)?;
+        self.keep_relay(relay, opened.socket, opened.address, this, buffers)?;
         Ok(opened.address)
     }
 
@@ -367,6 +390,7 @@ impl Worker {
         &mut self,
         relay: RelayId,
         socket: std::net::UdpSocket,
+        address: SocketAddr,
         this: &Handle,
         buffers: &Buffers,
     ) -> io::Result<()> {
@@ -378,7 +402,11 @@ impl Worker {
         }
         let source = Source::Relay(relay);
         let task = spawn_local(receive(socket.clone(), source, this.clone(), buffers.clone()));
-        self.relays[index] = Some(OpenRelay { socket, task });
+        self.relays[index] = Some(OpenRelay {
+            socket,
+            address,
+            task,
+        });
         self.counters.relays += 1;
         Ok(())
     }
@@ -402,6 +430,7 @@ impl Worker {
             }
         }
         let now = Instant::now();
+        self.catch_up();
         batch.drain(socket, |received| {
             match source {
                 Source::Listener(transport) => self.take_client(now, transport, &received),
@@ -417,6 +446,7 @@ impl Worker {
 
     /// Takes what a client's stream brought.
     pub(super) fn take_stream(&mut self, now: Instant, path: Path, message: &[u8]) {
+        self.catch_up();
         if let Some(forward) = self.server.handle_packet(now, path, message) {
             self.forward(&forward, message);
         }

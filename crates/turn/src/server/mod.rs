@@ -62,6 +62,8 @@ pub struct Server {
     by_client: Index<Path, Key>,
     relays: Slab<Relay>,
     by_relayed: Index<SocketAddr, RelayId>,
+    /// Relayed addresses of other servers at this host's addresses.
+    relayed_elsewhere: Index<SocketAddr, ()>,
     reservations: BTreeMap<ReservationToken, RelayId>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Allocations per quota name, those elsewhere included.
@@ -121,6 +123,7 @@ impl Server {
             by_client: Index::new(word(1)),
             relays: Slab::new(),
             by_relayed: Index::new(word(2)),
+            relayed_elsewhere: Index::new(word(2)),
             reservations: BTreeMap::new(),
             connections: BTreeMap::new(),
             in_use: BTreeMap::new(),
@@ -218,6 +221,16 @@ impl Server {
         } else if self.elsewhere > 0 {
             self.elsewhere -= 1;
             self.give_back(username);
+        }
+    }
+
+    /// Another server that relays from this host's addresses has opened or closed this relay: here it may be reached as
+    /// our own may ([`Verdict::OwnRelaysOnly`]). What these take is bounded by the other servers' quotas.
+    pub fn relay_elsewhere(&mut self, relayed: SocketAddr, open: bool) {
+        if open {
+            self.relayed_elsewhere.insert(relayed, ());
+        } else {
+            self.relayed_elsewhere.remove(&relayed);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::peers::Kind;
 use std::fmt;
 
 /// What happens in a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum What {
     /// Peers behind these NATs, and the best way there is between them.
     Pair {
@@ -24,7 +24,7 @@ pub enum What {
 }
 
 /// One row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Case {
     pub what: What,
     pub server: server::Kind,

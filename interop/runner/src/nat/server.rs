@@ -1,7 +1,7 @@
 //! The TURN servers of the public network, each at an address of its own.
 
 use super::lab::{Lab, SERVERS};
-use crate::dtls::program::{Program, Texts};
+use crate::dtls::program::Program;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -212,15 +212,6 @@ fn listens(table: &str, ports: &[u16], ip: IpAddr) -> bool {
             words.nth(1) == Some(&local) && words.nth(1) == Some("0A")
         })
     })
-}
-
-/// Waits for a program to say something on its standard output.
-pub async fn says(program: &Program, what: &str) -> Result<String, String> {
-    let find = |texts: &Texts| {
-        let line = texts.out.lines().find(|line| line.contains(what))?;
-        Some(line.to_owned())
-    };
-    program.until(START, what, find).await
 }
 
 #[cfg(test)]
