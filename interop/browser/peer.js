@@ -104,7 +104,8 @@ async function flood({ label, total, chunk, seed }) {
 async function stats() {
   const all = [...(await pc.getStats()).values()];
   const transport = all.find((s) => s.type === 'transport') ?? {};
-  const pair = all.find((s) => s.id === transport.selectedCandidatePairId) ?? {};
+  const used = (s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded';
+  const pair = all.find((s) => s.id === transport.selectedCandidatePairId) ?? all.find(used) ?? {};
   const candidate = (id) => {
     const c = all.find((s) => s.id === id);
     return c && `${c.candidateType} ${c.protocol} ${c.address}:${c.port}`;

@@ -70,7 +70,7 @@ struct Arguments {
 enum Command {
     /// Real DTLS peers by roles, versions, groups, certificates and options.
     Dtls(dtls::Arguments),
-    /// coturn's client programs against `dunlin turn`.
+    /// coturn's client programs, browsers and libwebrtc against `dunlin turn`.
     Turn(turn::Arguments),
     /// Peers behind real NATs, in network namespaces.
     Nat(nat::Arguments),
@@ -107,7 +107,8 @@ fn main() -> ExitCode {
     let wants_a_network = match &arguments.command {
         Some(Command::DimplPeer(arguments)) => return ended(dtls::dimpl::program::run(arguments)),
         Some(Command::Dtls(arguments)) => arguments.want_a_network(),
-        Some(Command::Turn(_) | Command::Nat(_) | Command::OurPeer) => false,
+        Some(Command::Turn(_)) => true,
+        Some(Command::Nat(_) | Command::OurPeer) => false,
         None => arguments.peers.iter().any(|peer| peer.wants_a_network()),
     };
     if wants_a_network {

@@ -7,19 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use dunlin_dtls::Certificate;
 use dunlin_turn::attribute::ReservationToken;
-
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
 
 use super::stats::Stats;
 
 /// What a worker is told.
-#[derive(Debug)]
 pub(super) enum Command {
     /// Look at the news, if nothing else makes you.
     News,
     /// Say what was counted.
     Stats(oneshot::Sender<Stats>),
+    /// Show these from now on.
+    Identity {
+        tls: Option<TlsAcceptor>,
+        dtls: Option<Certificate>,
+    },
     /// Take no new allocations.
     Drain,
     /// End.

@@ -17,6 +17,7 @@ use dunlin_turn::server::{AddressFamily, Event, Forward, PortPolicy, RelayId};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
 use super::dtls::Dtls;
@@ -57,7 +58,8 @@ impl Seat {
     fn run(self, runtime: &Runtime) {
         LocalSet::new().block_on(runtime, async move {
             let Secrets { tls, dtls, cookie } = self.secrets;
-            let worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            let mut worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            worker.tls = tls;
             let worker: Handle = Rc::new(RefCell::new(worker));
             let buffers: Buffers = Rc::new(RefCell::new(Batch::new()));
             for (socket, transport) in self.sockets.udp {
@@ -73,8 +75,7 @@ impl Seat {
                 spawn_local(receive(socket, source, worker.clone(), buffers.clone()));
             }
             for (listener, is_tls) in self.sockets.tcp {
-                let tls = tls.clone().filter(|_| is_tls);
-                spawn_local(stream::accept(listener, tls, worker.clone(), buffers.clone()));
+                spawn_local(stream::accept(listener, is_tls, worker.clone(), buffers.clone()));
             }
             spawn_local(clock(worker.clone(), buffers.clone()));
             obey(self.commands, worker, buffers).await;
@@ -97,6 +98,10 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
                 // Who asked may have gone.
                 let _ = answer.send(stats);
             }
+            Command::Identity { tls, dtls } => {
+                state.tls = tls;
+                state.dtls.certificate = dtls;
+            }
             Command::Drain => {
                 state.server.drain(now);
                 state.pump(now, &worker, &buffers);
@@ -110,13 +115,13 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
 pub(super) type Handle = Rc<RefCell<Worker>>;
 
 /// What a worker owns.
-#[derive(Debug)]
 pub(super) struct Worker {
     pub(super) server: Server,
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Counters,
     pub(super) dtls: Dtls,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) streams: HashMap<Path, Rc<Stream>>,
     /// UDP and DTLS.
     pub(super) listeners: Vec<Rc<Socket>>,
@@ -155,6 +160,7 @@ impl Worker {
             shared,
             counters: Counters::default(),
             dtls,
+            tls: None,
             streams: HashMap::new(),
             listeners: Vec::new(),
             relays: Vec::new(),

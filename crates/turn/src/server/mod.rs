@@ -42,6 +42,7 @@ use ticket::Tickets;
 pub use access::{AccessList, Prefix, PrefixError, Verdict};
 pub use auth::User;
 pub use config::{Config, Stats};
+pub use dunlin_stun::long_term::SharedSecret;
 pub use dunlin_stun::{AddressFamily, BindingServer, PasswordAlgorithm};
 pub use event::{Event, PortPolicy, RelayId, Release};
 pub use relay::{Forward, HEADROOM, TAILROOM, ToClient, ToPeer};

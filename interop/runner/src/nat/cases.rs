@@ -11,16 +11,13 @@ use std::fmt;
 #[derive(Debug, Clone, Copy)]
 pub enum What {
     /// Peers behind these NATs, and the best way there is between them.
-    Pair {
-        behind: [Nat; 2],
-        best: Cost,
-    },
+    Pair { behind: [Nat; 2], best: Cost },
     /// Relayed candidates only, over one transport.
     Relay(Over),
+    /// Two browsers without UDP call the page of `dunlin serve`, which relays for them over this.
+    Page(Over),
     /// The host on the left loses an interface; it offers or answers.
-    Loss {
-        offers: bool,
-    },
+    Loss { offers: bool },
 }
 
 /// One row of the table.
@@ -48,6 +45,8 @@ impl Case {
     pub fn behind(&self) -> [Nat; 2] {
         match self.what {
             What::Pair { behind, .. } => behind,
+            What::Page(Over::Tls) => [Nat::WebOnly, Nat::WebOnly],
+            What::Page(_) => [Nat::NoUdp, Nat::NoUdp],
             What::Relay(_) | What::Loss { .. } => [Nat::Cone, Nat::Cone],
         }
     }
@@ -57,6 +56,7 @@ impl Case {
         match self.what {
             What::Pair { behind: [a, b], .. } => format!("{}/{}", a.name(), b.name()),
             What::Relay(over) => format!("relay-{}", over.name()),
+            What::Page(over) => format!("page-{}", over.name()),
             What::Loss { offers: true } => "loss-offerer".to_owned(),
             What::Loss { offers: false } => "loss-answerer".to_owned(),
         }
@@ -89,11 +89,7 @@ pub fn all() -> Vec<Case> {
                     continue;
                 }
                 let what = What::Pair { behind, best };
-                cases.push(Case {
-                    what,
-                    server,
-                    peers,
-                });
+                cases.push(Case { what, server, peers });
             }
         }
     }
@@ -101,13 +97,16 @@ pub fn all() -> Vec<Case> {
         for server in [server::Kind::Coturn, server::Kind::Dunlin] {
             for peers in [OURS, LEFT] {
                 let what = What::Relay(over);
-                cases.push(Case {
-                    what,
-                    server,
-                    peers,
-                });
+                cases.push(Case { what, server, peers });
             }
         }
+    }
+    for over in [Over::Tcp, Over::Tls] {
+        cases.push(Case {
+            what: What::Page(over),
+            server: server::Kind::Dunlin,
+            peers: [Kind::Chromium, Kind::Chromium],
+        });
     }
     for offers in [true, false] {
         for peers in [OURS, RIGHT] {

@@ -34,6 +34,8 @@ pub enum Nat {
     Full,
     /// A cone that lets no UDP through.
     NoUdp,
+    /// A cone that lets nothing through but TCP to the ports of the web.
+    WebOnly,
 }
 
 impl Nat {
@@ -43,6 +45,7 @@ impl Nat {
             Nat::Symmetric => "sym",
             Nat::Full => "full",
             Nat::NoUdp => "noudp",
+            Nat::WebOnly => "web",
         }
     }
 
@@ -60,6 +63,7 @@ impl Nat {
                 let_in = "iifname ext accept;";
             }
             Nat::NoUdp => refused = "meta l4proto udp drop;",
+            Nat::WebOnly => refused = "meta l4proto udp drop; iifname int tcp dport != { 80, 443 } drop;",
             Nat::Cone | Nat::Symmetric => {}
         }
         format!(
@@ -128,6 +132,10 @@ pub struct Lab {
 impl Lab {
     /// Builds it.
     pub fn up(a: Nat, b: Nat) -> Result<Lab, NoLab> {
+        for (program, version) in [("ip", "-V"), ("nft", "-v")] {
+            run(words(&[program, version]), "")
+                .map_err(|reason| NoLab::Failed(format!("{reason} (`cargo xtask setup` installs it)")))?;
+        }
         forget_the_dead();
         let mut lab = Lab {
             name: format!("{PREFIX}-{}", std::process::id()),

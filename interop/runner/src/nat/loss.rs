@@ -66,7 +66,9 @@ async fn call(lab: &Lab, pair: &Pair, told: &Value) -> Result<Met, String> {
 
 /// The first message from behind the cut that comes back.
 async fn first_back(session: &Session) -> Result<(), String> {
-    let sent: Vec<String> = (0..MESSAGES).map(|number| pattern::hash("binary", 100, seed(number))).collect();
+    let sent: Vec<String> = (0..MESSAGES)
+        .map(|number| pattern::hash("binary", 100, seed(number)))
+        .collect();
     let back = session.event(PATIENCE, "an echo through its other uplink", |event| {
         let hash = event["sha256"].as_str();
         event["event"] == "message" && hash.is_some_and(|hash| sent.iter().any(|known| known == hash))

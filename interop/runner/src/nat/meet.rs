@@ -99,6 +99,20 @@ pub async fn meet(seats: &[Seat; 2], told: &Value, best: Cost) -> Result<Met, St
     }
 }
 
+/// The same over relays alone, and by this transport at both ends.
+pub async fn meet_relayed(seats: &[Seat; 2], told: &Value, over: Over) -> Result<Met, String> {
+    let met = meet(seats, told, Cost::relayed(2, over)).await?;
+    if met.route.over == [Some(over); 2] {
+        Ok(met)
+    } else {
+        Err(format!(
+            "the way is {}, although nothing but {} was offered",
+            met.route,
+            over.name()
+        ))
+    }
+}
+
 async fn talk(pair: &Pair, told: &Value, best: Cost) -> Result<Met, String> {
     let took = connect(pair, told).await?;
     for size in [1, 1200, 60_000] {
@@ -160,10 +174,7 @@ async fn end(session: &Session) -> Result<(String, Option<Over>), String> {
         Some("tcp") => Some(Over::Tcp),
         Some("tls") => Some(Over::Tls),
         other => {
-            return Err(format!(
-                "{} reaches its relay over {other:?}",
-                session.name()
-            ));
+            return Err(format!("{} reaches its relay over {other:?}", session.name()));
         }
     };
     Ok((kind, over))

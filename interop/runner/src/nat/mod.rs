@@ -3,13 +3,14 @@
 mod cases;
 mod lab;
 mod loss;
-mod meet;
-mod server;
+pub mod meet;
+mod page;
+pub mod server;
 mod table;
 
 use crate::peers::{Kind, Peers, Seat};
 use cases::{Case, What};
-use lab::{Lab, Nat, NoLab, Side};
+use lab::{Lab, Nat, NoLab, SERVERS, Side};
 use meet::Met;
 use serde_json::{Value, json};
 use server::{Identity, Over, Server};
@@ -25,9 +26,12 @@ pub struct Arguments {
     /// Only this server.
     #[arg(long, value_name = "SERVER")]
     server: Option<server::Kind>,
-    /// Only dunlin on both sides.
+    /// Only dunlin on both sides, and the page.
     #[arg(long)]
     alone: bool,
+    /// Without the cases that take more than a moment.
+    #[arg(long)]
+    fast: bool,
     /// Runs everything this many times.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
@@ -64,7 +68,10 @@ fn chosen(case: &Case, arguments: &Arguments) -> bool {
         .as_ref()
         .is_none_or(|part| case.to_string().contains(part));
     let served = arguments.server.is_none_or(|server| server == case.server);
-    named && served && (!arguments.alone || case.peers == [Kind::Dunlin; 2])
+    let page = matches!(case.what, What::Page(_));
+    let alone = page || case.peers == [Kind::Dunlin; 2];
+    let fast = !matches!(case.what, What::Loss { .. });
+    named && served && (alone || !arguments.alone) && (fast || !arguments.fast)
 }
 
 async fn all(arguments: &Arguments, chosen: &[Case]) -> Result<(), String> {
@@ -86,10 +93,7 @@ async fn all(arguments: &Arguments, chosen: &[Case]) -> Result<(), String> {
                 Ok(met) => Outcome::Connected(met),
                 Err(reason) => Outcome::Failed(reason),
             };
-            let row = Row {
-                case: *case,
-                outcome,
-            };
+            let row = Row { case: *case, outcome };
             eprintln!("{}", row.line());
             rows.push(row);
         }
@@ -116,7 +120,7 @@ impl Site {
     async fn open(trace: bool) -> Result<Site, NoLab> {
         let behind = [Nat::Cone, Nat::Cone];
         let lab = Lab::up(behind[0], behind[1])?;
-        let identity = Identity::make().map_err(NoLab::Failed)?;
+        let identity = Identity::make(&SERVERS).map_err(NoLab::Failed)?;
         let mut servers = Vec::new();
         for kind in [server::Kind::Coturn, server::Kind::Dunlin] {
             let server = Server::start(kind, &lab, &identity).await;
@@ -137,6 +141,9 @@ impl Site {
     /// One case: the NATs as it wants them, two peers, and what they do.
     async fn one(&mut self, case: &Case) -> Result<Met, String> {
         self.become_like(case)?;
+        if let What::Page(over) = case.what {
+            return page::call(&self.lab, &self.peers, &self.identity, over).await;
+        }
         let seats = [
             self.peers[0].join(case.peers[0], "a").await?,
             self.peers[1].join(case.peers[1], "b").await?,
@@ -155,7 +162,7 @@ impl Site {
             json!({
                 "iceServers": server.described(over),
                 "iceTransportPolicy": policy,
-                "tlsRoots": self.identity.pem,
+                "tlsRoots": self.identity.authority,
                 "loopback": false,
             })
         };
@@ -163,9 +170,8 @@ impl Site {
             What::Pair { best, .. } => {
                 meet::meet(seats, &told(&[Over::Udp, Over::Tcp, Over::Tls], "all"), best).await
             }
-            What::Relay(over) => {
-                meet::meet(seats, &told(&[over], "relay"), meet::Cost::relayed(2, over)).await
-            }
+            What::Relay(over) => meet::meet_relayed(seats, &told(&[over], "relay"), over).await,
+            What::Page(_) => Err("a page has no seats".to_owned()),
             What::Loss { offers } => {
                 let result = loss::lose(&self.lab, seats, &told(&[Over::Udp], "all"), offers).await;
                 // Which uplink was lost is not known: both are laid anew.

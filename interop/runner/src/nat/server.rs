@@ -72,27 +72,23 @@ pub struct Server {
 #[derive(Debug)]
 pub struct Identity {
     folder: PathBuf,
-    /// It is its own authority.
-    pub pem: String,
+    /// The authority that has signed it.
+    pub authority: String,
 }
 
 impl Identity {
-    pub fn make() -> Result<Identity, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let names = SERVERS.iter().map(ToString::to_string);
-        let names: Vec<String> = names.chain(["localhost".to_owned(), "127.0.0.1".to_owned()]).collect();
-        let made = rcgen::generate_simple_self_signed(names).map_err(|error| text(&error))?;
-        let folder = std::env::temp_dir().join(format!("dunlin-interop-nat-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|error| text(&error))?;
-        let identity = Identity {
-            folder,
-            pem: made.cert.pem(),
-        };
+    /// For these addresses, and for `localhost`.
+    pub fn make(addresses: &[IpAddr]) -> Result<Identity, String> {
+        let (authority, certificate, key) = signed(addresses).map_err(|error| error.to_string())?;
+        let folder = std::env::temp_dir().join(format!("dunlin-interop-identity-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let identity = Identity { folder, authority };
         for (file, contents) in [
-            ("cert.pem", &identity.pem),
-            ("key.pem", &made.signing_key.serialize_pem()),
+            ("authority.pem", &identity.authority),
+            ("cert.pem", &certificate),
+            ("key.pem", &key),
         ] {
-            std::fs::write(identity.file(file), contents).map_err(|error| text(&error))?;
+            std::fs::write(identity.file(file), contents).map_err(|error| error.to_string())?;
         }
         Ok(identity)
     }
@@ -104,6 +100,21 @@ impl Identity {
     fn option(&self, option: &str, name: &str) -> String {
         format!("{option}={}", self.file(name).display())
     }
+}
+
+/// An authority, a certificate that it has signed for these addresses, and the key of that.
+fn signed(addresses: &[IpAddr]) -> Result<(String, String, String), rcgen::Error> {
+    let mut params = rcgen::CertificateParams::new(Vec::new())?;
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "dunlin interop");
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate()?)?;
+    let names = addresses.iter().map(ToString::to_string);
+    let names: Vec<String> = names.chain(["localhost".to_owned()]).collect();
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    Ok((authority.pem(), certificate.pem(), key.serialize_pem()))
 }
 
 impl Drop for Identity {

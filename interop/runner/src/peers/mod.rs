@@ -117,6 +117,8 @@ pub struct Peers {
     trace: bool,
     /// The network namespace that they live in, if it is not ours.
     inside: Option<String>,
+    /// A file with an authority that Firefox is to trust.
+    authority: Option<PathBuf>,
     chromiums: Mutex<BTreeMap<Flavour, Arc<Browser>>>,
     firefoxes: Mutex<BTreeMap<Flavour, Arc<Firefox>>>,
 }
@@ -126,6 +128,7 @@ impl Peers {
         Peers {
             trace,
             inside: None,
+            authority: None,
             chromiums: Mutex::default(),
             firefoxes: Mutex::default(),
         }
@@ -135,6 +138,14 @@ impl Peers {
     pub fn inside(trace: bool, namespace: String) -> Self {
         Peers {
             inside: Some(namespace),
+            ..Peers::new(trace)
+        }
+    }
+
+    /// Peers that trust this authority beside those of the system (PEM).
+    pub fn trusting(trace: bool, authority: PathBuf) -> Self {
+        Peers {
+            authority: Some(authority),
             ..Peers::new(trace)
         }
     }
@@ -185,25 +196,26 @@ impl Peers {
             let end = End::Whole(browser);
             return Ok(Seat { session, end });
         }
-        let browser = {
-            let mut shared = self.chromiums.lock().await;
-            match shared.get(&flavour).filter(|browser| browser.alive()) {
-                Some(browser) => browser.clone(),
-                None => {
-                    let browser = Arc::new(Browser::launch(flavour, self.inside.as_deref()).await?);
-                    shared.insert(flavour, browser.clone());
-                    browser
-                }
-            }
-        };
+        let browser = self.chromium_in(flavour).await?;
         let (session, page) = page::open(&browser, name, self.trace).await?;
         let end = End::Page(browser, page);
         Ok(Seat { session, end })
     }
 
+    /// The browser that the pages share.
+    pub async fn chromium_in(&self, flavour: Flavour) -> Result<Arc<Browser>, String> {
+        let mut shared = self.chromiums.lock().await;
+        if let Some(browser) = shared.get(&flavour).filter(|browser| browser.alive()) {
+            return Ok(browser.clone());
+        }
+        let browser = Arc::new(Browser::launch(flavour, self.inside.as_deref()).await?);
+        shared.insert(flavour, browser.clone());
+        Ok(browser)
+    }
+
     async fn firefox(&self, name: &str, flavour: Flavour, alone: bool) -> Result<Seat, String> {
         if alone {
-            let firefox = Arc::new(Firefox::launch(flavour).await?);
+            let firefox = Arc::new(Firefox::launch(flavour, self.authority.as_deref()).await?);
             let (session, _) = firefox::open(&firefox, name, self.trace).await?;
             let end = End::WholeFirefox(firefox);
             return Ok(Seat { session, end });
@@ -213,7 +225,7 @@ impl Peers {
             match shared.get(&flavour).filter(|firefox| firefox.alive()) {
                 Some(firefox) => firefox.clone(),
                 None => {
-                    let firefox = Arc::new(Firefox::launch(flavour).await?);
+                    let firefox = Arc::new(Firefox::launch(flavour, self.authority.as_deref()).await?);
                     shared.insert(flavour, firefox.clone());
                     firefox
                 }
