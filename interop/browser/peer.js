@@ -9,10 +9,10 @@ let pc = null;
 let wanted = [];
 let echoing = false;
 
-function start({ media: sections = [], echo = false }) {
+function start({ media: sections = [], echo = false, iceServers = [], iceTransportPolicy = 'all' }) {
   wanted = sections;
   echoing = echo;
-  pc = new RTCPeerConnection();
+  pc = new RTCPeerConnection({ iceServers, iceTransportPolicy });
   const states = () => emit({ event: 'state', connection: pc.connectionState, ice: pc.iceConnectionState });
   pc.onconnectionstatechange = states;
   pc.oniceconnectionstatechange = states;
@@ -104,12 +104,15 @@ async function flood({ label, total, chunk, seed }) {
 async function stats() {
   const all = [...(await pc.getStats()).values()];
   const transport = all.find((s) => s.type === 'transport') ?? {};
-  const pair = all.find((s) => s.id === transport.selectedCandidatePairId) ?? {};
+  const used = (s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded';
+  const pair = all.find((s) => s.id === transport.selectedCandidatePairId) ?? all.find(used) ?? {};
   const candidate = (id) => {
     const c = all.find((s) => s.id === id);
     return c && `${c.candidateType} ${c.protocol} ${c.address}:${c.port}`;
   };
+  const local = all.find((s) => s.id === pair.localCandidateId);
   return {
+    route: { kind: local?.candidateType, relayProtocol: local?.relayProtocol },
     connection: pc.connectionState,
     ice: pc.iceConnectionState,
     signaling: pc.signalingState,

@@ -69,9 +69,13 @@ class Peer:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def new(self, media=(), echo=False):
+    async def new(self, media=(), echo=False, iceServers=(), iceTransportPolicy="all", **_):
         self.wanted, self.echo = list(media), echo
-        self.pc = webrtc.RTCPeerConnection()
+        servers = [webrtc.RTCIceServer(**server) for server in iceServers]
+        policy = webrtc.RTCIceTransportPolicy(iceTransportPolicy)
+        self.pc = webrtc.RTCPeerConnection(
+            webrtc.RTCConfiguration(ice_servers=servers, ice_transport_policy=policy)
+        )
         self.pc.on("connectionstatechange", lambda _: self.states())
         self.pc.on("iceconnectionstatechange", lambda _: self.states())
         self.pc.on("icecandidate", lambda event: self.candidate_event(event.candidate))
@@ -231,10 +235,18 @@ class Peer:
             "tlsVersion": value("tls_version"),
             "dtlsCipher": value("dtls_cipher"),
             "srtpCipher": value("srtp_cipher"),
+            "route": self.route(report, pair),
             "local": self.address(report, pair, "local_candidate_id"),
             "remote": self.address(report, pair, "remote_candidate_id"),
             "channels": {label: plain(c.channel.ready_state) for label, c in self.channels.items()},
         }
+
+    @staticmethod
+    def route(report, pair):
+        local = pair and report.get(pair.local_candidate_id)
+        if not local:
+            return {}
+        return {"kind": plain(local.candidate_type), "relayProtocol": plain(local.relay_protocol)}
 
     @staticmethod
     def address(report, pair, name):

@@ -25,8 +25,10 @@ usage: cargo xtask COMMAND
   interop dtls [PEER...] [--case NAME] [--repeat N] [--json]
                         real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
                         nss-firefox, dimpl and those above (default: all)
-  interop turn [--case NAME] [--list]
-                        coturn's client programs against `dunlin turn`
+  interop turn [PEER...] [--case NAME] [--list]
+                        coturn's client programs, and chromium, firefox and libwebrtc, against `dunlin turn`
+  interop nat [--case NAME] [--server coturn|dunlin] [--alone] [--fast] [--repeat N] [--list]
+                        peers behind NATs of the kernel: pairs of NATs, relays, the loss of an interface
   sim [--nat] [--seeds N] [...]
                         the simulator, release build; --nat: peers behind NATs and firewalls; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time

@@ -47,6 +47,7 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
         Some("dtls") => dtls(&arguments[1..]),
         Some("turn") => turn(&arguments[1..]),
+        Some("nat") => nat(&arguments[1..]),
         Some("all") => both(&setup::all(), &arguments[1..]),
         _ => {
             let named = setup::named(arguments);
@@ -82,9 +83,26 @@ pub(crate) fn coturn() -> Result<(), String> {
     run(command("cargo", &through).args(options))
 }
 
-/// `xtask interop turn`: coturn's client programs against `dunlin turn`.
+/// `xtask interop nat`: peers behind NATs of the kernel, coturn and `dunlin turn` between them.
+pub(crate) fn nat(options: &[String]) -> Result<(), String> {
+    setup::network()?;
+    setup::peers(&setup::named(&["chromium".to_owned()]))?;
+    let mut arguments = vec!["nat".to_owned()];
+    arguments.extend(options.iter().cloned());
+    run(&mut interop_command(&arguments)?)
+}
+
+/// `xtask interop turn`: coturn's client programs and the stacks named (or all that have cases) against `dunlin turn`.
 pub(crate) fn turn(options: &[String]) -> Result<(), String> {
     setup::coturn()?;
+    let named = setup::named(options);
+    let stacks = ["chromium", "firefox", "libwebrtc"].map(str::to_owned);
+    setup::peers(&if named.is_empty() {
+        setup::named(&stacks)
+    } else {
+        named
+    })?;
+    setup::certificates()?;
     let mut arguments = vec!["turn".to_owned()];
     arguments.extend(options.iter().cloned());
     run(&mut interop_command(&arguments)?)

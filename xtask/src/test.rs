@@ -52,8 +52,12 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
         run(&mut programs::interop_command(&["--page".to_owned()])?)
     })?;
     lines.push("page: the program's page passed in Chromium".to_owned());
-    steps.step("turn", || programs::turn(&[]))?;
-    lines.push("turn: coturn's clients passed against `dunlin turn`".to_owned());
+    let stacks = ["chromium", "libwebrtc"].map(str::to_owned);
+    steps.step("turn", || programs::turn(&stacks))?;
+    lines.push("turn: coturn's clients, Chromium and libwebrtc passed against `dunlin turn`".to_owned());
+    let small = ["--alone", "--fast"].map(str::to_owned);
+    steps.step("nat", || programs::nat(&small))?;
+    lines.push("nat: two dunlin peers passed behind the kernel's NATs, and browsers without UDP".to_owned());
     steps.step("coturn", programs::coturn)?;
     lines.push("coturn: two dunlin peers passed through it".to_owned());
     Ok(lines)

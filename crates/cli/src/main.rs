@@ -11,6 +11,7 @@ mod check;
 mod echo;
 mod nat;
 mod page;
+mod relay;
 mod serve;
 mod session;
 mod signalling;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use clap::Args;
 use dunlin::{Config, Endpoint, EndpointConfig, SessionDescription};
 use tokio::net::TcpListener;
 
-use crate::{page, session, signalling};
+use crate::relay::Relay;
+use crate::{page, relay, session, signalling};
 
 /// Where to listen, and how browsers reach this host.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     /// The UDP port for media and data; 0 takes a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     ice_port: u16,
+    #[command(flatten)]
+    relay: relay::Options,
 }
 
 /// Why the program ends: sentences that say what to do.
@@ -47,6 +50,10 @@ pub(crate) enum ServeError {
     Listen(SocketAddr, #[source] io::Error),
     #[error("media cannot be received: {0}. --ice-ip and --ice-port say where it should be.")]
     Ice(#[from] dunlin::BindError),
+    #[error("{0} cannot be read: {1}")]
+    Read(std::path::PathBuf, #[source] io::Error),
+    #[error("the TURN server does not start: {0}. --turn-port and --turn-tls-port choose other ports.")]
+    Turn(#[from] dunlin::turn_server::BindError),
     #[error("the web server stopped: {0}")]
     Serve(#[source] io::Error),
 }
@@ -56,6 +63,7 @@ pub(crate) enum ServeError {
 pub(crate) struct App {
     pub(crate) endpoint: Endpoint,
     pub(crate) config: Config,
+    pub(crate) relay: Option<Relay>,
 }
 
 /// Serves until Ctrl-C.
@@ -65,6 +73,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), ServeError> {
     let app = Arc::new(open(options).await?);
     println!("dunlin is at http://{}", reachable(address));
     println!("Open it in a browser; POST /offer takes the offer of any other WebRTC client. Ctrl-C ends.");
+    if let Some(relay) = &app.relay {
+        println!("It relays for browsers that have no UDP: {}", relay.addresses());
+    }
     log::info!("media at {:?}", app.endpoint.local_addresses());
     serve(listener, app).await
 }
@@ -75,6 +86,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> Result<(), Se
         .route("/", get(page::index))
         .route("/style.css", get(page::style))
         .route("/app.js", get(page::script))
+        .route("/ice", get(ice_servers))
         .route("/ws", get(websocket))
         .route("/offer", post(offer))
         .with_state(app);
@@ -103,8 +115,15 @@ pub(crate) async fn open(options: &Options) -> Result<App, ServeError> {
             .bind
             .push(SocketAddr::new([0, 0, 0, 0].into(), options.ice_port));
     }
+    let endpoint = Endpoint::bind(sockets).await?;
+    let mut media = endpoint.local_addresses();
+    let external = config.external_ips.first().copied();
+    if let (Some(external), Some(port)) = (external, media.first().map(SocketAddr::port)) {
+        media.push(SocketAddr::new(external, port));
+    }
     Ok(App {
-        endpoint: Endpoint::bind(sockets).await?,
+        relay: Relay::open(&options.relay, options.bind, media, external)?,
+        endpoint,
         config,
     })
 }
@@ -127,6 +146,21 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => SocketAddr::new([127, 0, 0, 1].into(), address.port()),
         IpAddr::V6(_) => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
     }
+}
+
+/// The STUN and TURN servers for a call: none, or our own with credentials for this call alone.
+async fn ice_servers(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let servers = app.relay.as_ref().map(|relay| relay.ice_servers(&headers));
+    let text = servers.unwrap_or_else(|| serde_json::json!([])).to_string();
+    // A call's own: nobody else is to get them out of a cache.
+    (
+        [
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+        ],
+        text,
+    )
+        .into_response()
 }
 
 async fn websocket(State(app): State<Arc<App>>, upgrade: WebSocketUpgrade) -> Response {

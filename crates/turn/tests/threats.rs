@@ -42,6 +42,21 @@ fn forms(ip: Ipv4Addr) -> Vec<IpAddr> {
 }
 
 #[test]
+fn threat_13_a_socket_that_is_open_to_peers_opens_nothing_beside_it() {
+    let mut access = AccessList::default();
+    access.own_sockets = vec![
+        "127.0.0.1:5000".parse().unwrap(),
+        "192.0.2.53:5000".parse().unwrap(),
+    ];
+    assert_eq!(access.verdict(ip("127.0.0.1")), Verdict::OwnRelaysOnly);
+    assert_eq!(access.verdict(ip("192.0.2.53")), Verdict::OwnRelaysOnly);
+    assert_eq!(access.verdict(ip("127.0.0.2")), Verdict::Refused);
+    assert_eq!(access.verdict(ip("::ffff:127.0.0.1")), Verdict::Refused);
+    access.denied = vec!["127.0.0.0/8".parse().unwrap()];
+    assert_eq!(access.verdict(ip("127.0.0.1")), Verdict::Refused);
+}
+
+#[test]
 fn threat_13_no_form_of_a_special_address_is_relayed_to() {
     let mut access = AccessList::default();
     access.own = vec![ip("192.0.2.53"), ip("2001:db8::53")];

@@ -109,7 +109,7 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
             runtime.block_on(data::measure(options, name, size, figures))?;
         }
     }
-    if options.wants(Group::Turn, "turn") {
+    if options.groups.is_empty() || options.groups.contains(&Group::Turn) {
         turn::measure(options, figures)?;
     }
     if options.wants(Group::Forward, "forward") {

@@ -12,6 +12,7 @@ mod cases;
 mod dtls;
 mod judge;
 mod namespace;
+mod nat;
 mod negotiate;
 mod page_test;
 mod pair;
@@ -69,8 +70,13 @@ struct Arguments {
 enum Command {
     /// Real DTLS peers by roles, versions, groups, certificates and options.
     Dtls(dtls::Arguments),
-    /// coturn's client programs against `dunlin turn`.
+    /// coturn's client programs, browsers and libwebrtc against `dunlin turn`.
     Turn(turn::Arguments),
+    /// Peers behind real NATs, in network namespaces.
+    Nat(nat::Arguments),
+    /// Our own peer, on standard input and output.
+    #[command(hide = true)]
+    OurPeer,
     #[command(hide = true)]
     DimplPeer(dtls::dimpl::program::Arguments),
 }
@@ -101,7 +107,8 @@ fn main() -> ExitCode {
     let wants_a_network = match &arguments.command {
         Some(Command::DimplPeer(arguments)) => return ended(dtls::dimpl::program::run(arguments)),
         Some(Command::Dtls(arguments)) => arguments.want_a_network(),
-        Some(Command::Turn(_)) => false,
+        Some(Command::Turn(_)) => true,
+        Some(Command::Nat(_) | Command::OurPeer) => false,
         None => arguments.peers.iter().any(|peer| peer.wants_a_network()),
     };
     if wants_a_network {
@@ -119,6 +126,13 @@ async fn run(arguments: &Arguments) -> ExitCode {
     }
     if let Some(Command::Turn(arguments)) = &arguments.command {
         return turn::run(arguments).await;
+    }
+    if let Some(Command::Nat(arguments)) = &arguments.command {
+        return nat::run(arguments).await;
+    }
+    if let Some(Command::OurPeer) = &arguments.command {
+        peers::our_peer().await;
+        return ExitCode::SUCCESS;
     }
     if arguments.list {
         for case in cases::ALL {

@@ -1,6 +1,7 @@
 //! A network of our own: where we are root, the program starts itself again in a network namespace with loopback, a
 //! pair of veth interfaces and a default route, which is what some peers need to have candidates at all.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -29,6 +30,14 @@ pub fn enter() {
         .env(INSIDE, "1")
         .exec();
     eprintln!("no network of our own: {error}");
+}
+
+/// The address of this host that others on its network know: the namespace's; where we are in none, the loopback's.
+pub fn address() -> IpAddr {
+    match std::env::var_os(INSIDE) {
+        Some(_) => IpAddr::from([10, 77, 0, 1]),
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
 }
 
 /// Tries it.

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 pub async fn run() -> Result<(), String> {
     let program = program()?;
     let (mut child, address) = serve(&program).await?;
-    let browser = Browser::launch(Flavour::Usual).await?;
+    let browser = Browser::launch(Flavour::Usual, None).await?;
     let result = steps(&browser, &address, &program).await;
     browser.kill().await;
     let _ = child.kill().await;

@@ -106,6 +106,12 @@ impl Session {
         &self.name
     }
 
+    /// Hands a command on as it is; its sender waits for the reply itself.
+    pub fn request(&self, request: Request) {
+        // A peer that is gone drops it, which is an answer too.
+        let _ = self.requests.send(request);
+    }
+
     /// Sends a command and waits for the reply; `arguments` is an object.
     pub async fn command(&self, name: &str, arguments: Value) -> Result<Value, String> {
         self.command_within(COMMAND_TIMEOUT, name, arguments).await

@@ -140,10 +140,27 @@ fn nss() -> bool {
 
 /// Makes sure that coturn's client programs are there.
 pub(crate) fn coturn() -> Result<(), String> {
-    if exists("turnutils_uclient") {
+    install_missing(&[("turnutils_uclient", "coturn")], "coturn")
+}
+
+/// Makes sure that network namespaces, the kernel's packet filter and coturn can be commanded.
+pub(crate) fn network() -> Result<(), String> {
+    let wanted = [("ip", "iproute2"), ("nft", "nftables"), ("turnserver", "coturn")];
+    install_missing(&wanted, "nat")
+}
+
+/// Makes sure that a browser can be told whom to trust.
+pub(crate) fn certificates() -> Result<(), String> {
+    install_missing(&[("certutil", "libnss3-tools")], "firefox")
+}
+
+fn install_missing(wanted: &[(&str, &str)], whose: &str) -> Result<(), String> {
+    let missing = wanted.iter().filter(|(program, _)| !exists(program));
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() {
         return Ok(());
     }
-    apt::install(&["coturn"], &["coturn".to_owned()])
+    apt::install(&packages, &[whose.to_owned()])
 }
 
 /// Peers of a command.

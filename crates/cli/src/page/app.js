@@ -143,7 +143,9 @@ async function start() {
     $("local").srcObject = call.stream;
     await openSignalling();
     call.started = performance.now();
-    const pc = call.pc = new RTCPeerConnection();
+    const iceServers = await (await fetch("ice")).json();
+    if (iceServers.length > 0) note("dunlin relays for this browser if need be.");
+    const pc = call.pc = new RTCPeerConnection({ iceServers });
     pc.onicecandidate = ({ candidate }) => {
       if (!candidate) return;
       if (candidate.candidate) note(`This browser can be reached at ${candidateText(candidate.candidate)}.`);

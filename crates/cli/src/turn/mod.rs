@@ -48,7 +48,12 @@ pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
         println!("dunlin turn shows metrics at http://{local}/metrics");
     }
     let mut signals = Signals::new()?;
-    if signals.next().await == Signal::Drain {
+    let mut signal = signals.next().await;
+    while signal == Signal::Reload {
+        reload(options, &watched.server);
+        signal = signals.next().await;
+    }
+    if signal == Signal::Drain {
         watched.draining.store(true, Ordering::Relaxed);
         let patience = Duration::from_secs(options.drain_seconds.unwrap_or(DRAIN));
         log::info!("turn: draining for at most {} s", patience.as_secs());
@@ -56,15 +61,30 @@ pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
         tokio::select! {
             () = watched.server.drained() => log::info!("turn: drained"),
             () = tokio::time::sleep(patience) => log::warn!("turn: allocations were left when the time was over"),
-            _ = signals.next() => {}
+            () = signals.end() => {}
         }
     }
     Ok(())
 }
 
+/// Reads certificate and key again: they are replaced every few weeks. A mistake leaves the old ones in use.
+fn reload(options: &Options, server: &TurnServer) {
+    let replaced = match settings::identity(options) {
+        Ok(Some(identity)) => server.replace_identity(&identity).map_err(TurnError::from),
+        Ok(None) => return log::info!("turn: there is no certificate to read again"),
+        Err(error) => Err(error),
+    };
+    match replaced {
+        Ok(()) => log::info!("turn: the certificate was read again"),
+        Err(error) => log::error!("turn: the certificate stays as it was: {error}"),
+    }
+}
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
+    /// Read the certificate again.
+    Reload,
     Drain,
     End,
 }
@@ -74,16 +94,25 @@ enum Signal {
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, TurnError> {
         #[cfg(unix)]
-        let terminate = tokio::signal::unix::SignalKind::terminate();
+        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(terminate).map_err(TurnError::Signals)?,
+            terminate: signal(SignalKind::terminate()).map_err(TurnError::Signals)?,
+            #[cfg(unix)]
+            hang_up: signal(SignalKind::hangup()).map_err(TurnError::Signals)?,
         })
+    }
+
+    /// Waits for a signal that ends the program: another one to reload is none.
+    async fn end(&mut self) {
+        while self.next().await == Signal::Reload {}
     }
 
     async fn next(&mut self) -> Signal {
@@ -92,6 +121,7 @@ impl Signals {
             // Without a handler for Ctrl-C the program runs until it is killed, which is all the same.
             _ = tokio::signal::ctrl_c() => Signal::End,
             _ = self.terminate.recv() => Signal::Drain,
+            _ = self.hang_up.recv() => Signal::Reload,
         }
         #[cfg(not(unix))]
         {

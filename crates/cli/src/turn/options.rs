@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[command(
     after_help = "SIGTERM drains: no new allocations, and the end when the last one is gone or after --drain-seconds. \
-    A second one, and Ctrl-C, end at once.\n\n\
+    A second one, and Ctrl-C, end at once. SIGHUP reads the certificate and its key again.\n\n\
     Example:\n  dunlin turn --realm example.org --shared-secret SECRET --external-ip 203.0.113.5 \\\n    \
     --cert fullchain.pem --key privkey.pem --metrics 127.0.0.1:9641"
 )]

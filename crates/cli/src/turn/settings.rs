@@ -52,7 +52,8 @@ fn text(path: &Path) -> Result<String, TurnError> {
     std::fs::read_to_string(path).map_err(|error| TurnError::Read(path.to_owned(), error))
 }
 
-fn identity(options: &Options) -> Result<Option<Identity>, TurnError> {
+/// The certificate and its key, as the files have them now.
+pub(super) fn identity(options: &Options) -> Result<Option<Identity>, TurnError> {
     let (cert, key) = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => (cert, key),
         (None, None) => return Ok(None),

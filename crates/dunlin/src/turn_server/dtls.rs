@@ -21,7 +21,7 @@ const MAX_PARTIAL: usize = 64;
 /// All associations of a worker.
 #[derive(Debug)]
 pub(super) struct Dtls {
-    certificate: Option<Certificate>,
+    pub(super) certificate: Option<Certificate>,
     secret: CookieSecret,
     associations: HashMap<Path, Association>,
     timers: BTreeSet<(Instant, Path)>,

@@ -36,13 +36,19 @@ pub(super) fn load(config: &Config) -> Result<Secrets, BindError> {
         secrets.tls = Some(acceptor(identity)?);
     }
     if !config.dtls.is_empty() {
-        let certificate = Certificate::from_pem(&identity.certificates, &identity.key);
-        secrets.dtls = Some(certificate.map_err(|error| BindError::Identity(error.to_string()))?);
+        secrets.dtls = Some(certificate(identity)?);
     }
     Ok(secrets)
 }
 
-fn acceptor(identity: &Identity) -> Result<TlsAcceptor, BindError> {
+/// What DTLS shows.
+pub(super) fn certificate(identity: &Identity) -> Result<Certificate, BindError> {
+    let certificate = Certificate::from_pem(&identity.certificates, &identity.key);
+    certificate.map_err(|error| BindError::Identity(error.to_string()))
+}
+
+/// What TLS shows.
+pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, BindError> {
     let wrong = |what: &dyn std::fmt::Display| BindError::Identity(what.to_string());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&identity.certificates)
         .collect::<Result<_, _>>()

@@ -51,10 +51,16 @@ pub use self::error::BindError;
 pub use self::stats::{Counters, Stats};
 pub use dunlin_turn::server::{
     AccessList, AddressFamily, BindingServer, Config as CoreConfig, PasswordAlgorithm, Prefix, PrefixError,
-    Stats as CoreStats, User, Verdict,
+    SharedSecret, Stats as CoreStats, User, Verdict,
 };
 
 use self::shared::{Command, Shared};
+
+/// A secret that nobody knows yet, for ephemeral credentials of a program's own.
+#[must_use]
+pub fn new_secret() -> [u8; 32] {
+    dunlin_crypto::random::seed()
+}
 
 /// A TURN server that runs on threads of its own until it is dropped.
 #[derive(Debug)]
@@ -149,6 +155,21 @@ impl TurnServer {
     /// What was counted, all workers together. Cancel-safe.
     pub async fn stats(&self) -> Stats {
         self.shared.stats().await
+    }
+
+    /// Shows another certificate to those who connect by TLS and DTLS from now on; connections that are there keep
+    /// theirs.
+    ///
+    /// # Errors
+    /// The certificate or its key cannot be used; the old one stays.
+    pub fn replace_identity(&self, identity: &Identity) -> Result<(), BindError> {
+        let tls = Some(identity::acceptor(identity)?).filter(|_| !self.tls().is_empty());
+        let dtls = Some(identity::certificate(identity)?).filter(|_| !self.dtls().is_empty());
+        self.shared.tell(|| Command::Identity {
+            tls: tls.clone(),
+            dtls: dtls.clone(),
+        });
+        Ok(())
     }
 
     /// Takes no new allocations; those that are there go on as long as they are refreshed.

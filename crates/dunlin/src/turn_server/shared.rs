@@ -3,26 +3,49 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use dunlin_dtls::Certificate;
 use dunlin_turn::attribute::ReservationToken;
-
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
 
 use super::stats::Stats;
 
 /// What a worker is told.
-#[derive(Debug)]
 pub(super) enum Command {
-    /// Another worker has made or ended an allocation of this user.
-    Elsewhere { username: Vec<u8>, change: i8 },
+    /// Look at the news, if nothing else makes you.
+    News,
     /// Say what was counted.
     Stats(oneshot::Sender<Stats>),
+    /// Show these from now on.
+    Identity {
+        tls: Option<TlsAcceptor>,
+        dtls: Option<Certificate>,
+    },
     /// Take no new allocations.
     Drain,
     /// End.
     Close,
+}
+
+/// What a worker tells the others.
+#[derive(Debug, Clone)]
+pub(super) enum News {
+    /// An allocation of this user was made or ended: quotas hold over all workers.
+    Allocation { username: Vec<u8>, begun: bool },
+    /// A relay was opened or closed: clients of all workers may have it as a peer.
+    Relay { address: SocketAddr, open: bool },
+}
+
+/// What one worker has not been told yet. It looks here before it reads what came in, and a relay is announced here
+/// before its client learns of it: nobody can name a relay to a worker that does not know it.
+#[derive(Debug, Default)]
+struct Inbox {
+    filled: AtomicBool,
+    news: Mutex<Vec<News>>,
 }
 
 /// RFC 8656, section 7.2: "The server MUST hold this reservation for at least 30 seconds".
@@ -43,6 +66,7 @@ pub(super) struct Reserved {
 #[derive(Debug)]
 pub(super) struct Shared {
     workers: Vec<mpsc::UnboundedSender<Command>>,
+    inboxes: Vec<Inbox>,
     waiting: Mutex<Vec<bool>>,
     reserved: Mutex<BTreeMap<ReservationToken, Reserved>>,
     all_drained: watch::Sender<bool>,
@@ -52,20 +76,33 @@ impl Shared {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
         Self {
             waiting: Mutex::new(vec![true; workers.len()]),
+            inboxes: workers.iter().map(|_| Inbox::default()).collect(),
             workers,
             reserved: Mutex::default(),
             all_drained: watch::Sender::new(false),
         }
     }
 
-    /// Tells the others that an allocation of this user began or ended, so that quotas hold over all workers.
-    pub(super) fn count(&self, from: usize, username: &[u8], change: i8) {
-        for (number, worker) in self.workers.iter().enumerate() {
-            if number != from {
-                let username = username.to_vec();
-                // A worker that has ended needs no count.
-                let _ = worker.send(Command::Elsewhere { username, change });
+    /// Tells the other workers.
+    pub(super) fn announce(&self, from: usize, news: &News) {
+        let all = self.inboxes.iter().zip(&self.workers).enumerate();
+        for (_, (inbox, worker)) in all.filter(|(number, _)| *number != from) {
+            lock(&inbox.news).push(news.clone());
+            // One that is idle would let them pile up; one that has ended needs none.
+            if !inbox.filled.swap(true, Ordering::Release) {
+                let _ = worker.send(Command::News);
             }
+        }
+    }
+
+    /// What the others have told this worker. To ask costs next to nothing while there is nothing.
+    pub(super) fn news(&self, number: usize) -> Vec<News> {
+        match self.inboxes.get(number) {
+            Some(inbox) if inbox.filled.load(Ordering::Relaxed) => {
+                inbox.filled.store(false, Ordering::Relaxed);
+                std::mem::take(&mut lock(&inbox.news))
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -87,12 +87,7 @@ impl Stream {
 }
 
 /// Accepts connections until the task is ended.
-pub(super) async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    worker: Handle,
-    buffers: Buffers,
-) {
+pub(super) async fn accept(listener: TcpListener, is_tls: bool, worker: Handle, buffers: Buffers) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return log::error!("turn: a listener is lost: {error}"),
@@ -100,7 +95,9 @@ pub(super) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::task::spawn_local(serve(stream, tls.clone(), worker.clone(), buffers.clone()));
+                // The certificate of this moment.
+                let tls = worker.borrow().tls.clone().filter(|_| is_tls);
+                tokio::task::spawn_local(serve(stream, tls, worker.clone(), buffers.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: the connection stays in the queue, and asking at once would spin.

@@ -17,13 +17,14 @@ use dunlin_turn::server::{AddressFamily, Event, Forward, PortPolicy, RelayId};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
 use super::dtls::Dtls;
 use super::identity::Secrets;
 use super::listen::Sockets;
 use super::ports::Ports;
-use super::shared::{Command, Shared};
+use super::shared::{Command, News, Shared};
 use super::socket::{Batch, Received, Socket};
 use super::stats::{Counters, Stats};
 use super::stream::{self, Stream};
@@ -57,7 +58,8 @@ impl Seat {
     fn run(self, runtime: &Runtime) {
         LocalSet::new().block_on(runtime, async move {
             let Secrets { tls, dtls, cookie } = self.secrets;
-            let worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            let mut worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            worker.tls = tls;
             let worker: Handle = Rc::new(RefCell::new(worker));
             let buffers: Buffers = Rc::new(RefCell::new(Batch::new()));
             for (socket, transport) in self.sockets.udp {
@@ -73,8 +75,7 @@ impl Seat {
                 spawn_local(receive(socket, source, worker.clone(), buffers.clone()));
             }
             for (listener, is_tls) in self.sockets.tcp {
-                let tls = tls.clone().filter(|_| is_tls);
-                spawn_local(stream::accept(listener, tls, worker.clone(), buffers.clone()));
+                spawn_local(stream::accept(listener, is_tls, worker.clone(), buffers.clone()));
             }
             spawn_local(clock(worker.clone(), buffers.clone()));
             obey(self.commands, worker, buffers).await;
@@ -88,7 +89,7 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
         let now = Instant::now();
         let mut state = worker.borrow_mut();
         match command {
-            Command::Elsewhere { username, change } => state.server.count_elsewhere(&username, change > 0),
+            Command::News => state.catch_up(),
             Command::Stats(answer) => {
                 let stats = Stats {
                     core: state.server.stats(),
@@ -96,6 +97,10 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
                 };
                 // Who asked may have gone.
                 let _ = answer.send(stats);
+            }
+            Command::Identity { tls, dtls } => {
+                state.tls = tls;
+                state.dtls.certificate = dtls;
             }
             Command::Drain => {
                 state.server.drain(now);
@@ -110,13 +115,13 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
 pub(super) type Handle = Rc<RefCell<Worker>>;
 
 /// What a worker owns.
-#[derive(Debug)]
 pub(super) struct Worker {
     pub(super) server: Server,
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Counters,
     pub(super) dtls: Dtls,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) streams: HashMap<Path, Rc<Stream>>,
     /// UDP and DTLS.
     pub(super) listeners: Vec<Rc<Socket>>,
@@ -137,6 +142,8 @@ pub(super) struct Worker {
 #[derive(Debug)]
 struct OpenRelay {
     socket: Rc<Socket>,
+    /// What its peers see.
+    address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -153,6 +160,7 @@ impl Worker {
             shared,
             counters: Counters::default(),
             dtls,
+            tls: None,
             streams: HashMap::new(),
             listeners: Vec::new(),
             relays: Vec::new(),
@@ -168,6 +176,16 @@ impl Worker {
             clock: Rc::default(),
             armed: None,
             config,
+        }
+    }
+
+    /// Takes what the other workers have told.
+    pub(super) fn catch_up(&mut self) {
+        for news in self.shared.news(self.number) {
+            match news {
+                News::Allocation { username, begun } => self.server.count_elsewhere(&username, begun),
+                News::Relay { address, open } => self.server.relay_elsewhere(address, open),
+            }
         }
     }
 
@@ -295,7 +313,12 @@ impl Worker {
             Event::OpenRelay {
                 relay, family, port, ..
             } => match self.open_relay(relay, family, port, this, buffers) {
-                Ok(address) => self.server.relay_opened(now, relay, address),
+                Ok(address) => {
+                    // Before the client learns of it.
+                    self.shared
+                        .announce(self.number, &News::Relay { address, open: true });
+                    self.server.relay_opened(now, relay, address);
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     log::debug!("turn: a reserved port was asked for that is not there");
                     self.server.relay_failed(now, relay);
@@ -310,6 +333,8 @@ impl Worker {
                 if let Some(open) = self.relays.get_mut(relay.index()).and_then(Option::take) {
                     open.task.abort();
                     self.by_address.remove(&open.socket.local());
+                    let (address, open) = (open.address, false);
+                    self.shared.announce(self.number, &News::Relay { address, open });
                     self.counters.relays -= 1;
                 }
             }
@@ -320,7 +345,9 @@ impl Worker {
             } => {
                 let user = String::from_utf8_lossy(&username);
                 log::info!("turn: allocated client={client} user={user:?} relayed={relayed}");
-                self.shared.count(self.number, &username, 1);
+                let begun = true;
+                self.shared
+                    .announce(self.number, &News::Allocation { username, begun });
             }
             Event::Released {
                 client,
@@ -332,7 +359,9 @@ impl Worker {
                 log::info!(
                     "turn: released client={client} user={user:?} reason={reason:?} sent={sent} received={received}"
                 );
-                self.shared.count(self.number, &username, -1);
+                let begun = false;
+                self.shared
+                    .announce(self.number, &News::Allocation { username, begun });
             }
             Event::Drained => self.shared.drained(self.number),
             other => log::debug!("turn: not done here: {other:?}"),
@@ -349,7 +378,7 @@ impl Worker {
     ) -> io::Result<SocketAddr> {
         if let PortPolicy::Reserved(token) = port {
             let reserved = self.shared.claim(token).ok_or(io::ErrorKind::NotFound)?;
-            self.keep_relay(relay, reserved.socket, this, buffers)?;
+            self.keep_relay(relay, reserved.socket, reserved.address, this, buffers)?;
             return Ok(reserved.address);
         }
         let opened = self.ports.open(family == AddressFamily::Ipv6, port)?;
@@ -359,7 +388,7 @@ impl Worker {
                 return Err(io::ErrorKind::QuotaExceeded.into());
             }
         }
-        self.keep_relay(relay, opened.socket, this, buffers)?;
+        self.keep_relay(relay, opened.socket, opened.address, this, buffers)?;
         Ok(opened.address)
     }
 
@@ -367,6 +396,7 @@ impl Worker {
         &mut self,
         relay: RelayId,
         socket: std::net::UdpSocket,
+        address: SocketAddr,
         this: &Handle,
         buffers: &Buffers,
     ) -> io::Result<()> {
@@ -378,7 +408,11 @@ impl Worker {
         }
         let source = Source::Relay(relay);
         let task = spawn_local(receive(socket.clone(), source, this.clone(), buffers.clone()));
-        self.relays[index] = Some(OpenRelay { socket, task });
+        self.relays[index] = Some(OpenRelay {
+            socket,
+            address,
+            task,
+        });
         self.counters.relays += 1;
         Ok(())
     }
@@ -402,6 +436,7 @@ impl Worker {
             }
         }
         let now = Instant::now();
+        self.catch_up();
         batch.drain(socket, |received| {
             match source {
                 Source::Listener(transport) => self.take_client(now, transport, &received),
@@ -417,6 +452,7 @@ impl Worker {
 
     /// Takes what a client's stream brought.
     pub(super) fn take_stream(&mut self, now: Instant, path: Path, message: &[u8]) {
+        self.catch_up();
         if let Some(forward) = self.server.handle_packet(now, path, message) {
             self.forward(&forward, message);
         }

@@ -135,6 +135,52 @@ async fn dtls_relays_both_ways() {
     whole_story(&site, site.call(Transport::Dtls).await).await;
 }
 
+/// Relays that meet at the server's own address, whichever of its threads each client has come to.
+#[tokio::test]
+async fn relays_of_all_workers_reach_each_other() {
+    let site = site(|config| {
+        config.workers = 4;
+        config.server.access.allowed.clear();
+        config.server.access.own = vec!["127.0.0.1".parse().unwrap()];
+    });
+    let mut callers = Vec::new();
+    let mut relayed = Vec::new();
+    // The kernel spreads them by their ports: that all come to one worker is out of the question.
+    for _ in 0..16 {
+        let mut caller = site.udp(|_| {}).await;
+        relayed.push(caller.allocated().await.relayed);
+        callers.push(caller);
+    }
+    for (index, caller) in callers.iter_mut().enumerate() {
+        let (before, behind) = (relayed[(index + 15) % 16], relayed[(index + 1) % 16]);
+        for peer in [before, behind] {
+            caller.client.bind(std::time::Instant::now(), peer).unwrap();
+            while soon("a channel to another relay", caller.event()).await != Event::ChannelBound(peer) {}
+        }
+    }
+    for index in 0..16 {
+        let next = (index + 1) % 16;
+        callers[index].send(relayed[next], b"through both").await;
+        let (from, data) = callers[next].data().await;
+        assert_eq!((from, &data[..]), (relayed[index], &b"through both"[..]));
+    }
+    // A relay that is closed is a stranger's port again.
+    let closed = callers.remove(15);
+    drop_allocation(closed).await;
+    callers[0].send(relayed[15], b"to nobody").await;
+    let refused = async {
+        while site.server.stats().await.core.peers_refused == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the server to refuse a port that is no relay", refused).await;
+}
+
+async fn drop_allocation(mut caller: Caller) {
+    caller.client.close();
+    assert_eq!(caller.failure().await, Failure::Released);
+}
+
 #[tokio::test]
 async fn ipv6_relays_both_ways() {
     let local: SocketAddr = "[::1]:0".parse().unwrap();

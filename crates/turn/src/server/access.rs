@@ -2,7 +2,7 @@
 //! not plainly somebody else's public address is refused unless it is allowed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// A range of addresses, `192.0.2.0/24` or a single one.
@@ -99,7 +99,8 @@ const MAX_LEARNT: usize = 256;
 pub enum Verdict {
     /// The relay talks to it.
     Allowed,
-    /// It is an address of the server itself: the relay talks to its own relayed addresses there, nothing else.
+    /// It is an address of the server itself: the relay talks to its own relayed addresses there, and to
+    /// [`AccessList::own_sockets`], nothing else.
     OwnRelaysOnly,
     /// It does not.
     Refused,
@@ -117,6 +118,9 @@ pub struct AccessList {
     /// All addresses of this host, the public one of a 1:1 NAT included. The server adds those of listeners and relays
     /// by itself; the parent knows the others. Default none.
     pub own: Vec<IpAddr>,
+    /// Sockets of this host that may be peers, although its addresses may not: the media of a program that brings its
+    /// own TURN server. Default none.
+    pub own_sockets: Vec<SocketAddr>,
 }
 
 impl AccessList {
@@ -144,7 +148,8 @@ impl AccessList {
         if any(&self.allowed) {
             return Verdict::Allowed;
         }
-        if self.own.contains(&peer) {
+        let ours = |socket: &SocketAddr| socket.ip() == peer;
+        if self.own.contains(&peer) || self.own_sockets.iter().any(ours) {
             return Verdict::OwnRelaysOnly;
         }
         // The server itself behind another form of its address: nobody means well who asks for that.

@@ -42,6 +42,7 @@ use ticket::Tickets;
 pub use access::{AccessList, Prefix, PrefixError, Verdict};
 pub use auth::User;
 pub use config::{Config, Stats};
+pub use dunlin_stun::long_term::SharedSecret;
 pub use dunlin_stun::{AddressFamily, BindingServer, PasswordAlgorithm};
 pub use event::{Event, PortPolicy, RelayId, Release};
 pub use relay::{Forward, HEADROOM, TAILROOM, ToClient, ToPeer};
@@ -62,6 +63,8 @@ pub struct Server {
     by_client: Index<Path, Key>,
     relays: Slab<Relay>,
     by_relayed: Index<SocketAddr, RelayId>,
+    /// Relayed addresses of other servers at this host's addresses.
+    relayed_elsewhere: Index<SocketAddr, ()>,
     reservations: BTreeMap<ReservationToken, RelayId>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Allocations per quota name, those elsewhere included.
@@ -121,6 +124,7 @@ impl Server {
             by_client: Index::new(word(1)),
             relays: Slab::new(),
             by_relayed: Index::new(word(2)),
+            relayed_elsewhere: Index::new(word(2)),
             reservations: BTreeMap::new(),
             connections: BTreeMap::new(),
             in_use: BTreeMap::new(),
@@ -218,6 +222,16 @@ impl Server {
         } else if self.elsewhere > 0 {
             self.elsewhere -= 1;
             self.give_back(username);
+        }
+    }
+
+    /// Another server that relays from this host's addresses has opened or closed this relay: here it may be reached as
+    /// our own may ([`Verdict::OwnRelaysOnly`]). What these take is bounded by the other servers' quotas.
+    pub fn relay_elsewhere(&mut self, relayed: SocketAddr, open: bool) {
+        if open {
+            self.relayed_elsewhere.insert(relayed, ());
+        } else {
+            self.relayed_elsewhere.remove(&relayed);
         }
     }
 

@@ -96,8 +96,11 @@ impl Server {
         }
     }
 
-    /// Whether this is the address of an open relay of ours.
+    /// Whether this is the address of an open relay of ours, or of another server at our addresses, or of a socket that
+    /// is open to peers.
     pub(super) fn is_own_relay(&self, peer: SocketAddr) -> bool {
         self.by_relayed.get(&peer).is_some()
+            || self.relayed_elsewhere.get(&peer).is_some()
+            || self.config.access.own_sockets.contains(&peer)
     }
 }

@@ -141,6 +141,11 @@ impl Program {
         let _ = self.child.kill().await;
     }
 
+    /// Its number, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The end of what it printed.
     pub fn tail(&self) -> String {
         format!("{}: {}", self.name, self.shared.texts().tail())

@@ -58,13 +58,13 @@ struct Shared {
 }
 
 impl Browser {
-    /// Starts a browser with a fresh profile.
-    pub async fn launch(flavour: Flavour) -> Result<Browser, String> {
+    /// Starts a browser with a fresh profile, in a network namespace if one is named.
+    pub async fn launch(flavour: Flavour, inside: Option<&str>) -> Result<Browser, String> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = std::env::temp_dir().join(format!("dunlin-interop-{}-{number}", std::process::id()));
         let program = std::env::var("DUNLIN_CHROMIUM").unwrap_or_else(|_| find());
-        let mut command = Command::new("sh");
+        let mut command = super::within(inside, Command::new("sh"));
         command
             .args([
                 "-c",
@@ -72,6 +72,7 @@ impl Browser {
                 &program,
             ])
             .args(FLAGS)
+            .args(flavour.switches())
             .arg(without(flavour.chromium()))
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")

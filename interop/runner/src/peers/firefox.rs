@@ -5,7 +5,7 @@ use crate::session::{Log, Request, Session};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,11 +62,14 @@ struct Shared {
 
 impl Firefox {
     /// Starts a browser with a fresh profile.
-    pub async fn launch(flavour: Flavour) -> Result<Firefox, String> {
+    pub async fn launch(flavour: Flavour, authority: Option<&Path>) -> Result<Firefox, String> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = std::env::temp_dir().join(format!("dunlin-firefox-{}-{number}", std::process::id()));
         write_profile(&profile, flavour).map_err(|error| format!("{}: {error}", profile.display()))?;
+        if let Some(authority) = authority {
+            trust(&profile, authority).await?;
+        }
         let program = std::env::var("DUNLIN_FIREFOX").unwrap_or_else(|_| find());
         let mut command = Command::new(&program);
         command
@@ -272,6 +275,23 @@ fn take(message: Value, shared: &Shared) {
         }
         _ => {}
     }
+}
+
+/// Puts an authority into the profile's certificates, to be trusted for servers.
+async fn trust(profile: &Path, authority: &Path) -> Result<(), String> {
+    let folder = format!("sql:{}", profile.display());
+    let file = authority.display().to_string();
+    let add = ["-A", "-n", "interop", "-t", "C,,", "-i", file.as_str()];
+    for arguments in [&["-N", "--empty-password"][..], &add] {
+        let mut certutil = Command::new("certutil");
+        certutil.args(arguments).args(["-d", folder.as_str()]);
+        let output = certutil.output().await;
+        let output = output.map_err(|error| format!("certutil: {error} (Debian's package libnss3-tools)"))?;
+        if !output.status.success() {
+            return Err(format!("certutil: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(())
 }
 
 fn write_profile(profile: &PathBuf, flavour: Flavour) -> std::io::Result<()> {

@@ -9,21 +9,31 @@ pub enum Flavour {
     WithoutHybrid,
     /// DTLS 1.2 at most; Firefox only.
     Dtls12,
+    /// Any certificate of a TURN server is good enough; Chromium only.
+    AnyCertificate,
 }
 
 impl Flavour {
     /// Features to switch off in Chromium.
     pub fn chromium(self) -> &'static [&'static str] {
         match self {
-            Flavour::Usual | Flavour::Dtls12 => &[],
+            Flavour::Usual | Flavour::Dtls12 | Flavour::AnyCertificate => &[],
             Flavour::WithoutHybrid => &["WebRtcPqcForDtls"],
+        }
+    }
+
+    /// Switches of Chromium.
+    pub fn switches(self) -> &'static [&'static str] {
+        match self {
+            Flavour::AnyCertificate => &["--ignore-certificate-errors"],
+            _ => &[],
         }
     }
 
     /// Preferences of Firefox.
     pub fn firefox(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Flavour::Usual => &[],
+            Flavour::Usual | Flavour::AnyCertificate => &[],
             Flavour::WithoutHybrid => &[
                 ("media.webrtc.enable_pq_hybrid_kex", "false"),
                 ("media.webrtc.send_mlkem_keyshare", "false"),

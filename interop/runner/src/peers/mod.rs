@@ -12,10 +12,12 @@ use crate::session::Session;
 pub use browser::Browser;
 use firefox::Firefox;
 pub use flavour::Flavour;
+pub use ours::program as our_peer;
 pub use page::Tab;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::process::Command;
 use tokio::sync::{Mutex, oneshot};
 
 /// What stands at an end.
@@ -113,6 +115,10 @@ impl Seat {
 #[derive(Debug)]
 pub struct Peers {
     trace: bool,
+    /// The network namespace that they live in, if it is not ours.
+    inside: Option<String>,
+    /// A file with an authority that Firefox is to trust.
+    authority: Option<PathBuf>,
     chromiums: Mutex<BTreeMap<Flavour, Arc<Browser>>>,
     firefoxes: Mutex<BTreeMap<Flavour, Arc<Firefox>>>,
 }
@@ -121,9 +127,32 @@ impl Peers {
     pub fn new(trace: bool) -> Self {
         Peers {
             trace,
+            inside: None,
+            authority: None,
             chromiums: Mutex::default(),
             firefoxes: Mutex::default(),
         }
+    }
+
+    /// Peers that live in this network namespace.
+    pub fn inside(trace: bool, namespace: String) -> Self {
+        Peers {
+            inside: Some(namespace),
+            ..Peers::new(trace)
+        }
+    }
+
+    /// Peers that trust this authority beside those of the system (PEM).
+    pub fn trusting(trace: bool, authority: PathBuf) -> Self {
+        Peers {
+            authority: Some(authority),
+            ..Peers::new(trace)
+        }
+    }
+
+    /// Starts a peer that takes any certificate of a TURN server if it cannot be told which to trust.
+    pub async fn join(&self, kind: Kind, role: &str) -> Result<Seat, String> {
+        self.start(kind, Flavour::AnyCertificate, role, false).await
     }
 
     /// Starts a peer; `alone` if the case will kill it.
@@ -136,6 +165,11 @@ impl Peers {
         match kind {
             Kind::Chromium => self.chromium(&name, flavour, alone).await,
             Kind::Firefox => self.firefox(&name, flavour, alone).await,
+            Kind::Dunlin if self.inside.is_some() => {
+                let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+                command.arg("our-peer");
+                self.program(command, &name)
+            }
             Kind::Dunlin => {
                 let (session, end) = ours::start(&name, self.trace);
                 let end = End::Told(end);
@@ -143,39 +177,45 @@ impl Peers {
             }
             program => {
                 let command = programs::command(program).ok_or("this peer is no program")?;
-                let (session, end) = program::start(command, &name, self.trace)?;
-                let end = End::Told(end);
-                Ok(Seat { session, end })
+                self.program(command, &name)
             }
         }
     }
 
+    fn program(&self, command: Command, name: &str) -> Result<Seat, String> {
+        let command = within(self.inside.as_deref(), command);
+        let (session, end) = program::start(command, name, self.trace)?;
+        let end = End::Told(end);
+        Ok(Seat { session, end })
+    }
+
     async fn chromium(&self, name: &str, flavour: Flavour, alone: bool) -> Result<Seat, String> {
         if alone {
-            let browser = Arc::new(Browser::launch(flavour).await?);
+            let browser = Arc::new(Browser::launch(flavour, self.inside.as_deref()).await?);
             let (session, _) = page::open(&browser, name, self.trace).await?;
             let end = End::Whole(browser);
             return Ok(Seat { session, end });
         }
-        let browser = {
-            let mut shared = self.chromiums.lock().await;
-            match shared.get(&flavour).filter(|browser| browser.alive()) {
-                Some(browser) => browser.clone(),
-                None => {
-                    let browser = Arc::new(Browser::launch(flavour).await?);
-                    shared.insert(flavour, browser.clone());
-                    browser
-                }
-            }
-        };
+        let browser = self.chromium_in(flavour).await?;
         let (session, page) = page::open(&browser, name, self.trace).await?;
         let end = End::Page(browser, page);
         Ok(Seat { session, end })
     }
 
+    /// The browser that the pages share.
+    pub async fn chromium_in(&self, flavour: Flavour) -> Result<Arc<Browser>, String> {
+        let mut shared = self.chromiums.lock().await;
+        if let Some(browser) = shared.get(&flavour).filter(|browser| browser.alive()) {
+            return Ok(browser.clone());
+        }
+        let browser = Arc::new(Browser::launch(flavour, self.inside.as_deref()).await?);
+        shared.insert(flavour, browser.clone());
+        Ok(browser)
+    }
+
     async fn firefox(&self, name: &str, flavour: Flavour, alone: bool) -> Result<Seat, String> {
         if alone {
-            let firefox = Arc::new(Firefox::launch(flavour).await?);
+            let firefox = Arc::new(Firefox::launch(flavour, self.authority.as_deref()).await?);
             let (session, _) = firefox::open(&firefox, name, self.trace).await?;
             let end = End::WholeFirefox(firefox);
             return Ok(Seat { session, end });
@@ -185,7 +225,7 @@ impl Peers {
             match shared.get(&flavour).filter(|firefox| firefox.alive()) {
                 Some(firefox) => firefox.clone(),
                 None => {
-                    let firefox = Arc::new(Firefox::launch(flavour).await?);
+                    let firefox = Arc::new(Firefox::launch(flavour, self.authority.as_deref()).await?);
                     shared.insert(flavour, firefox.clone());
                     firefox
                 }
@@ -205,6 +245,23 @@ impl Peers {
             firefox.kill().await;
         }
     }
+}
+
+/// The same command, run in a network namespace if one is named.
+fn within(namespace: Option<&str>, command: Command) -> Command {
+    let Some(namespace) = namespace else {
+        return command;
+    };
+    let inner = command.as_std();
+    let mut outer = Command::new("ip");
+    outer.args(["netns", "exec", namespace]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            outer.env(name, value);
+        }
+    }
+    outer
 }
 
 /// A folder beside this crate.

@@ -82,6 +82,11 @@ pub struct Tab<'a> {
 }
 
 impl<'a> Tab<'a> {
+    /// Closes the page.
+    pub async fn leave(self) {
+        self.page.close(self.browser).await;
+    }
+
     /// Opens an address.
     pub async fn open(browser: &'a Browser, url: &str) -> Result<Tab<'a>, String> {
         let page = blank(browser).await?;

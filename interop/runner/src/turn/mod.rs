@@ -1,11 +1,13 @@
-//! `dunlin-interop turn`: coturn's client programs against `dunlin turn`.
+//! `dunlin-interop turn`: coturn's client programs, browsers and libwebrtc against `dunlin turn`.
 
 mod cases;
+mod stacks;
 
-use crate::dtls::program::Program;
+use crate::dtls::program::{Program, Texts};
+use crate::nat::server::ours;
+use crate::peers::Kind;
 use cases::{Case, Who};
-use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +20,12 @@ const LIMIT: Duration = Duration::from_secs(90);
 const MESSAGES: &str = "20";
 const CLIENTS: &str = "2";
 
-/// coturn's client programs against `dunlin turn`.
+/// coturn's client programs, and these stacks, against `dunlin turn`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// The stacks that connect through it, beside coturn's programs.
+    #[arg(value_name = "PEER", default_values = ["chromium", "firefox", "libwebrtc"])]
+    peers: Vec<Kind>,
     /// Only cases whose name contains this.
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
@@ -75,7 +80,21 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    crate::ended(all(&chosen).await)
+    let part = arguments.case.as_deref();
+    let programs = if chosen.is_empty() {
+        Ok(())
+    } else {
+        all(&chosen).await
+    };
+    let stacks = match stacks::run(&arguments.peers, part).await {
+        Ok((passed, 0)) => {
+            eprintln!("turn: {passed} cases passed with browsers and libwebrtc");
+            Ok(())
+        }
+        Ok((_, failed)) => Err(format!("{failed} cases with browsers and libwebrtc failed")),
+        Err(reason) => Err(reason),
+    };
+    crate::ended(programs.and(stacks))
 }
 
 async fn all(chosen: &[&'static Case]) -> Result<(), String> {
@@ -134,7 +153,8 @@ async fn open(folder: &std::path::Path) -> Result<Site, String> {
         std::fs::write(file, text).map_err(|error| error.to_string())?;
     }
     // The client takes one port for UDP and TCP, and one for TLS and DTLS.
-    let (plain, secure, peer, other) = (free()?, free()?, free()?, free()?);
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let (plain, secure, peer, other) = (free(local)?, free(local)?, free(local)?, free(local)?);
     let mut command = Command::new(ours()?);
     command.args(["turn", "--realm", "example.org", "--user", "alice:secret"]);
     command.args(["--shared-secret", "between servers", "--log", "warn"]);
@@ -153,11 +173,7 @@ async fn open(folder: &std::path::Path) -> Result<Site, String> {
         command.args(["--nat-discovery", &SocketAddr::from(address).to_string()]);
     }
     let server = Program::start("dunlin turn", command)?;
-    let listens =
-        |texts: &crate::dtls::program::Texts| (texts.out.matches("listens on").count() == 7).then_some(());
-    server
-        .until(Duration::from_secs(20), "word that it listens", listens)
-        .await?;
+    listens(&server, 7).await?;
     let mut command = Command::new("turnutils_peer");
     command.args(["-L", "127.0.0.1", "-p", &peer.to_string()]);
     let echo = Program::start("turnutils_peer", command).map_err(how)?;
@@ -174,24 +190,20 @@ fn how(reason: String) -> String {
     format!("{reason}\nIt is in Debian's package coturn: apt-get install coturn")
 }
 
+/// Waits until our server listens on so many addresses.
+async fn listens(server: &Program, count: usize) -> Result<(), String> {
+    let all = |texts: &Texts| (texts.out.matches("listens on").count() == count).then_some(());
+    server
+        .until(Duration::from_secs(20), "word that it listens", all)
+        .await
+}
+
 /// A port that was free a moment ago.
-fn free() -> Result<u16, String> {
-    let socket = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+fn free(ip: IpAddr) -> Result<u16, String> {
+    let socket = UdpSocket::bind((ip, 0)).and_then(|socket| socket.local_addr());
     socket
         .map(|address| address.port())
         .map_err(|error| error.to_string())
-}
-
-/// Our program, beside this one.
-fn ours() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let program = own.with_file_name("dunlin");
-    program.exists().then_some(program.clone()).ok_or_else(|| {
-        format!(
-            "{} is not there: `cargo build --release --package dunlin-cli` makes it",
-            program.display()
-        )
-    })
 }
 
 /// One run of the client: it has to get back all that it sent.
@@ -215,7 +227,7 @@ async fn one(site: &Site, case: &Case) -> Result<(), String> {
             Err(reason) => Err(format!("{reason}\n{}", client.tail())),
         };
     }
-    let all_back = |texts: &crate::dtls::program::Texts| {
+    let all_back = |texts: &Texts| {
         let lost = |text: &str| text.contains("Total lost packets 0 (");
         (lost(&texts.out) || lost(&texts.err)).then_some(())
     };
@@ -236,7 +248,7 @@ async fn told(site: &Site, asked: &Told) -> Result<(), String> {
     command.args(asked.options);
     command.args(["-p", &site.plain.to_string(), "127.0.0.1"]);
     let client = Program::start(asked.program, command).map_err(how)?;
-    let all = |texts: &crate::dtls::program::Texts| {
+    let all = |texts: &Texts| {
         let said = |line: &&str| texts.out.contains(line) || texts.err.contains(line);
         asked.lines.iter().all(said).then_some(())
     };

@@ -1,13 +1,15 @@
 //! Our own peer, through the facade, obeying the same protocol as the others.
 
 mod channel;
+mod program;
 
 use crate::session::{Log, Request, Session};
 use channel::{Channels, adopt};
 use dunlin::{
-    CodecCapability, Codecs, Config, DataChannelInit, Event, Events, IceCandidate, MediaKind, PeerConnection,
-    SessionDescription, TransceiverInit,
+    CodecCapability, Codecs, Config, DataChannelInit, Event, Events, IceCandidate, IceTransportPolicy,
+    MediaKind, PeerConnection, SessionDescription, TlsRoots, TransceiverInit,
 };
+pub use program::run as program;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -143,7 +145,16 @@ impl Peer {
 
     async fn new_connection(&self, command: &Value) -> Result<(), String> {
         let mut config = Config::default();
-        config.sockets.include_loopback = true;
+        config.sockets.include_loopback = command["loopback"] != false;
+        if let servers @ Value::Array(_) = &command["iceServers"] {
+            config.ice_servers = serde_json::from_value(servers.clone()).map_err(text)?;
+        }
+        if command["iceTransportPolicy"] == "relay" {
+            config.ice_transport_policy = IceTransportPolicy::Relay;
+        }
+        if let Some(pem) = command["tlsRoots"].as_str() {
+            config.tls_roots = TlsRoots::Pem(pem.as_bytes().to_vec());
+        }
         let (connection, events) = PeerConnection::bind(config).await.map_err(text)?;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         let sections = command["media"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -206,6 +217,10 @@ impl Peer {
             "signaling": connection.signaling_state().as_str(),
             "local": path.map(|path| path.local.to_string()),
             "remote": path.map(|path| path.remote.to_string()),
+            "route": {
+                "kind": stats["candidatePair"]["local"].as_str().and_then(kind),
+                "relayProtocol": path.map(|path| path.transport.to_string()),
+            },
             "failure": connection.failure().map(text),
             "stats": stats,
         }))
@@ -243,6 +258,12 @@ async fn listen(pc: PeerConnection, mut events: Events, log: Log, channels: Chan
             _ => {}
         }
     }
+}
+
+/// The type in a candidate's line (RFC 8839, section 5.1).
+fn kind(candidate: &str) -> Option<&str> {
+    let mut words = candidate.split(' ').skip_while(|word| *word != "typ");
+    words.nth(1)
 }
 
 fn description(command: &Value) -> Result<SessionDescription, String> {

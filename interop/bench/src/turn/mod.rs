@@ -1,0 +1,87 @@
+//! The TURN server: its processor time per relayed packet of 1,200 bytes, flat out, beside coturn's in the same run; a
+//! flood; and many allocations.
+//!
+//! A thread sends one datagram per system call, as clients and peers do, another one receives. Loads alternate between
+//! the servers, and each figure is the median.
+
+mod flood;
+mod load;
+mod many;
+mod server;
+mod session;
+
+use crate::Options;
+use crate::figures::Figures;
+use load::Load;
+use server::{COTURN, DUNLIN, Server};
+use session::{LOCAL, Session, peer};
+
+/// Rounds; each server is started anew in each.
+const ROUNDS: usize = 3;
+/// Clients of the load that comes from many.
+const FLOWS: usize = 100;
+
+/// The loads, by name.
+const LOADS: [&str; 3] = ["to peer", "to client", "100 flows"];
+
+pub fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    if options.wants(crate::Group::Turn, "turn relay") {
+        relays(options, figures)?;
+    }
+    if options.wants(crate::Group::Turn, "turn flood") {
+        flood::measure(figures)?;
+    }
+    if options.wants(crate::Group::Turn, "turn allocation") {
+        many::measure(figures)?;
+    }
+    Ok(())
+}
+
+/// All loads against both servers.
+fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    let mut measured: [[Vec<Load>; 3]; 2] = Default::default();
+    for _ in 0..ROUNDS {
+        for (kind, loads) in [DUNLIN, COTURN].iter().zip(&mut measured) {
+            let Some(server) = Server::start(kind)? else {
+                eprintln!(
+                    "{} is not there: it is not measured (Debian's package coturn)",
+                    kind.name
+                );
+                continue;
+            };
+            let (peer, address) = peer()?;
+            let mut sessions = vec![Session::open(server.address, LOCAL, address)?];
+            let time = options.time() / 2;
+            loads[0].push(load::to_peer(&server, &sessions, &peer, time)?);
+            loads[1].push(load::to_client(&server, &sessions[0], &peer, time)?);
+            for _ in 1..FLOWS {
+                sessions.push(Session::open(server.address, LOCAL, address)?);
+            }
+            loads[2].push(load::to_peer(&server, &sessions, &peer, time)?);
+        }
+    }
+    let [ours, theirs] = measured;
+    for ((name, ours), theirs) in LOADS.into_iter().zip(ours).zip(theirs) {
+        let (Some(ours), theirs) = (median(ours), median(theirs)) else {
+            return Err("nothing was measured".to_owned());
+        };
+        let beside = theirs.map_or_else(String::new, |theirs| {
+            format!(
+                "; coturn costs {:.1} times as much; bar 2.5",
+                theirs.cost / ours.cost
+            )
+        });
+        let note = format!("{:.0} kpkt/s arrived; bar 2.5{beside}", ours.rate);
+        figures.add(&format!("turn dunlin, {name}"), ours.cost, "us/packet", note);
+        if let Some(Load { cost, rate }) = theirs {
+            let note = format!("{rate:.0} kpkt/s arrived");
+            figures.add(&format!("turn coturn, {name}"), cost, "us/packet", note);
+        }
+    }
+    Ok(())
+}
+
+fn median(mut loads: Vec<Load>) -> Option<Load> {
+    loads.sort_by(|one, other| one.cost.total_cmp(&other.cost));
+    loads.get(loads.len() / 2).copied()
+}
