@@ -38,6 +38,8 @@ pub fn measure(figures: &mut Figures) -> Result<(), String> {
 struct Two {
     agents: [Agent; 2],
     now: Instant,
+    /// Nothing passes between the two addresses that are preferred, so that nobody nominates before all pairs work.
+    best_is_silent: bool,
     buffer: Vec<u8>,
 }
 
@@ -56,6 +58,7 @@ impl Two {
         let mut two = Self {
             agents: [agent(Role::Controlling, 1), agent(Role::Controlled, 2)],
             now,
+            best_is_silent: true,
             buffer: Vec::with_capacity(1500),
         };
         for (side, agent) in two.agents.iter_mut().enumerate() {
@@ -73,11 +76,13 @@ impl Two {
         let every_pair = usize::from(ADDRESSES) * usize::from(ADDRESSES);
         let valid = |two: &Two| {
             let pairs = two.agents[0].report().pairs;
-            pairs.iter().filter(|pair| pair.outcome == Outcome::Valid).count() == every_pair
+            pairs.iter().filter(|pair| pair.outcome == Outcome::Valid).count()
         };
-        two.run(ALL_CHECKED, valid);
-        if !valid(&two) {
-            return Err("ice: not every pair works".to_owned());
+        two.run(ALL_CHECKED / 2, |two| valid(two) == every_pair - 1);
+        two.best_is_silent = false;
+        two.run(ALL_CHECKED / 2, |two| valid(two) == every_pair);
+        if valid(&two) < every_pair {
+            return Err(format!("ice: {} of {every_pair} pairs work", valid(&two)));
         }
         two.run(ALL_CHECKED * 2, |two| two.completed());
         // Until the others are let go of.
@@ -126,20 +131,33 @@ impl Two {
 
     fn exchange(&mut self) -> bool {
         let [a, b] = &mut self.agents;
-        let there = deliver(self.now, &mut self.buffer, a, b);
-        let back = deliver(self.now, &mut self.buffer, b, a);
+        let there = deliver(self.now, &mut self.buffer, self.best_is_silent, a, b);
+        let back = deliver(self.now, &mut self.buffer, self.best_is_silent, b, a);
         there || back
     }
 }
 
-fn deliver(now: Instant, buffer: &mut Vec<u8>, from: &mut Agent, to: &mut Agent) -> bool {
+fn deliver(
+    now: Instant,
+    buffer: &mut Vec<u8>,
+    best_is_silent: bool,
+    from: &mut Agent,
+    to: &mut Agent,
+) -> bool {
     let mut sent = false;
     buffer.clear();
     while let Some(transmit) = from.poll_transmit(now, buffer) {
-        let data = BytesMut::from(&buffer[..]);
-        let _none = to.handle_datagram(now, transmit.path.reversed(), data);
+        let ends = [transmit.path.local, transmit.path.remote];
+        if !best_is_silent || ends.iter().any(|end| !is_first(*end)) {
+            let data = BytesMut::from(&buffer[..]);
+            let _none = to.handle_datagram(now, transmit.path.reversed(), data);
+        }
         buffer.clear();
         sent = true;
     }
     sent
+}
+
+fn is_first(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V4(address) if address.ip().octets()[3] == 1)
 }
