@@ -2,6 +2,8 @@
 
 use openssl::sha;
 
+use crate::sha1::Sha1;
+
 /// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -46,7 +48,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    fn from_slice(slice: &[u8]) -> Self {
+    pub(crate) fn from_slice(slice: &[u8]) -> Self {
         let mut bytes = [0; 64];
         bytes[..slice.len()].copy_from_slice(slice);
         Self {
@@ -83,7 +85,7 @@ pub struct Hasher(State);
 
 #[derive(Clone)]
 enum State {
-    Sha1(sha::Sha1),
+    Sha1(Sha1),
     Sha256(sha::Sha256),
     Sha384(sha::Sha384),
     Sha512(sha::Sha512),
@@ -94,7 +96,7 @@ impl Hasher {
     #[must_use]
     pub fn new(algorithm: HashAlgorithm) -> Self {
         Self(match algorithm {
-            HashAlgorithm::Sha1 => State::Sha1(sha::Sha1::new()),
+            HashAlgorithm::Sha1 => State::Sha1(Sha1::new()),
             HashAlgorithm::Sha256 => State::Sha256(sha::Sha256::new()),
             HashAlgorithm::Sha384 => State::Sha384(sha::Sha384::new()),
             HashAlgorithm::Sha512 => State::Sha512(sha::Sha512::new()),
@@ -115,7 +117,7 @@ impl Hasher {
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
-            State::Sha1(state) => Digest::from_slice(&state.finish()),
+            State::Sha1(state) => state.finish(),
             State::Sha256(state) => Digest::from_slice(&state.finish()),
             State::Sha384(state) => Digest::from_slice(&state.finish()),
             State::Sha512(state) => Digest::from_slice(&state.finish()),

@@ -5,13 +5,27 @@
 
 use crate::Unauthentic;
 use crate::hash::{Digest, HashAlgorithm, Hasher, digest};
+use crate::sha1::{Keyed, Sha1};
 
 /// A key for one HMAC.
 #[derive(Clone)]
 pub struct HmacKey {
     algorithm: HashAlgorithm,
-    inner: Hasher,
-    outer: Hasher,
+    pads: Pads,
+}
+
+/// The hash states after the inner and the outer pad.
+#[derive(Clone)]
+enum Pads {
+    /// Of every STUN message and of most SRTP packets that are not encrypted with GCM.
+    Sha1 {
+        inner: Keyed,
+        outer: Keyed,
+    },
+    Other {
+        inner: Hasher,
+        outer: Hasher,
+    },
 }
 
 impl HmacKey {
@@ -26,16 +40,26 @@ impl HmacKey {
         } else {
             block[..key.len()].copy_from_slice(key);
         }
-        let padded = |pad: u8| {
-            let mut hasher = Hasher::new(algorithm);
-            hasher.update(&block.map(|byte| byte ^ pad)[..block_len]);
-            hasher
+        let padded = |pad: u8| block.map(|byte| byte ^ pad);
+        let (inner, outer) = (padded(0x36), padded(0x5c));
+        let pads = match (algorithm, inner.first_chunk(), outer.first_chunk()) {
+            (HashAlgorithm::Sha1, Some(inner), Some(outer)) => Pads::Sha1 {
+                inner: Sha1::after(inner),
+                outer: Sha1::after(outer),
+            },
+            _ => {
+                let after = |block: &[u8]| {
+                    let mut hasher = Hasher::new(algorithm);
+                    hasher.update(block);
+                    hasher
+                };
+                Pads::Other {
+                    inner: after(&inner[..block_len]),
+                    outer: after(&outer[..block_len]),
+                }
+            }
         };
-        Self {
-            algorithm,
-            inner: padded(0x36),
-            outer: padded(0x5c),
-        }
+        Self { algorithm, pads }
     }
 
     /// The hash function of this key.
@@ -47,18 +71,27 @@ impl HmacKey {
     /// The MAC of the concatenation of `parts`.
     #[must_use]
     pub fn sign(&self, parts: &[&[u8]]) -> Digest {
-        let mut mac = self.start();
-        for part in parts {
-            mac.update(part);
+        if let Pads::Sha1 { inner, outer } = &self.pads {
+            let mut hash = inner.start();
+            parts.iter().for_each(|part| hash.update(part));
+            return outer.finish(hash);
         }
+        let mut mac = self.start();
+        parts.iter().for_each(|part| mac.update(part));
         mac.finish()
     }
 
     /// A MAC to be fed piece by piece.
     pub(crate) fn start(&self) -> Mac {
-        Mac {
-            inner: self.inner.clone(),
-            outer: self.outer.clone(),
+        match &self.pads {
+            Pads::Sha1 { inner, outer } => Mac::Sha1 {
+                inner: inner.start(),
+                outer: *outer,
+            },
+            Pads::Other { inner, outer } => Mac::Other {
+                inner: inner.clone(),
+                outer: outer.clone(),
+            },
         }
     }
 
@@ -82,21 +115,29 @@ impl std::fmt::Debug for HmacKey {
 }
 
 /// A MAC being computed.
-pub(crate) struct Mac {
-    inner: Hasher,
-    outer: Hasher,
+pub(crate) enum Mac {
+    Sha1 { inner: Sha1, outer: Keyed },
+    Other { inner: Hasher, outer: Hasher },
 }
 
 impl Mac {
     /// Appends bytes to the message.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.inner.update(bytes);
+        match self {
+            Mac::Sha1 { inner, .. } => inner.update(bytes),
+            Mac::Other { inner, .. } => inner.update(bytes),
+        }
     }
 
     /// The MAC of all bytes so far.
-    pub(crate) fn finish(mut self) -> Digest {
-        self.outer.update(&self.inner.finish());
-        self.outer.finish()
+    pub(crate) fn finish(self) -> Digest {
+        match self {
+            Mac::Sha1 { inner, outer } => outer.finish(inner),
+            Mac::Other { inner, mut outer } => {
+                outer.update(&inner.finish());
+                outer.finish()
+            }
+        }
     }
 }
 

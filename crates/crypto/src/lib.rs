@@ -13,6 +13,7 @@ mod kem;
 pub mod mask;
 pub mod random;
 mod secret;
+mod sha1;
 pub mod signature;
 
 #[cfg(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64")))]

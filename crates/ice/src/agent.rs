@@ -23,6 +23,7 @@ use crate::lifecycle::Timers;
 use crate::output::Outgoing;
 use crate::pair::PairId;
 use crate::relay::{FromRelay, RelayId, Relays};
+use crate::renomination::{Numbers, Renomination};
 use crate::requests::EarlyCheck;
 use crate::role::Role;
 use crate::stats::{DropReason, Stats};
@@ -49,6 +50,9 @@ pub struct Agent {
     pub(crate) role: Role,
     pub(crate) tie_breaker: u64,
     pub(crate) remote_lite: bool,
+    /// What the peer's next credentials come with.
+    pub(crate) offered_renomination: Option<Renomination>,
+    pub(crate) numbers: Numbers,
     pub(crate) state: State,
     /// Pairs have been formed once.
     pub(crate) started: bool,
@@ -97,6 +101,8 @@ impl Agent {
             role,
             tie_breaker: rng.random(),
             remote_lite: false,
+            offered_renomination: None,
+            numbers: Numbers::default(),
             state: State::New,
             started: false,
             current: Generation::new(0, &mut rng),

@@ -282,6 +282,7 @@ mod tests {
             needs_permission: false,
             consent: None,
             use_candidate_at: None,
+            nomination: None,
             last_heard: std::time::Instant::now(),
             rtt: None,
             outcome: Outcome::Untried,

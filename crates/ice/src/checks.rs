@@ -81,7 +81,7 @@ impl Agent {
         let pacing = self.config.pacing;
         let waits = !self.config.lite
             && self.current.remote.is_some()
-            && self.nominated.is_none()
+            && self.may_improve()
             && self.list.has_ordinary(self.current.number);
         waits.then(|| {
             let calm = self.after_last_check(pacing);
@@ -140,6 +140,10 @@ impl Agent {
         let Some(pair) = self.list.get(id) else {
             return false;
         };
+        let nomination = match purpose {
+            Purpose::Check { nominate: true } => self.numbers.next(),
+            _ => None,
+        };
         let transaction = Transaction {
             id: TransactionId::random(&mut self.rng),
             pair: id,
@@ -149,6 +153,7 @@ impl Agent {
             role: self.role,
             tie_breaker: self.tie_breaker,
             priority: pair.reflexive_priority,
+            nomination,
             schedule,
             cancelled: false,
         };

@@ -16,6 +16,9 @@ pub struct Config {
     pub role: Role,
     /// Only answer checks and send none (RFC 8445, section 2.5): for servers on public addresses. Default: false.
     pub lite: bool,
+    /// Whether the controlling side may nominate again when a better pair works, with peers that know how
+    /// ([`Renomination`](crate::Renomination)); the parent puts its options into the description. Default: true.
+    pub renomination: bool,
     /// STUN servers that tell server-reflexive addresses. Default: none.
     pub stun_servers: Vec<SocketAddr>,
     /// TURN servers that relay for us. A relayed address is the last resort; with many servers, the first to answer are
@@ -82,6 +85,8 @@ pub struct Config {
     pub max_peer_reflexive: usize,
     /// Candidate pairs (RFC 8445, section 6.1.2.5). Default: 100.
     pub max_pairs: usize,
+    /// With renomination: direct pairs that stay beside the chosen one, with consent, to be chosen later. Default: 3.
+    pub max_kept_pairs: usize,
     /// Checks that came before the peer's credentials were known. Default: 16.
     pub max_early_checks: usize,
     /// Requests without an answer so far. Default: 256.
@@ -97,6 +102,7 @@ impl Default for Config {
         Self {
             role: Role::Controlling,
             lite: false,
+            renomination: true,
             stun_servers: Vec::new(),
             turn_servers: Vec::new(),
             failed_servers: Vec::new(),
@@ -123,6 +129,7 @@ impl Default for Config {
             max_remote_candidates: 64,
             max_peer_reflexive: 16,
             max_pairs: 100,
+            max_kept_pairs: 3,
             max_early_checks: 16,
             max_transactions: 256,
             max_queued: 256,

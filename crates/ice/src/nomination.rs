@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::lifecycle::Probe;
 use crate::pair::{Pair, PairId, PairState};
 use crate::role::Role;
+use crate::transactions::{Purpose, Transaction};
 
 /// A peer that nominates pair after pair ("aggressively", as libwebrtc does) and lets go of one says so by not
 /// repeating USE-CANDIDATE on it for this long. libwebrtc repeats it every 2.5 s.
@@ -29,7 +30,10 @@ impl Agent {
     /// one candidate pair".
     pub(crate) fn consider_nomination(&mut self) {
         self.timers.nominate_at = None;
-        if self.role != Role::Controlling || self.config.lite || self.nominated.is_some() {
+        if self.nominated.is_some() {
+            return self.consider_renomination();
+        }
+        if self.role != Role::Controlling || self.config.lite {
             return;
         }
         if self.transactions.is_nominating() {
@@ -64,6 +68,13 @@ impl Agent {
         else {
             return;
         };
+        // What was nominated with a number gives way to a higher one, and to nothing else.
+        if self.numbers.has_accepted() {
+            if self.numbers.is_latest(new.nomination) && self.nominated != Some(id) {
+                self.settle(id);
+            }
+            return;
+        }
         // RFC 8445, section 8.1.1 lets the peer nominate one pair only. RFC 5245, section 8.1.1.2 let it nominate all
         // of them, and the one with the highest priority was meant.
         let follow = match current.filter(|pair| pair.is_valid()) {
@@ -153,24 +164,29 @@ impl Agent {
             "ice: {} is nominated, {} to {}",
             pair.path, pair.local, pair.remote
         );
-        let generation = pair.generation;
+        let (generation, priority) = (pair.generation, pair.priority);
+        let improves = self.numbers.dialect.is_some();
+        let better = |pair: &Pair| improves && pair.priority > priority;
         self.nominated = Some(id);
         self.timers.nominate_at = None;
         self.list.clear_triggers();
         self.list.retain(|pair| {
-            pair.id == id || pair.generation != generation || !pair.is_pending() || pair.requests_received > 0
+            let of_old = pair.id == id || pair.generation != generation;
+            of_old || !pair.is_pending() || pair.requests_received > 0 || better(pair)
         });
         for pair in self
             .list
             .iter_mut()
             .filter(|pair| pair.id != id && pair.generation == generation)
         {
-            if pair.is_pending() {
+            if pair.is_pending() && !better(pair) {
                 pair.state = PairState::Failed;
             }
         }
+        // Those that are kept go on being checked, and for consent.
+        let going_on = |t: &Transaction| improves && t.purpose != Purpose::Check { nominate: true };
         self.transactions
-            .retain(|t| t.pair == id || t.generation != generation);
+            .retain(|t| t.pair == id || t.generation != generation || going_on(t));
         self.gatherer.stop_asking();
         self.early.clear();
         self.timers.release_at = Some(self.now + self.config.release_delay);
@@ -186,8 +202,10 @@ impl Agent {
         self.timers.release_at = None;
         if let Some(keep) = self.nominated {
             self.release_relays(keep);
-            self.list.retain(|pair| pair.id == keep);
-            self.transactions.retain(|transaction| transaction.pair == keep);
+            let kept = self.kept_pairs(keep);
+            self.list.retain(|pair| kept.contains(&pair.id));
+            self.transactions
+                .retain(|transaction| kept.contains(&transaction.pair));
             self.previous = None;
         }
     }

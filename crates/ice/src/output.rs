@@ -137,6 +137,9 @@ impl Agent {
         };
         if purpose == (Purpose::Check { nominate: true }) {
             writer.use_candidate();
+            if let Some((dialect, number)) = transaction.nomination {
+                dialect.write(&mut writer, number);
+            }
         }
         writer.integrity(&remote.key).fingerprint();
         match purpose {

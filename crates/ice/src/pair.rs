@@ -94,6 +94,8 @@ pub(crate) struct Pair {
     pub(crate) consent: Option<Consent>,
     /// Controlled: the peer's last USE-CANDIDATE.
     pub(crate) use_candidate_at: Option<Instant>,
+    /// Controlled: the number of its last nomination.
+    pub(crate) nomination: Option<u32>,
     /// The last response, authenticated request or datagram.
     pub(crate) last_heard: Instant,
     pub(crate) rtt: Option<Duration>,

@@ -11,6 +11,7 @@ use crate::consent::Consent;
 use crate::event::Event;
 use crate::output::Outgoing;
 use crate::pair::{Outcome, PairId, PairState};
+use crate::renomination::Nominates;
 use crate::role::{Conflict, Role, detect_conflict};
 use crate::stats::DropReason;
 
@@ -28,7 +29,7 @@ pub(crate) struct EarlyCheck {
     /// The sender's username fragment.
     ufrag: String,
     priority: u32,
-    use_candidate: bool,
+    nominates: Nominates,
 }
 
 impl Agent {
@@ -72,7 +73,10 @@ impl Agent {
             generation: Some(generation),
             unknown,
         };
-        if let Some(kind) = request.unknown_required(&KNOWN).next() {
+        if let Some(kind) = request
+            .unknown_required(&KNOWN)
+            .find(|kind| !self.understands(*kind))
+        {
             self.enqueue(error(code::UNKNOWN_ATTRIBUTE, Some(kind)));
             return self.count_drop(DropReason::UnknownAttribute, path);
         }
@@ -95,15 +99,16 @@ impl Agent {
             return;
         }
         self.enqueue(Outgoing::Success { path, id, generation });
+        let nominates = self.nominates(request);
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
-            self.on_check(path, generation, priority, request.use_candidate());
+            self.on_check(path, generation, priority, nominates);
         } else {
             self.keep_early(EarlyCheck {
                 path,
                 ufrag: theirs.to_owned(),
                 priority,
-                use_candidate: request.use_candidate(),
+                nominates,
             });
         }
     }
@@ -144,10 +149,20 @@ impl Agent {
     }
 
     /// What an authentic check of the peer means (RFC 8445, sections 7.3.1.3 to 7.3.1.5).
-    fn on_check(&mut self, path: Path, generation: u32, priority: u32, use_candidate: bool) {
+    fn on_check(&mut self, path: Path, generation: u32, priority: u32, nominates: Nominates) {
         let now = self.now;
         let settled = generation != self.current.number || self.nominated.is_some();
-        let nominates = use_candidate && self.role == Role::Controlled;
+        // A nomination that is not newer than the last one is a check like any other.
+        let number = match nominates {
+            Nominates::Numbered(number) => Some(number),
+            Nominates::Once | Nominates::No => None,
+        };
+        let controlled = self.role == Role::Controlled && generation == self.current.number;
+        let nominates = match nominates {
+            Nominates::No => false,
+            Nominates::Once => self.role == Role::Controlled,
+            Nominates::Numbered(number) => controlled && self.numbers.accept(number),
+        };
         let known = self.list.find(path, generation).map(|pair| pair.id);
         // A peer whose address is gone looks for another path; who controls has to choose it. Checks that come soon
         // after the choice were on their way before it.
@@ -173,6 +188,7 @@ impl Agent {
         pair.needs_permission = false;
         if nominates {
             pair.use_candidate_at = Some(now);
+            pair.nomination = number;
         }
         if self.config.lite {
             self.grant_to_lite(id);
@@ -265,7 +281,9 @@ impl Agent {
             .iter_mut()
             .find(|known| known.path == check.path && known.ufrag == check.ufrag)
         {
-            known.use_candidate |= check.use_candidate;
+            if check.nominates != Nominates::No {
+                known.nominates = check.nominates;
+            }
             return;
         }
         if self.early.len() >= self.config.max_early_checks {
@@ -286,12 +304,7 @@ impl Agent {
         let ufrag = remote.ufrag().to_owned();
         for check in std::mem::take(&mut self.early) {
             if check.ufrag == ufrag {
-                self.on_check(
-                    check.path,
-                    self.current.number,
-                    check.priority,
-                    check.use_candidate,
-                );
+                self.on_check(check.path, self.current.number, check.priority, check.nominates);
             }
         }
     }

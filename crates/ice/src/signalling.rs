@@ -11,7 +11,8 @@ use crate::candidate::{Address, Candidate, Protocol, is_link_local, same_address
 use crate::credentials::{Credentials, Generation, Side};
 use crate::event::State;
 use crate::gather::Base;
-use crate::pair::{Outcome, Pair, PairId, PairState};
+use crate::pair::{Outcome, Pair, PairId, PairState, pair_priority};
+use crate::renomination::Numbers;
 use crate::role::Role;
 use crate::server::ServerError;
 use crate::stats::DropReason;
@@ -156,6 +157,7 @@ impl Agent {
         let ufrag = credentials.ufrag().to_owned();
         self.current.remote = Some(Side::new(credentials));
         self.remote_lite = lite;
+        self.numbers.dialect = self.offered_renomination;
         // RFC 8445, section 6.1.1: "The full agent MUST take the controlling role, and the lite agent MUST
         // take the controlled role."
         if lite && !self.config.lite {
@@ -295,6 +297,7 @@ impl Agent {
         self.early.clear();
         self.end_of_candidates = false;
         self.nominated = None;
+        self.numbers = Numbers::default();
         self.timers.first_valid = None;
         self.timers.nominate_at = None;
         self.timers.release_at = None;
@@ -310,11 +313,18 @@ impl Agent {
     /// Pairs these bases with these remote candidates where one can reach the other (RFC 8445, section 6.1.2.2).
     pub(crate) fn form_pairs(&mut self, bases: &[Base], remotes: &[Candidate]) {
         // RFC 8445, section 6.2: a lite agent forms no check list.
-        if self.current.remote.is_none() || self.config.lite || self.nominated.is_some() {
+        if self.current.remote.is_none() || self.config.lite || !self.may_improve() {
             return;
         }
+        // Beside a pair that was chosen, only better ones are of interest.
+        let chosen = self.nominated.and_then(|id| self.list.get(id));
+        let floor = chosen.map(|pair| pair.priority);
         for base in bases {
             for remote in remotes {
+                let priority = pair_priority(self.role, base.candidate.priority, remote.priority);
+                if floor.is_some_and(|floor| priority <= floor) {
+                    continue;
+                }
                 let _pair = self.add_pair(base, remote);
             }
         }
@@ -353,6 +363,7 @@ impl Agent {
             needs_permission: false,
             consent: None,
             use_candidate_at: None,
+            nomination: None,
             last_heard: self.now,
             rtt: None,
             outcome: Outcome::Untried,

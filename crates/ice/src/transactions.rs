@@ -6,6 +6,7 @@ use dunlin_net::Path;
 use dunlin_stun::{Retransmission, Step, TransactionId};
 
 use crate::pair::PairId;
+use crate::renomination::Renomination;
 use crate::role::Role;
 
 /// What a request is for.
@@ -31,6 +32,8 @@ pub(crate) struct Transaction {
     pub(crate) role: Role,
     pub(crate) tie_breaker: u64,
     pub(crate) priority: u32,
+    /// The number of a nomination, with a peer that takes several.
+    pub(crate) nomination: Option<(Renomination, u32)>,
     pub(crate) schedule: Retransmission,
     /// RFC 8445, section 7.3.1.4: "the agent will not retransmit the Binding requests [...], will not treat the lack
     /// of response to be a failure, but will wait the duration of the transaction timeout for a response."

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use dunlin_dtls::{Certificate, Fingerprint, HashAlgorithm, PeerIdentity, Role};
-use dunlin_ice::{Candidate, Credentials};
+use dunlin_ice::{Candidate, Credentials, Renomination};
 use dunlin_net::Transport as NetTransport;
 use log::{debug, info};
 use rand::RngExt;
@@ -37,6 +37,7 @@ pub(crate) struct SctpParameters {
 struct Remote {
     credentials: Credentials,
     lite: bool,
+    renomination: Option<Renomination>,
     fingerprints: Vec<Fingerprint>,
     candidates: Vec<Candidate>,
     end_of_candidates: bool,
@@ -391,6 +392,7 @@ impl PeerConnection {
             if remote.lite {
                 ice.set_role(dunlin_ice::Role::Controlling);
             }
+            ice.set_remote_renomination(remote.renomination);
             ice.set_remote_credentials(remote.credentials, remote.lite);
         }
         for candidate in remote.candidates {
@@ -454,6 +456,7 @@ impl Remote {
         Ok(Self {
             credentials,
             lite: transport.ice_lite,
+            renomination: transport.renomination,
             fingerprints,
             candidates,
             end_of_candidates: transport.end_of_candidates,

@@ -13,9 +13,12 @@ mod data;
 mod dtls;
 mod figures;
 mod forward;
+mod ice;
 mod limits;
 mod link;
 mod setup;
+mod stun;
+mod tight;
 mod turn;
 
 use clap::Parser;
@@ -62,6 +65,10 @@ enum Group {
     Dtls,
     /// The TURN server beside coturn.
     Turn,
+    /// A Binding request: read, verified, written.
+    Stun,
+    /// What an idle ICE agent costs.
+    Ice,
 }
 
 impl Options {
@@ -117,6 +124,12 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
     }
     if options.wants(Group::Dtls, "dtls") {
         dtls::measure(options.time(), figures)?;
+    }
+    if options.wants(Group::Stun, "stun") {
+        stun::measure(options.time(), figures)?;
+    }
+    if options.wants(Group::Ice, "ice") {
+        ice::measure(figures)?;
     }
     Ok(())
 }

@@ -57,13 +57,15 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // below dunlin: to measure the cipher, DTLS and the forwarding path alone beside what uses them; turn: a client.
+    // below dunlin: to measure parts alone beside what uses them; turn: a client.
     (
         "dunlin-bench",
         &[
             "dunlin",
             "dunlin-peerconnection",
             "dunlin-dtls",
+            "dunlin-ice",
+            "dunlin-stun",
             "dunlin-turn",
             "dunlin-crypto",
             "dunlin-net",

@@ -1,5 +1,6 @@
 //! What a description means for the layers below: the answer of `apply_local` and `apply_remote`.
 
+use dunlin_ice::Renomination;
 use dunlin_sdp::attribute::{Msid, RidDirection};
 use dunlin_sdp::{Codec, Direction, MediaDescription, SessionDescription};
 
@@ -33,6 +34,8 @@ pub struct RemoteTransport {
     pub ice_lite: bool,
     /// The peer may trickle candidates.
     pub trickle: bool,
+    /// How the peer takes another nomination, if it does.
+    pub renomination: Option<Renomination>,
     /// Certificate fingerprints, `sha-256 AA:BB:…`.
     pub fingerprints: Vec<String>,
     /// `tls-id`.
@@ -183,6 +186,10 @@ pub(crate) fn remote_transport(sdp: &SessionDescription, bundle: &Bundle) -> Opt
         password: password.to_owned(),
         ice_lite: sdp.ice_lite(),
         trickle: sdp.has_ice_option(media, "trickle"),
+        renomination: {
+            let dialects = Renomination::OPTIONS.split(' ');
+            Renomination::of_options(dialects.filter(|option| sdp.has_ice_option(media, option)))
+        },
         fingerprints: sdp.fingerprints(media).map(ToString::to_string).collect(),
         tls_id: sdp.tls_id(media).map(str::to_owned),
         candidates: candidates_of(from),

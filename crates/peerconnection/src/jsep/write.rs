@@ -1,5 +1,6 @@
 //! The lines that offers and answers have in common (RFC 9429 sections 5.2.1 and 5.3.1).
 
+use dunlin_ice::Renomination;
 use dunlin_sdp::attribute::{
     ExtMap, Feedback, Fingerprint, Fmtp, Group, Msid, RtcpFeedback, RtpMap, Setup, Ssrc, SsrcGroup,
 };
@@ -59,7 +60,7 @@ pub(crate) fn transport(local: &LocalTransport, setup: Setup) -> Vec<Attribute> 
         Attribute::IceUfrag(local.ufrag.clone()),
         Attribute::IcePwd(local.password.clone()),
         // RFC 9429 section 5.2.1: "ice-options" with "trickle"; RFC 8445 section 10 "ice2".
-        Attribute::IceOptions("trickle ice2".to_owned()),
+        Attribute::IceOptions(format!("trickle ice2 {}", Renomination::OPTIONS)),
     ];
     for fingerprint in &local.fingerprints {
         let (hash, value) = fingerprint.split_once(' ').unwrap_or(("sha-256", fingerprint));

@@ -64,6 +64,8 @@ pub const RESERVATION_TOKEN: u16 = 0x0022;
 pub const PRIORITY: u16 = 0x0024;
 /// USE-CANDIDATE (RFC 8445, section 16.1).
 pub const USE_CANDIDATE: u16 = 0x0025;
+/// NOMINATION (draft-thatcher-tsvwg-renomination), once the ICE option `renomination2` is agreed on.
+pub const NOMINATION: u16 = 0x0030;
 /// PADDING (RFC 5780).
 pub const PADDING: u16 = 0x0026;
 /// RESPONSE-PORT (RFC 5780).
@@ -104,6 +106,9 @@ pub const ECN_CHECK: u16 = 0x802D;
 pub const THIRD_PARTY_AUTHORIZATION: u16 = 0x802E;
 /// MOBILITY-TICKET (RFC 8016).
 pub const MOBILITY_TICKET: u16 = 0x8030;
+/// NOMINATION as libwebrtc and Pion send it once the ICE option `renomination` is agreed on. The number is registered to
+/// somebody else, so that it means this only then.
+pub const GOOG_NOMINATION: u16 = 0xC001;
 /// GOOG-NETWORK-INFO (registered by Google).
 pub const GOOG_NETWORK_INFO: u16 = 0xC057;
 /// GOOG-LAST-ICE-CHECK-RECEIVED (registered by Google).

@@ -1,0 +1,296 @@
+//! Another pair without a restart (draft-thatcher-tsvwg-renomination), in both dialects, and without either.
+#![allow(unreachable_pub, reason = "the world is shared by the test files")]
+
+mod world;
+
+use bytes::BytesMut;
+use dunlin_ice::{Agent, Credentials, Renomination, Role, State};
+use dunlin_net::{Path, Transport};
+use dunlin_stun::{Class, IntegrityKey, Message, Method, TransactionId, Writer, attribute};
+use std::time::Instant;
+use world::{A, B, World, addr, base_instant, config, ms};
+
+const DIALECTS: [Option<Renomination>; 2] = [Some(Renomination::Deployed), Some(Renomination::Draft)];
+
+/// A has two addresses; nothing gets through on the preferred one.
+fn first_choice_is_dead(dialect: Option<Renomination>) -> World {
+    let mut world = World::new(3, [config(Role::Controlling), config(Role::Controlled)]);
+    world.add(A, "10.0.0.1:1000");
+    world.add(A, "10.0.1.1:1000");
+    world.add(B, "10.0.0.2:2000");
+    world.dead.insert(addr("10.0.0.1:1").ip());
+    for node in &mut world.nodes {
+        node.agent.set_remote_renomination(dialect);
+    }
+    world.signal();
+    assert!(world.run(ms(5000), World::both_completed));
+    assert_eq!(local_of_a(&world), "10.0.1.1:1000");
+    world
+}
+
+fn local_of_a(world: &World) -> String {
+    world.nodes[A].agent.selected_path().unwrap().local.to_string()
+}
+
+fn same_path(world: &World) -> bool {
+    let [a, b] = [A, B].map(|node| world.nodes[node].agent.selected_path());
+    a == b.map(Path::reversed)
+}
+
+#[test]
+fn a_better_pair_that_comes_to_life_takes_over_and_nobody_notices() {
+    for dialect in DIALECTS {
+        let mut world = first_choice_is_dead(dialect);
+        world.dead.clear();
+        assert!(
+            world.run(ms(20_000), |w| local_of_a(w) == "10.0.0.1:1000" && same_path(w)),
+            "{dialect:?}"
+        );
+        for node in &world.nodes {
+            assert_eq!(node.states, [State::Checking, State::Connected, State::Completed]);
+            assert!(node.agent.selected_pair().unwrap().nominated);
+        }
+        assert!(world.say(A, b"\x80still") && world.say(B, b"\x80there"));
+        world.run_for(ms(1000));
+        assert_eq!(
+            (world.nodes[A].received.len(), world.nodes[B].received.len()),
+            (1, 1)
+        );
+    }
+}
+
+#[test]
+fn the_pair_that_was_left_is_kept_with_consent_and_takes_over_when_the_new_one_dies() {
+    for dialect in DIALECTS {
+        let mut world = first_choice_is_dead(dialect);
+        world.dead.clear();
+        assert!(world.run(ms(20_000), |w| local_of_a(w) == "10.0.0.1:1000" && same_path(w)));
+        // Long after the others would have gone.
+        world.run_for(ms(60_000));
+        assert_eq!(world.nodes[A].agent.stats().pairs, 2);
+        let now = world.now;
+        world.hosts[A].retain(|host| *host != addr("10.0.0.1:1000"));
+        let agent = &mut world.nodes[A].agent;
+        agent.remove_local_address(now, addr("10.0.0.1:1000"), Transport::Udp);
+        assert_eq!(local_of_a(&world), "10.0.1.1:1000", "at once");
+        assert!(world.run(ms(2000), |w| same_path(w) && w.both_completed()));
+    }
+}
+
+#[test]
+fn without_the_option_one_nomination_is_all_there_is() {
+    let mut world = first_choice_is_dead(None);
+    world.dead.clear();
+    world.run_for(ms(60_000));
+    assert_eq!(local_of_a(&world), "10.0.1.1:1000");
+    assert_eq!(world.nodes[A].agent.stats().pairs, 1);
+    let nomination = |data: &[u8]| {
+        let message = Message::parse(data).unwrap();
+        let numbers = [attribute::NOMINATION, attribute::GOOG_NOMINATION];
+        numbers.iter().any(|kind| message.attribute(*kind).is_some())
+    };
+    assert!(!world.log.iter().any(|(_, _, _, data)| nomination(data)));
+}
+
+#[test]
+fn a_better_address_that_is_added_later_is_taken_up() {
+    // RFC 8421: IPv6 is preferred.
+    for dialect in DIALECTS {
+        let mut world = World::new(4, [config(Role::Controlling), config(Role::Controlled)]);
+        world.add(A, "10.0.0.1:1000");
+        world.add(B, "10.0.0.2:2000");
+        world.add(B, "[2001:db8::2]:2000");
+        for node in &mut world.nodes {
+            node.agent.set_remote_renomination(dialect);
+        }
+        world.signal();
+        assert!(world.run(ms(5000), World::both_completed));
+        world.run_for(ms(10_000));
+        world.add(A, "[2001:db8::1]:1000");
+        world.tell_candidates(A, B);
+        assert!(
+            world.run(ms(1000), |w| local_of_a(w) == "[2001:db8::1]:1000"
+                && same_path(w)),
+            "{dialect:?}"
+        );
+        assert!(world.both_completed());
+    }
+}
+
+/// A controlling peer in the hands of the test: it checks from where it wants, and answers.
+struct Peer {
+    now: Instant,
+    agent: Agent,
+    checks: u8,
+}
+
+const HERE: &str = "10.0.0.2:2000";
+const ONE: &str = "10.0.0.1:1001";
+const TWO: &str = "10.0.0.1:1002";
+const PASSWORD: &str = "thePasswordOfThePeer+++";
+
+impl Peer {
+    fn meet(dialect: Option<Renomination>) -> Self {
+        let mut peer = Self::early();
+        peer.agent.set_remote_renomination(dialect);
+        peer.agent
+            .set_remote_credentials(Credentials::new("peer", PASSWORD).unwrap(), false);
+        peer
+    }
+
+    /// Its description is not there yet.
+    fn early() -> Self {
+        let now = base_instant();
+        let mut agent = Agent::new(config(Role::Controlled), [5; 32], now);
+        agent.add_local_address(now, addr(HERE), Transport::Udp).unwrap();
+        Self {
+            now,
+            agent,
+            checks: 0,
+        }
+    }
+
+    /// A check from `from`; the error code of the answer, 0 for success.
+    fn check(&mut self, from: &str, use_candidate: bool, number: Option<(u16, u32)>) -> u16 {
+        self.checks += 1;
+        let id = TransactionId([self.checks; 12]);
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, Class::Request, Method::BINDING, id);
+        let local = self.agent.local_credentials();
+        writer.username(format!("{}:peer", local.ufrag()).as_bytes());
+        writer.priority(1_862_270_975).ice_controlling(1 << 40);
+        if use_candidate {
+            writer.use_candidate();
+        }
+        if let Some((kind, number)) = number {
+            writer.attribute(kind, &number.to_be_bytes());
+        }
+        writer
+            .integrity(&IntegrityKey::short_term(local.password()))
+            .fingerprint();
+        let path = Path::udp(addr(HERE), addr(from));
+        assert_eq!(
+            self.agent
+                .handle_datagram(self.now, path, BytesMut::from(&out[..])),
+            None
+        );
+        self.serve(Some(id)).expect("an answer")
+    }
+
+    /// Answers checks for a while; the error code of the answer to `id`.
+    fn serve(&mut self, id: Option<TransactionId>) -> Option<u16> {
+        let end = self.now + ms(300);
+        let (mut out, mut code) = (Vec::new(), None);
+        loop {
+            while let Some(transmit) = self.agent.poll_transmit(self.now, &mut out) {
+                let message = Message::parse(&out).unwrap();
+                if Some(message.transaction_id()) == id {
+                    code = Some(message.error_code().map_or(0, |error| error.code));
+                } else if message.class() == Class::Request {
+                    let mut answer = Vec::new();
+                    Writer::success(&mut answer, &message)
+                        .xor_mapped_address(transmit.path.local)
+                        .integrity(&IntegrityKey::short_term(PASSWORD))
+                        .fingerprint();
+                    let back = BytesMut::from(&answer[..]);
+                    assert_eq!(self.agent.handle_datagram(self.now, transmit.path, back), None);
+                }
+                out.clear();
+            }
+            match self.agent.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => self.now = self.now.max(at),
+                None => break,
+            }
+            self.agent.handle_timeout(self.now);
+        }
+        self.now = end;
+        code
+    }
+
+    fn uses(&self, address: &str) -> bool {
+        self.agent
+            .selected_path()
+            .is_some_and(|path| path.remote == addr(address))
+    }
+}
+
+#[test]
+fn the_highest_number_wins_whatever_comes_after_it() {
+    // "A nomination request whose NOMINATION value is less than or equal to the highest previously accepted NOMINATION
+    // value for the same ICE generation and component MUST be ignored" (section 3.1).
+    for (dialect, kind) in [
+        (Renomination::Deployed, attribute::GOOG_NOMINATION),
+        (Renomination::Draft, attribute::NOMINATION),
+    ] {
+        let mut peer = Peer::meet(Some(dialect));
+        assert_eq!(peer.check(ONE, true, Some((kind, 5))), 0);
+        assert!(peer.uses(ONE));
+        assert_eq!(
+            peer.check(TWO, true, Some((kind, 4))),
+            0,
+            "answered, and nothing else"
+        );
+        assert!(peer.uses(ONE));
+        assert_eq!(peer.check(TWO, true, Some((kind, 5))), 0);
+        assert!(peer.uses(ONE));
+        assert_eq!(peer.check(TWO, true, Some((kind, 6))), 0);
+        assert!(peer.uses(TWO));
+        assert_eq!(peer.check(ONE, true, Some((kind, 5))), 0, "late");
+        assert!(peer.uses(TWO));
+        assert_eq!(peer.check(ONE, true, Some((kind, u32::MAX))), 0);
+        assert!(peer.uses(ONE) && peer.agent.state() == State::Completed);
+    }
+}
+
+#[test]
+fn in_the_draft_use_candidate_alone_nominates_nothing_and_in_the_other_dialect_it_does() {
+    let mut peer = Peer::meet(Some(Renomination::Draft));
+    assert_eq!(peer.check(ONE, true, None), 0);
+    assert_ne!(peer.agent.state(), State::Completed);
+    let mut peer = Peer::meet(Some(Renomination::Deployed));
+    assert_eq!(peer.check(ONE, true, None), 0);
+    assert_eq!(peer.agent.state(), State::Completed);
+    // libwebrtc leaves USE-CANDIDATE away.
+    assert_eq!(peer.check(TWO, false, Some((attribute::GOOG_NOMINATION, 2))), 0);
+    assert!(peer.uses(TWO));
+}
+
+#[test]
+fn the_drafts_attribute_must_be_understood_and_is_so_only_where_it_was_agreed_on() {
+    for dialect in [None, Some(Renomination::Deployed)] {
+        let mut peer = Peer::meet(dialect);
+        assert_eq!(peer.check(ONE, true, Some((attribute::NOMINATION, 1))), 420);
+    }
+    // From the range that may be left unread: unread.
+    let mut peer = Peer::meet(None);
+    assert_eq!(peer.check(ONE, false, Some((attribute::GOOG_NOMINATION, 1))), 0);
+    assert_ne!(peer.agent.state(), State::Completed);
+}
+
+#[test]
+fn a_nomination_before_the_peers_description_counts_in_either_form() {
+    for number in [None, Some((attribute::NOMINATION, 3))] {
+        let mut peer = Peer::early();
+        assert_eq!(peer.check(ONE, true, number), 0);
+        peer.agent.set_remote_renomination(Some(Renomination::Draft));
+        peer.agent
+            .set_remote_credentials(Credentials::new("peer", PASSWORD).unwrap(), false);
+        peer.serve(None);
+        assert!(
+            peer.uses(ONE) && peer.agent.state() == State::Completed,
+            "{number:?}"
+        );
+    }
+}
+
+#[test]
+fn a_restart_begins_the_numbers_anew() {
+    let mut peer = Peer::meet(Some(Renomination::Draft));
+    peer.check(ONE, true, Some((attribute::NOMINATION, 900)));
+    peer.agent.restart(peer.now);
+    peer.agent.set_remote_renomination(Some(Renomination::Draft));
+    peer.agent
+        .set_remote_credentials(Credentials::new("peer", PASSWORD).unwrap(), false);
+    peer.check(TWO, true, Some((attribute::NOMINATION, 1)));
+    assert!(peer.uses(TWO));
+}
