@@ -57,13 +57,14 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("dunlin-interop", &["dunlin"]),
-    // below dunlin: to measure the cipher, DTLS and the forwarding path alone beside what uses them; turn: a client.
+    // below dunlin: to measure the cipher, DTLS, SCTP and the forwarding path alone beside what uses them; turn: a client.
     (
         "dunlin-bench",
         &[
             "dunlin",
             "dunlin-peerconnection",
             "dunlin-dtls",
+            "dunlin-sctp",
             "dunlin-turn",
             "dunlin-crypto",
             "dunlin-net",
