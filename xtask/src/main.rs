@@ -32,7 +32,7 @@ usage: cargo xtask COMMAND
   sim [--nat] [--seeds N] [...]
                         the simulator, release build; --nat: peers behind NATs and firewalls; arguments are passed on
   sim --table sctp      goodput, queueing delay and fairness of the data transport in virtual time
-  bench [GROUP] [...]   figures with limits and peers beside them: limits, setup, datachannel, forward, turn, dtls,
+  bench [GROUP] [...]   figures with limits and peers beside them: limits, setup, sctp, datachannel, forward, turn, dtls,
                         stun, ice
   fuzz [TARGET...] [--seconds N]
                         each fuzz target (default: all) for N seconds (default: 60)

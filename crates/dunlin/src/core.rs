@@ -109,6 +109,10 @@ impl Core {
         notify: &Notify,
         mut ready: impl FnMut(&mut State, &Core) -> Option<T>,
     ) -> T {
+        // What is there already costs no registration.
+        if let Some(answer) = ready(&mut self.lock(), self) {
+            return answer;
+        }
         loop {
             let notified = notify.notified();
             tokio::pin!(notified);

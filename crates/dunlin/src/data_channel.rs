@@ -152,7 +152,7 @@ impl DataChannel {
             let now = Instant::now();
             if let Some(message) = state.peer.receive(now, shared.id) {
                 // The peer may be waiting to hear that there is room again.
-                if state.peer.poll_timeout().is_some_and(|due| due <= now) {
+                if state.peer.owes_data_packet() {
                     core.wake_driver();
                 }
                 return Some(Ok(Some(message)));

@@ -22,7 +22,7 @@ use crate::core::{Core, Request, State};
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
 use crate::relays::Relays;
-use crate::routes::{Key, Routes};
+use crate::routes::{Key, Routes, may_be_stun};
 use crate::socket::{Batch, Socket};
 use crate::train::Trains;
 use crate::watch::{Change, Watch};
@@ -192,7 +192,16 @@ impl Driver {
                     continue;
                 }
             }
+            // Most of a batch is one connection's, in buffers that GRO has filled from one sender.
+            let mut last: Option<(Path, Key)> = None;
             batch.drain(socket.local(), |path, data| {
+                let known = last.filter(|(known, _)| *known == path && !may_be_stun(&data));
+                if let Some((_, key)) = known
+                    && let Some(connection) = connections.get_mut(&key)
+                {
+                    connection.inbox.push((path, data));
+                    return;
+                }
                 let Some((first, others)) = routes.find(path, &data).split_first() else {
                     log::debug!("{path}: {} bytes for no connection", data.len());
                     mailbox.unrouted.fetch_add(1, Ordering::Relaxed);
@@ -210,6 +219,9 @@ impl Driver {
                 };
                 for other in others {
                     give(other, data.clone());
+                }
+                if !may_be_stun(&data) {
+                    last = Some((path, *first));
                 }
                 give(first, data);
             });

@@ -30,8 +30,7 @@ impl Routes {
                 .unwrap_or_default();
         }
         let keys = self.by_path.get(&path).map(Vec::as_slice).unwrap_or_default();
-        // RFC 7983, section 7: STUN begins with a byte of 0 to 3.
-        if data.first().is_some_and(|first| *first < 4) {
+        if may_be_stun(data) {
             keys
         } else {
             keys.get(..1).unwrap_or_default()
@@ -77,6 +76,11 @@ impl Routes {
             !keys.is_empty()
         });
     }
+}
+
+/// RFC 7983, section 7: STUN begins with a byte of 0 to 3. Everything else on a path is for whoever has the path.
+pub(crate) fn may_be_stun(data: &[u8]) -> bool {
+    data.first().is_none_or(|first| *first < 4)
 }
 
 /// The recipient's username fragment in a STUN Binding request; `None` when the datagram is something else.

@@ -6,6 +6,8 @@ use dunlin_net::{Ecn, Path, Transmit};
 
 /// The largest payload of a UDP datagram over IPv4; the kernel builds a train as one such datagram.
 const MAX_BYTES: usize = 65_507;
+/// Payloads up to this fit an Ethernet frame.
+const USUAL: usize = 1_472;
 
 /// Datagrams of one path: all of `segment` bytes, except the last, which may be shorter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,11 @@ impl Trains {
     pub(crate) fn push(&mut self, transmit: Transmit, start: usize, max_segments: usize) {
         let size = self.bytes.len() - start;
         if let Some(last) = self.trains.last_mut() {
+            // One that is larger than usual may be a probe of the path (RFC 8899): what goes with it is lost with it, and a
+            // refusal of the system must not be taken for one of trains.
+            let may_be_probe = last.count == 1 && last.segment > USUAL && size < last.segment;
             let fits = !last.complete
+                && !may_be_probe
                 && last.path == transmit.path
                 && last.ecn == transmit.ecn
                 && last.bytes.end == start
@@ -129,6 +135,23 @@ mod tests {
         );
         assert!(trains.is_empty());
         assert_eq!(trains.len(), 0);
+    }
+
+    #[test]
+    fn nothing_goes_along_with_a_single_datagram_that_is_larger_than_usual() {
+        let mut trains = Trains::default();
+        for size in [1200, 9000, 1200, 1200, 9000, 9000, 1200] {
+            push(&mut trains, 1, size);
+        }
+        assert_eq!(
+            shape(&mut trains),
+            [
+                (1, 1200, 1, 1200),
+                (1, 9000, 1, 9000),
+                (1, 1200, 2, 2400),
+                (1, 9000, 3, 19_200)
+            ]
+        );
     }
 
     #[test]

@@ -60,6 +60,16 @@ impl PeerConnection {
         message
     }
 
+    /// Whether the data transport has something to send that it had not when `poll_transmit` last had nothing: after
+    /// [`PeerConnection::receive`] that is the news that there is room again. Cheaper than a look at all timers.
+    #[must_use]
+    pub fn owes_data_packet(&self) -> bool {
+        self.transport
+            .sctp
+            .as_ref()
+            .is_some_and(dunlin_sctp::Association::has_output)
+    }
+
     /// Bytes that were sent on a channel and have not been given to the network for the first time.
     #[must_use]
     pub fn buffered_amount(&self, id: ChannelId) -> usize {

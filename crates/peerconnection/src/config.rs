@@ -39,6 +39,11 @@ pub struct Config {
     /// The largest UDP payload sent, in bytes. Default 1200 (RFC 8261, section 5: what fits where the path
     /// MTU is not known).
     pub max_datagram: usize,
+    /// The largest UDP payload that data channels look for on a path, in bytes (RFC 8899; RFC 8261, section 5): over
+    /// loopback and jumbo frames fewer, larger datagrams carry the same. What sends them must set the DF bit. Nothing larger
+    /// than [`Config::max_datagram`] is looked for with 0. Default 16,376: what a record of DTLS holds, and a fourth of what
+    /// leaves in one system call (UDP GSO).
+    pub max_path_datagram: usize,
     /// The largest data-channel message that is taken from the peer, in bytes. Default 256 KiB.
     pub max_message_size: usize,
     /// How many data channels there may be at once. Default 65,535.
@@ -83,6 +88,7 @@ impl Default for Config {
             header_extensions: HeaderExtensions::default(),
             srtp_profiles: vec![0x0007, 0x0008, 0x0001],
             max_datagram: 1200,
+            max_path_datagram: 16_376,
             max_message_size: 256 * 1024,
             max_channels: 65_535,
             send_buffer: 4 * 1024 * 1024,

@@ -399,6 +399,7 @@ impl PeerConnection {
         config.local_port = parameters.local_port;
         config.remote_port = parameters.remote_port;
         config.max_datagram = self.transport.sctp_datagram();
+        config.max_path_datagram = self.transport.sctp_path_datagram();
         config.max_message_size = match parameters.max_message_size {
             0 => usize::MAX,
             size => size,

@@ -78,9 +78,12 @@ pub(crate) struct Transport {
     certificate: Certificate,
     srtp_profiles: Vec<u16>,
     max_datagram: usize,
+    max_path_datagram: usize,
     /// What ICE adds to a datagram, as the layers above know it.
     ice_overhead: usize,
     max_early: usize,
+    /// When the layers beside the association last had nothing to send, and nothing has come in since.
+    quiet_at: Option<Instant>,
     seed: [u8; 32],
 }
 
@@ -107,8 +110,10 @@ impl Transport {
             certificate,
             srtp_profiles: config.srtp_profiles.clone(),
             max_datagram: config.max_datagram,
+            max_path_datagram: config.max_path_datagram,
             ice_overhead: 0,
             max_early: config.max_early_datagrams,
+            quiet_at: None,
             seed,
         }
     }
@@ -147,12 +152,21 @@ impl Transport {
 
     /// Bytes of SCTP that fit one datagram.
     pub(crate) fn sctp_datagram(&self) -> usize {
+        self.sctp_room(self.max_datagram)
+    }
+
+    /// Bytes of SCTP in the largest datagram to look for on the path.
+    pub(crate) fn sctp_path_datagram(&self) -> usize {
+        self.sctp_room(self.max_path_datagram)
+    }
+
+    fn sctp_room(&self, datagram: usize) -> usize {
         let dtls = self.dtls().map_or(0, Connection::overhead);
-        self.max_datagram
-            .saturating_sub(self.ice.path_mtu_overhead() + dtls)
+        datagram.saturating_sub(self.ice.path_mtu_overhead() + dtls)
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        self.quiet_at = None;
         let Some(mut data) = self.ice.handle_datagram(now, path, data) else {
             return;
         };
@@ -210,6 +224,7 @@ impl Transport {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.quiet_at = None;
         self.ice.handle_timeout(now);
         if let DtlsStage::Running(dtls) = &mut self.dtls {
             dtls.handle_timeout(now);
@@ -240,6 +255,13 @@ impl Transport {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        // In the middle of a burst the others are not asked again for each packet, but once more before it ends: a command
+        // may have given them something.
+        if self.quiet_at == Some(now)
+            && let Some(transmit) = self.send_sctp(now, out)
+        {
+            return Some(transmit);
+        }
         if let Some(transmit) = self.ice.poll_transmit(now, out) {
             return Some(transmit);
         }
@@ -267,7 +289,14 @@ impl Transport {
                 return sent;
             }
         }
-        let sctp = self.sctp.as_mut()?;
+        self.quiet_at = Some(now);
+        self.send_sctp(now, out)
+    }
+
+    fn send_sctp(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let (DtlsStage::Running(dtls), Some(sctp)) = (&mut self.dtls, &mut self.sctp) else {
+            return None;
+        };
         self.ice
             .send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))
     }
@@ -275,7 +304,9 @@ impl Transport {
     /// Moves what the layers have for each other, and collects what the connection must know.
     pub(crate) fn pump(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
         let mut ready = false;
+        let mut another_path = false;
         while let Some(event) = self.ice.poll_event() {
+            another_path |= matches!(event, dunlin_ice::Event::SelectedPath(_));
             ready |= matches!(
                 event,
                 dunlin_ice::Event::SelectedPath(_) | dunlin_ice::Event::State(dunlin_ice::State::Completed)
@@ -283,6 +314,12 @@ impl Transport {
             events.push_back(TransportEvent::Ice(event));
         }
         self.fit_to_path();
+        if another_path {
+            let room = self.sctp_path_datagram();
+            if let Some(sctp) = &mut self.sctp {
+                sctp.handle_path_change(now, room);
+            }
+        }
         // A controlling peer that nominates late (Firefox, libnice) drops our ClientHello until it has nominated.
         if ready && let DtlsStage::Running(dtls) = &mut self.dtls {
             dtls.handle_path_ready(now);

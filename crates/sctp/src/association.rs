@@ -269,6 +269,7 @@ impl Association {
                 }
                 Timer::Heartbeat => self.on_heartbeat_timer(),
                 Timer::Reconfig => self.on_reconfig_timer(),
+                Timer::PathProbe => self.on_path_probe_timer(),
             }
         }
     }
@@ -312,6 +313,12 @@ impl Association {
             _ if !self.idle => Some(self.now),
             _ => self.timers.next(),
         }
+    }
+
+    /// Whether [`Association::poll_transmit`] may have something: it has not been asked since something happened.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.idle && !matches!(self.state, State::Ended)
     }
 
     /// Sets the largest packet to send, in bytes. What was already cut into larger fragments keeps its size.

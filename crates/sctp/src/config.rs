@@ -50,6 +50,10 @@ pub struct Config {
     /// with DTLS, UDP and IPv6 headers in the 1,280 bytes every IPv6 path carries (RFC 8261, section 5: at most
     /// 1,200 bytes when the path MTU is unknown).
     pub max_datagram: usize,
+    /// The largest packet to look for on the path, in bytes (RFC 8899): where larger ones than [`Config::max_datagram`]
+    /// arrive, many fragments share a packet. They must not be fragmented below, so datagrams need the DF bit. Default
+    /// 0: nothing larger is looked for.
+    pub max_path_datagram: usize,
     /// The largest message that may be sent, in bytes: what the peer said with `a=max-message-size`. Default
     /// 262,144 (Chromium's).
     pub max_message_size: usize,
@@ -112,6 +116,7 @@ impl Default for Config {
             local_port: 5000,
             remote_port: 5000,
             max_datagram: 1191,
+            max_path_datagram: 0,
             max_message_size: 256 << 10,
             max_receive_message_size: 256 << 10,
             receive_window: 5 << 20,
@@ -150,6 +155,7 @@ impl Config {
     /// The settings with impossible values replaced by the nearest possible ones.
     pub(crate) fn sanitized(mut self) -> Self {
         self.max_datagram = usable_datagram(self.max_datagram);
+        self.max_path_datagram = usable_path_datagram(self.max_path_datagram);
         self.receive_window = self
             .receive_window
             .max(self.max_receive_message_size.saturating_mul(2))
@@ -168,4 +174,9 @@ impl Config {
 /// `bytes` brought into range and rounded down to whole four-byte words, since chunks are padded.
 pub(crate) fn usable_datagram(bytes: usize) -> usize {
     bytes.clamp(MIN_DATAGRAM, MAX_DATAGRAM) / 4 * 4
+}
+
+/// The same for packets to look for, of which there may be none.
+pub(crate) fn usable_path_datagram(bytes: usize) -> usize {
+    bytes.min(MAX_DATAGRAM) / 4 * 4
 }

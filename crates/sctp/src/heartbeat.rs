@@ -37,22 +37,32 @@ impl Heartbeat {
             return;
         };
         self.waiting = Some(Waiting { nonce, sent_at: now });
-        write_chunk(out, kind::HEARTBEAT, 0, |out| {
-            write_parameter(out, parameter::kind::HEARTBEAT_INFO, &nonce.to_be_bytes());
-        });
+        write_heartbeat(nonce, out);
     }
 
-    /// The round trip, when `value` is the answer to the last HEARTBEAT. The nonce is random: an answer cannot be
+    /// The round trip, when this is the answer to the last HEARTBEAT. The nonce is random: an answer cannot be
     /// made up to feign a short round trip or a living path.
-    fn accept(&mut self, now: Instant, value: &[u8]) -> Option<Duration> {
-        let waiting = self.waiting?;
-        let info = Parameters(value).next()?.ok()?;
-        if info.kind != parameter::kind::HEARTBEAT_INFO || info.value != waiting.nonce.to_be_bytes() {
-            return None;
-        }
+    fn accept(&mut self, now: Instant, nonce: u64) -> Option<Duration> {
+        let waiting = self.waiting.filter(|waiting| waiting.nonce == nonce)?;
         self.waiting = None;
         Some(now.saturating_duration_since(waiting.sent_at))
     }
+}
+
+/// Appends a HEARTBEAT chunk that carries `nonce`.
+pub(crate) fn write_heartbeat(nonce: u64, out: &mut Vec<u8>) {
+    write_chunk(out, kind::HEARTBEAT, 0, |out| {
+        write_parameter(out, parameter::kind::HEARTBEAT_INFO, &nonce.to_be_bytes());
+    });
+}
+
+/// The nonce in a HEARTBEAT ACK, if it may be one of ours.
+fn read_nonce(value: &[u8]) -> Option<u64> {
+    let info = Parameters(value).next()?.ok()?;
+    if info.kind != parameter::kind::HEARTBEAT_INFO {
+        return None;
+    }
+    Some(u64::from_be_bytes(info.value.try_into().ok()?))
 }
 
 impl Association {
@@ -118,7 +128,12 @@ impl Association {
     pub(crate) fn on_heartbeat_ack(&mut self, chunk: &RawChunk<'_>) {
         let now = self.now;
         let Some(tcb) = self.state.tcb_mut() else { return };
-        match tcb.heartbeat.accept(now, chunk.value) {
+        let answered = read_nonce(chunk.value);
+        if answered.is_some_and(|nonce| tcb.path_mtu.accept(now, nonce)) {
+            tcb.errors = 0;
+            return self.timers.stop(Timer::PathProbe);
+        }
+        match answered.and_then(|nonce| tcb.heartbeat.accept(now, nonce)) {
             Some(rtt) => {
                 tcb.errors = 0;
                 tcb.rto.note_minimum(rtt);

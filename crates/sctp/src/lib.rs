@@ -8,6 +8,7 @@ mod cookie;
 mod event;
 mod heartbeat;
 mod packet;
+mod path_mtu;
 mod receive;
 mod recovery;
 mod send;

@@ -49,6 +49,7 @@ impl Association {
             if !probing {
                 tcb.congestion.on_timeout();
             }
+            tcb.path_mtu.fall_back(now);
             tcb.outstanding.lose_all();
             tcb.outstanding.begin_recovery();
             tcb.recovery_exit = None;
@@ -82,6 +83,7 @@ impl Association {
         }
         let outcome = tcb.outstanding.on_reorder_timer(now, tcb.path(round_trip));
         tcb.lost_unreported += outcome.lost;
+        tcb.path_mtu.on_sack(now, false, outcome.beyond_lost);
         if outcome.lost > 0 {
             self.stats.fast_recoveries += u64::from(enter_recovery(tcb, now, round_trip));
         }
@@ -110,6 +112,8 @@ impl Association {
                 return;
             }
         };
+        tcb.path_mtu
+            .on_sack(now, outcome.beyond_arrived, outcome.beyond_lost);
         tcb.heard = true;
         tcb.peer_window = sack.window as usize;
         if outcome.bytes > 0 {

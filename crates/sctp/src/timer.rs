@@ -26,14 +26,16 @@ pub(crate) enum Timer {
     Heartbeat,
     /// RFC 6525's Re-configuration Timer.
     Reconfig,
+    /// A packet larger than usual was not answered (RFC 8899).
+    PathProbe,
 }
 
 /// When each timer is due.
 #[derive(Debug, Default)]
-pub(crate) struct Timers([Option<Instant>; 10]);
+pub(crate) struct Timers([Option<Instant>; 11]);
 
 impl Timers {
-    pub(crate) const ALL: [Timer; 10] = [
+    pub(crate) const ALL: [Timer; 11] = [
         Timer::Handshake,
         Timer::Shutdown,
         Timer::ShutdownGuard,
@@ -44,6 +46,7 @@ impl Timers {
         Timer::Sack,
         Timer::Heartbeat,
         Timer::Reconfig,
+        Timer::PathProbe,
     ];
 
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {

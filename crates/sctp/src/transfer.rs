@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use crate::association::Association;
+use crate::config::Config;
 use crate::event::Event;
 use crate::packet::cause::Cause;
 use crate::packet::data::{DataHeader, DataKind};
@@ -23,6 +24,9 @@ use crate::types::Tsn;
 
 /// A fragment shorter than this is not cut from a message just to fill up a packet.
 const MIN_FRAGMENT: usize = 256;
+/// The same where packets are larger than usual: then it costs less than packets of unequal size, which cannot leave
+/// together in one train.
+const MIN_FRAGMENT_IN_LARGE: usize = 32;
 /// Bytes of a SHUTDOWN chunk.
 const SHUTDOWN_LEN: usize = 8;
 /// The packet that is being filled.
@@ -50,6 +54,9 @@ impl Association {
             let _ = self.queue.next_len(self.now, 1);
             self.stats.abandoned += self.queue.take_abandoned();
             self.continue_shutdown();
+        }
+        if self.write_path_probe(out) {
+            return true;
         }
         let Some(tcb) = self.state.tcb() else { return false };
         let (start, zero_checksum) = (out.len(), tcb.sends_zero_checksum());
@@ -164,7 +171,7 @@ impl Association {
 
     /// DATA chunks: first what was lost, then what was never sent (section 6.1, rule C).
     fn write_data(&mut self, packet: &mut Packet<'_>) {
-        let now = self.now;
+        let (now, limit, usual) = (self.now, self.packet_limit(), self.config.max_datagram);
         let Some(tcb) = self.state.tcb_mut() else { return };
         let held_before = packet.out.len();
         if tcb.outstanding.is_empty() && self.queue.wants_to_send() {
@@ -195,9 +202,14 @@ impl Association {
             restart_timer |= earliest;
             self.stats.abandoned += abandon(tcb, &mut self.queue, now);
         }
+        let is_large = limit > usual && packet.out.len() == held_before;
+        if is_large {
+            // What is sent again goes in packets that any path carries, and nothing goes with it.
+            packet.end = packet.start + limit;
+        }
         while ready
             && !tcb.outstanding.has_lost()
-            && let Some(room) = new_data_room(tcb, &mut self.queue, now, packet, self.config.max_outstanding)
+            && let Some(room) = new_data_room(tcb, &mut self.queue, now, packet, &self.config)
             && let Some(mut fragment) = self.queue.take_fragment(room)
         {
             if !tcb.partial_reliability() {
@@ -209,7 +221,9 @@ impl Association {
             // "Whenever the sender of a DATA chunk can benefit from the corresponding SACK chunk being sent back without
             // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
             let immediate = fragment.ending && !self.queue.wants_to_send();
-            tcb.outstanding.send_new(now, fragment, immediate, packet.out);
+            let beyond = is_large && packet.out.len() - packet.start >= usual;
+            tcb.outstanding
+                .send_new(now, fragment, immediate, beyond, packet.out);
             sent_new = true;
         }
         let sent = packet.out.len() - held_before;
@@ -220,7 +234,7 @@ impl Association {
             tcb.pacer.on_sent(now, sent, rate);
         }
         let more = tcb.outstanding.has_lost() || self.queue.wants_to_send();
-        let window_full = tcb.outstanding.flight() + packet.room() >= tcb.congestion.window();
+        let window_full = tcb.outstanding.flight() + packet.room().min(usual) >= tcb.congestion.window();
         tcb.limited_by_window = more && (window_full || !ready);
         if !tcb.limited_by_window && sent == 0 {
             tcb.outstanding.on_app_limited();
@@ -254,6 +268,9 @@ impl Association {
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
         }
         if sent_new {
+            let (total, max) = (self.stats.bytes_sent, self.config.max_path_datagram);
+            tcb.path_mtu
+                .on_data_sent(self.now, total, self.config.max_datagram, max);
             self.restart_probe_timer();
         }
     }
@@ -441,16 +458,24 @@ fn new_data_room(
     queue: &mut crate::send::queue::SendQueue,
     now: Instant,
     packet: &Packet<'_>,
-    max_outstanding: usize,
+    config: &Config,
 ) -> Option<usize> {
-    let room = packet.room().checked_sub(tcb.data_kind().header_len())? / 4 * 4;
+    let header_len = tcb.data_kind().header_len();
+    let largest = config.max_datagram - HEADER_LEN - header_len;
+    let room = packet.room().checked_sub(header_len)?.min(largest) / 4 * 4;
     // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
     if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() || tcb.outstanding.is_full() {
         return None;
     }
     let len = queue.next_len(now, room)?;
     let is_piece = len == room;
-    if is_piece && room < MIN_FRAGMENT && !packet.is_empty() || tcb.outstanding.held() + len > max_outstanding
+    let is_large = packet.end - packet.start > config.max_datagram;
+    let least = if is_large {
+        MIN_FRAGMENT_IN_LARGE
+    } else {
+        MIN_FRAGMENT
+    };
+    if is_piece && room < least && !packet.is_empty() || tcb.outstanding.held() + len > config.max_outstanding
     {
         return None;
     }

@@ -54,6 +54,7 @@ struct Sent {
 
 struct Model {
     rng: StdRng,
+    sizes: StdRng,
     world: World,
     sent: Vec<Sent>,
     /// Resets of each side's streams that are done, as the sender sees it.
@@ -101,7 +102,12 @@ impl Model {
             };
             config(&mut rng, max_message, tsn)
         });
-        let [a, b] = configs;
+        let [mut a, mut b] = configs;
+        // Of its own, so that seeds mean what they always meant.
+        let mut sizes = StdRng::seed_from_u64(!seed);
+        for config in [&mut a, &mut b] {
+            config.max_path_datagram = [0, 3000, 9000, 16_000][sizes.random_range(0..4)];
+        }
         let mut world = World::with(a, b, rng.random());
         world.record = false;
         let bad = rng.random_bool(0.8);
@@ -122,6 +128,7 @@ impl Model {
             world,
             sent: Vec::new(),
             lives: BTreeMap::new(),
+            sizes,
             looked: [0, 0],
             shuts_down: false,
         }
@@ -211,6 +218,14 @@ impl Model {
                 let time = self.rng.random_range(0..2000);
                 self.run(millis(time));
                 self.world.filter = None;
+                // Afterwards the path is another one, and sometimes ICE knows.
+                for link in &mut self.world.links {
+                    link.mtu = [1400, 5000, usize::MAX][self.sizes.random_range(0..3)];
+                }
+                if self.sizes.random_bool(0.3) {
+                    let now = self.world.now;
+                    self.world.ends[side].handle_path_change(now, 16_000);
+                }
             }
             _ => {
                 let time = self.rng.random_range(0..500);

@@ -1,6 +1,7 @@
 //! The figures in the order they were measured.
 
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt;
 
 /// One figure: a name, a value, a unit, and the bar it is held against, if there is one.
@@ -8,7 +9,7 @@ use std::fmt;
 struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: Cow<'static, str>,
     note: String,
 }
 
@@ -21,10 +22,28 @@ impl Figures {
         self.0.push(Figure {
             name: name.to_owned(),
             value,
-            unit,
+            unit: unit.into(),
             note: note.into(),
         });
         eprintln!("{}", self.0.last().map(ToString::to_string).unwrap_or_default());
+    }
+
+    /// Takes in the figures that another process printed for machines.
+    pub fn take_in(&mut self, json: &str) -> Result<(), String> {
+        let parsed: Map<String, Value> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        for (name, figure) in parsed {
+            if self.get(&name).is_some() {
+                continue;
+            }
+            let text = |key: &str| figure[key].as_str().unwrap_or_default().to_owned();
+            self.0.push(Figure {
+                name,
+                value: figure["value"].as_f64().unwrap_or(f64::NAN),
+                unit: text("unit").into(),
+                note: text("note"),
+            });
+        }
+        Ok(())
     }
 
     /// The value of an earlier figure.

@@ -42,6 +42,86 @@ pub fn udp(time: Duration, figures: &mut Figures) -> Result<(), String> {
     Ok(())
 }
 
+/// Trains of the same kind, sent and received by one thread in turns: what the kernel's way costs, without waiting.
+pub fn udp_cpu(time: Duration, figures: &mut Figures) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let bind = || UdpSocket::bind("127.0.0.1:0");
+    let (sender, receiver) = (bind().map_err(text)?, bind().map_err(text)?);
+    let destination = receiver.local_addr().map_err(text)?;
+    let sending = UdpSocketState::new((&sender).into()).map_err(text)?;
+    let receiving = UdpSocketState::new((&receiver).into()).map_err(text)?;
+    let segments = sending.max_gso_segments().clamp(1, 48);
+    let contents = vec![7; DATAGRAM * segments];
+    let mut slot = vec![0u8; 65_536];
+    let mut meta = [RecvMeta::default(); 1];
+    let (mut bytes, start) = (0, cpu::used_by_thread());
+    while cpu::used_by_thread() - start < time {
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: &contents,
+            segment_size: (segments > 1).then_some(DATAGRAM),
+            src_ip: None,
+        };
+        sending.try_send((&sender).into(), &transmit).map_err(text)?;
+        let end = bytes + contents.len();
+        while bytes < end {
+            let mut buffers = [IoSliceMut::new(&mut slot)];
+            receiving
+                .recv((&receiver).into(), &mut buffers, &mut meta)
+                .map_err(text)?;
+            bytes += meta[0].len;
+        }
+    }
+    let took = (cpu::used_by_thread() - start).as_secs_f64();
+    let cost = took / (bytes as f64 / 1e9);
+    figures.add(
+        "udp cpu",
+        cost,
+        "CPU s/GB",
+        format!("GSO {segments}, GRO, both ends"),
+    );
+    Ok(())
+}
+
+/// What a byte of a data channel costs at least in datagrams of 1,200 B: sealed, carried, opened.
+pub fn floor(time: Duration, figures: &mut Figures) -> Result<(), String> {
+    if figures.get("floor").is_some() {
+        return Ok(());
+    }
+    udp_cpu(time, figures)?;
+    if figures.get("aes-128-gcm open").is_none() {
+        aead(time, figures)?;
+    }
+    let one = |name: &str| figures.get(name).map(|rate| 1.0 / rate);
+    let cipher = one("aes-128-gcm seal").zip(one("aes-128-gcm open"));
+    let (Some((seal, open)), Some(udp)) = (cipher, figures.get("udp cpu")) else {
+        return Err("the floor needs the cipher's figures".to_owned());
+    };
+    let note = "seal, UDP, open, 1,200 B; no engine";
+    figures.add("floor", seal + udp + open, "CPU s/GB", note);
+    Ok(())
+}
+
+/// Copying twice, piece by piece: what an engine must do with each byte, into the packet and into the message.
+pub fn copying(time: Duration, figures: &mut Figures) {
+    const PIECE: usize = 1144;
+    let source = vec![7u8; 65_536 / PIECE * PIECE];
+    let (mut packet, mut message) = (Vec::with_capacity(PIECE), Vec::with_capacity(source.len()));
+    let (mut bytes, start) = (0usize, cpu::used_by_thread());
+    while cpu::used_by_thread() - start < time {
+        message.clear();
+        for piece in source.chunks(PIECE) {
+            packet.clear();
+            packet.extend_from_slice(piece);
+            message.extend_from_slice(std::hint::black_box(&packet));
+        }
+        bytes += std::hint::black_box(&message).len();
+    }
+    let rate = bytes as f64 / (cpu::used_by_thread() - start).as_secs_f64() / 1e6;
+    figures.add("copying", rate, "MB/s", "64 KiB in pieces of 1,144 B, twice");
+}
+
 fn count(socket: &UdpSocket, state: &UdpSocketState, end: Instant) -> usize {
     const SLOTS: usize = 8;
     let mut slots = vec![[0u8; 65536]; SLOTS];

@@ -9,8 +9,23 @@ use std::time::Duration;
 pub struct Link {
     pub here: DataChannel,
     pub there: DataChannel,
-    _connections: (PeerConnection, PeerConnection),
+    connections: (PeerConnection, PeerConnection),
+    channels: tokio::sync::mpsc::UnboundedReceiver<DataChannel>,
     _pumps: Pumps,
+}
+
+impl Link {
+    /// Opens another channel of the same two peers.
+    pub async fn another(&mut self) -> Result<(DataChannel, DataChannel), String> {
+        let here = self
+            .connections
+            .0
+            .create_data_channel("another", DataChannelInit::default())
+            .map_err(text)?;
+        let there = self.channels.recv().await.ok_or("the connection ended")?;
+        here.opened().await.map_err(text)?;
+        Ok((here, there))
+    }
 }
 
 /// The tasks that carry candidates; they end with the link.
@@ -57,7 +72,8 @@ async fn negotiate(options: &Options) -> Result<Link, String> {
     Ok(Link {
         here,
         there,
-        _connections: (a, b),
+        connections: (a, b),
+        channels,
         _pumps: pumps,
     })
 }

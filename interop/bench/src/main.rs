@@ -16,6 +16,8 @@ mod forward;
 mod ice;
 mod limits;
 mod link;
+mod memory;
+mod sctp;
 mod setup;
 mod stun;
 mod tight;
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// What dunlin costs, beside what the machine can do.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Options {
     /// Only these groups of figures; without any, all.
@@ -45,6 +47,9 @@ pub struct Options {
     /// The size asked for socket buffers, in bytes; without it the facade's default.
     #[arg(long, value_name = "BYTES")]
     socket_buffer: Option<usize>,
+    /// This process measures one figure, and its memory is part of it.
+    #[arg(long, hide = true)]
+    alone: bool,
     /// Prints the figures for machines.
     #[arg(long)]
     json: bool,
@@ -57,7 +62,9 @@ enum Group {
     Limits,
     /// From nothing to an open channel.
     Setup,
-    /// One data channel between two peers.
+    /// The SCTP engine in memory.
+    Sctp,
+    /// Data channels between two peers, and peers that are idle.
     Datachannel,
     /// The forwarding path of an SFU.
     Forward,
@@ -107,15 +114,10 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
     if options.wants(Group::Setup, "setup") {
         runtime.block_on(setup::measure(options, figures))?;
     }
-    for (name, size) in [
-        ("data 64 KiB", 65536),
-        ("data 16 KiB", 16384),
-        ("data 100 B", 100),
-    ] {
-        if options.wants(Group::Datachannel, name) {
-            runtime.block_on(data::measure(options, name, size, figures))?;
-        }
+    if options.wants(Group::Sctp, "sctp") {
+        sctp::measure(options.time(), figures)?;
     }
+    measure_data(options, &runtime, figures)?;
     if options.groups.is_empty() || options.groups.contains(&Group::Turn) {
         turn::measure(options, figures)?;
     }
@@ -132,4 +134,55 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
         ice::measure(figures)?;
     }
     Ok(())
+}
+
+/// Data channels. The tasks run where they would in a program, on the threads of the runtime.
+fn measure_data(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    figures: &mut Figures,
+) -> Result<(), String> {
+    for case in data::CASES {
+        if options.wants(Group::Datachannel, case.name) {
+            let so_far = std::mem::take(figures);
+            let task = runtime.spawn(data::measure(options.clone(), case, so_far));
+            *figures = runtime.block_on(task).map_err(|error| error.to_string())??;
+        }
+    }
+    for name in [data::CROWD.name, data::IDLE] {
+        if !options.wants(Group::Datachannel, name) {
+            continue;
+        }
+        if !options.alone {
+            figures.take_in(&alone(options, name)?)?;
+            continue;
+        }
+        let so_far = std::mem::take(figures);
+        let task = if name == data::IDLE {
+            runtime.spawn(data::idle(options.clone(), so_far))
+        } else {
+            runtime.spawn(data::measure(options.clone(), data::CROWD, so_far))
+        };
+        *figures = runtime.block_on(task).map_err(|error| error.to_string())??;
+    }
+    Ok(())
+}
+
+/// Measures one figure in a process of its own, since its memory is part of it.
+fn alone(options: &Options, name: &str) -> Result<String, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = std::process::Command::new(program);
+    command.args(["datachannel", "--alone", "--json", "--only", name, "--seconds"]);
+    command.arg(options.seconds.to_string());
+    if let Some(bytes) = options.socket_buffer {
+        command.args(["--socket-buffer", &bytes.to_string()]);
+    }
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("{name}: its process ended with {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }

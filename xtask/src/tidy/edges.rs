@@ -66,6 +66,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "dunlin-dtls",
             "dunlin-ice",
             "dunlin-stun",
+            "dunlin-sctp",
             "dunlin-turn",
             "dunlin-crypto",
             "dunlin-net",

@@ -51,6 +51,8 @@ struct Chunk {
     misses: u8,
     /// The peer has reported it once: if it takes that back, the next report says nothing of the round trip.
     reported: bool,
+    /// It lay beyond the usual size in its packet.
+    beyond: bool,
     transmissions: u16,
     sent_at: Instant,
     stamp: Stamp,
@@ -90,6 +92,10 @@ pub(crate) struct Outcome {
     pub(crate) advanced: bool,
     /// Bytes of chunks that were found lost.
     pub(crate) lost: usize,
+    /// Something arrived that lay beyond the usual size in its packet.
+    pub(crate) beyond_arrived: bool,
+    /// Chunks of that kind that were found lost.
+    pub(crate) beyond_lost: u32,
     /// A round-trip time from a chunk sent only once.
     pub(crate) rtt: Option<Duration>,
     /// The first acknowledgement of something sent since the last round began.
@@ -248,7 +254,14 @@ impl Outstanding {
     }
 
     /// Sends a fragment for the first time: appends its DATA chunk.
-    pub(crate) fn send_new(&mut self, now: Instant, fragment: Fragment, immediate: bool, out: &mut Vec<u8>) {
+    pub(crate) fn send_new(
+        &mut self,
+        now: Instant,
+        fragment: Fragment,
+        immediate: bool,
+        beyond: bool,
+        out: &mut Vec<u8>,
+    ) {
         let place = self.next();
         let chunk = Chunk {
             data: fragment.data,
@@ -263,6 +276,7 @@ impl Outstanding {
             state: State::InFlight,
             misses: 0,
             reported: false,
+            beyond,
             transmissions: 1,
             sent_at: now,
             stamp: self.delivery.stamp(now, self.flight == 0),
@@ -319,6 +333,7 @@ impl Outstanding {
         chunk.stamp = stamp;
         chunk.transmissions = chunk.transmissions.saturating_add(1);
         chunk.misses = 0;
+        chunk.beyond = false;
         chunk.sent_at = now;
         chunk.header(place, immediate).write(chunk.kind, out, &chunk.data);
         if !was_in_flight {
@@ -650,6 +665,7 @@ impl Outstanding {
             self.flight_data -= chunk.data.len();
             self.lost.insert(place);
             outcome.lost += wire;
+            outcome.beyond_lost += u32::from(chunk.beyond);
         } else if let Some(deadline) = deadline {
             outcome.reorder_deadline = Some(
                 outcome
@@ -817,6 +833,7 @@ impl Seen {
         let rtt = self.rtt(chunk.sent_at);
         self.highest = self.highest.max(Some(place));
         self.outcome.bytes += chunk.wire_len();
+        self.outcome.beyond_arrived |= chunk.beyond;
         // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
         if first {
             self.outcome.rtt = Some(rtt);
@@ -888,7 +905,7 @@ mod tests {
                 limit: Limit::None,
                 data: Bytes::from_static(&[0; 1000]),
             };
-            outstanding.send_new(start + MS * i, fragment, false, &mut Vec::new());
+            outstanding.send_new(start + MS * i, fragment, false, false, &mut Vec::new());
         }
         outstanding
     }

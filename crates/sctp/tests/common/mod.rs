@@ -38,6 +38,8 @@ pub struct Link {
     /// How long the queue at the bottleneck may be.
     pub queue: Duration,
     pub loss: f64,
+    /// Larger packets do not get through.
+    pub mtu: usize,
     pub duplicate: f64,
     /// The share of packets that are held up by up to `jitter`.
     pub reorder: f64,
@@ -55,6 +57,7 @@ impl Link {
             rate: 0.0,
             queue: Duration::MAX,
             loss: 0.0,
+            mtu: usize::MAX,
             duplicate: 0.0,
             reorder: 0.0,
             jitter: Duration::ZERO,
@@ -67,6 +70,10 @@ impl Link {
 
     fn push(&mut self, now: Instant, packet: Bytes, rng: &mut StdRng) {
         self.sent += 1;
+        if packet.len() > self.mtu {
+            self.dropped += 1;
+            return;
+        }
         let mut leaves = now;
         if self.rate > 0.0 {
             let begins = self.free_at.map_or(now, |at| at.max(now));
@@ -369,6 +376,7 @@ pub fn dissect(packet: &[u8]) -> String {
             10 => "COOKIE ECHO",
             11 => "COOKIE ACK",
             14 => "SHUTDOWN COMPLETE",
+            132 => "PAD",
             130 => match u16_at(value, 0) {
                 13 => "RE-CONFIG reset",
                 14 => "RE-CONFIG incoming reset",

@@ -1,0 +1,200 @@
+//! Packets grow where the path carries larger ones, and nothing is lost where it does not, or no longer does (RFC 8899).
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::*;
+use dunlin_sctp::Config;
+
+const USUAL: usize = 1188;
+const LARGE: usize = 16_000;
+
+/// What a test sees of a path that carries packets of so many bytes.
+struct Path {
+    world: World,
+    capacity: Arc<AtomicUsize>,
+    /// Packets with data beyond the usual size that got through.
+    large: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    /// The tag of what A receives.
+    tag: Arc<AtomicU32>,
+}
+
+fn path(capacity: usize) -> Path {
+    let mut config = Config::default();
+    config.max_path_datagram = LARGE;
+    let mut world = World::connected(config);
+    world.record = false;
+    for link in &mut world.links {
+        link.rate = 100e6;
+        link.queue = millis(50);
+    }
+    let capacity = Arc::new(AtomicUsize::new(capacity));
+    let (large, refused) = (Arc::default(), Arc::default());
+    let counters: (Arc<AtomicUsize>, Arc<AtomicUsize>) = (Arc::clone(&large), Arc::clone(&refused));
+    let limit = Arc::clone(&capacity);
+    let tag: Arc<AtomicU32> = Arc::default();
+    let seen = Arc::clone(&tag);
+    world.filter = Some(Box::new(move |side, packet| {
+        if side == B {
+            seen.store(u32_at(packet, 4), Ordering::Relaxed);
+        }
+        let fits = packet.len() <= limit.load(Ordering::Relaxed);
+        if !fits {
+            counters.1.fetch_add(1, Ordering::Relaxed);
+        } else if packet.len() > USUAL && has_data(packet) {
+            counters.0.fetch_add(1, Ordering::Relaxed);
+        }
+        for (kind, _, value) in chunks(packet) {
+            let data = matches!(kind, 0 | 64);
+            assert!(
+                !data || value.len() + 4 + 12 <= USUAL,
+                "a fragment that not every path carries"
+            );
+        }
+        fits
+    }));
+    Path {
+        world,
+        capacity,
+        large,
+        refused,
+        tag,
+    }
+}
+
+impl Path {
+    /// Sends messages until so many have arrived, and checks them.
+    fn transfer(&mut self, count: usize) -> Duration {
+        let begin = self.world.now;
+        self.world.events[B].clear();
+        for i in 0..count {
+            self.world
+                .send(A, 1, vec![u8::try_from(i % 251).unwrap(); 65_536]);
+        }
+        self.world.run_until_received(B, count, Duration::from_secs(60));
+        for (i, (_, data)) in self.world.messages(B).iter().enumerate() {
+            assert!(data.len() == 65_536 && data.iter().all(|byte| usize::from(*byte) == i % 251));
+        }
+        self.world.now - begin
+    }
+
+    fn large(&self) -> usize {
+        self.large.swap(0, Ordering::Relaxed)
+    }
+
+    fn refused(&self) -> usize {
+        self.refused.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn packets_grow_to_what_the_path_carries_and_fragments_do_not() {
+    for (capacity, largest) in [(LARGE, LARGE), (9000, 8880)] {
+        let mut path = path(capacity);
+        path.transfer(20);
+        path.world.run(Duration::from_secs(5));
+        path.transfer(100);
+        assert!(path.large() > 400 * LARGE / largest / 2, "{capacity}");
+        assert_eq!(path.refused(), if capacity == LARGE { 0 } else { 3 });
+        assert_eq!(path.world.ends[A].stats().retransmissions, 0);
+        assert!(path.world.largest <= largest.max(LARGE));
+    }
+}
+
+#[test]
+fn a_path_of_the_usual_size_sees_six_probes_and_loses_nothing_by_them() {
+    let mut path = path(1500);
+    path.transfer(100);
+    path.world.run(Duration::from_secs(20));
+    path.transfer(100);
+    assert_eq!((path.large(), path.refused()), (0, 6));
+    let stats = path.world.ends[A].stats();
+    assert_eq!(
+        (stats.retransmissions, stats.timeouts, stats.fast_recoveries),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn who_is_not_told_to_look_sends_no_larger_packets() {
+    let mut world = World::connected(Config::default());
+    for _ in 0..20 {
+        world.send(A, 1, vec![7; 65_536]);
+    }
+    world.run_until_received(B, 20, Duration::from_secs(10));
+    assert!(world.largest <= USUAL);
+}
+
+/// What was cut for the large packets still fits the small ones: nothing has to be fragmented again.
+#[test]
+fn a_path_that_carries_less_all_at_once_is_noticed_and_everything_arrives() {
+    let mut path = path(LARGE);
+    path.transfer(20);
+    for i in 0..100 {
+        path.world.send(A, 1, vec![i; 65_536]);
+    }
+    path.world.run(millis(60));
+    assert!(path.large() > 0);
+    path.capacity.store(1400, Ordering::Relaxed);
+    path.world.run_until_received(B, 120, Duration::from_secs(20));
+    let refused = path.refused();
+    assert!((1..200).contains(&refused), "{refused}");
+    // From now on only a probe once in a while is too large.
+    path.world.run(Duration::from_secs(3));
+    path.refused();
+    let took = path.transfer(100);
+    assert!(path.refused() <= 1);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // The larger packets come back when the path carries them again.
+    path.capacity.store(LARGE, Ordering::Relaxed);
+    path.world.run(Duration::from_secs(30));
+    path.transfer(20);
+    path.world.run(Duration::from_secs(2));
+    path.transfer(20);
+    assert!(path.large() > 50);
+}
+
+#[test]
+fn another_path_begins_with_the_usual_size_at_once() {
+    let mut path = path(LARGE);
+    path.transfer(20);
+    path.capacity.store(1400, Ordering::Relaxed);
+    let now = path.world.now;
+    path.world.ends[A].handle_path_change(now, LARGE);
+    path.transfer(20);
+    path.world.run(Duration::from_secs(20));
+    // The probes.
+    assert_eq!(
+        (path.world.ends[A].stats().retransmissions, path.refused()),
+        (0, 6)
+    );
+}
+
+/// A HEARTBEAT ACK that nobody asked for proves no size.
+#[test]
+fn a_forged_answer_to_a_probe_is_not_believed() {
+    let mut path = path(1500);
+    path.world.record = true;
+    path.world.send(A, 1, vec![7; 200_000]);
+    path.world.run_until_received(B, 1, Duration::from_secs(5));
+    assert!(
+        path.world
+            .diagram
+            .iter()
+            .any(|line| line == "A> HEARTBEAT + PAD (lost)")
+    );
+    let tag = path.tag.load(Ordering::Relaxed);
+    for nonce in [0u64, 1, u64::MAX] {
+        let mut value = vec![0, 1, 0, 12];
+        value.extend(nonce.to_be_bytes());
+        path.world.inject(A, Forge::new(tag).chunk(5, 0, &value).packet);
+    }
+    assert_eq!(path.world.ends[A].stats().drops.unknown_heartbeat, 3);
+    path.large();
+    path.transfer(20);
+    assert_eq!(path.large(), 0);
+}
