@@ -22,6 +22,7 @@ const PER_PAGE: usize = 32;
 
 /// Whether and where to relay.
 #[derive(Debug, Clone, Args)]
+#[group(id = "relay")]
 pub(crate) struct Options {
     /// Relays for browsers that cannot reach this program by UDP: a TURN server for them alone, over UDP and TCP.
     #[arg(long, help_heading = "Relay")]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use dunlin::{Config, DataChannelInit, Message, PeerConnection};
+use dunlin::{Config, DataChannelInit, IceServer, IceTransportPolicy, Message, PeerConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The running program; it ends with the test.
@@ -15,8 +15,13 @@ struct Program {
 
 impl Program {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dunlin"))
             .args(["serve", "--port", "0"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -64,7 +69,14 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A connection to the program with one channel of this label.
 async fn call(program: &Program, label: &str) -> (PeerConnection, dunlin::Events, dunlin::DataChannel) {
-    let mut config = Config::default();
+    call_with(program, label, Config::default()).await
+}
+
+async fn call_with(
+    program: &Program,
+    label: &str,
+    mut config: Config,
+) -> (PeerConnection, dunlin::Events, dunlin::DataChannel) {
     config.sockets.include_loopback = true;
     let (pc, events) = PeerConnection::bind(config).await.unwrap();
     let channel = pc.create_data_channel(label, DataChannelInit::default()).unwrap();
@@ -88,6 +100,47 @@ async fn any_client_posts_an_offer_and_gets_its_messages_back() {
             Some(Message::from(text))
         );
     }
+}
+
+#[tokio::test]
+async fn a_client_that_may_use_relays_only_gets_through_by_the_programs_own() {
+    let program = Program::start_with(&["--turn", "--turn-port", "0"]);
+    let (status, body) = program.request("GET /ice", "").await;
+    assert!(status.contains("200"), "{status}: {body}");
+    let servers: Vec<IceServer> = serde_json::from_str(&body).unwrap();
+    let (_, again) = program.request("GET /ice", "").await;
+    let again: Vec<IceServer> = serde_json::from_str(&again).unwrap();
+    assert_ne!(
+        servers[0].username, again[0].username,
+        "each call has its own credentials"
+    );
+    assert_ne!(servers[0].credential, again[0].credential);
+    for transport in ["udp", "tcp"] {
+        let url = servers[0]
+            .urls
+            .iter()
+            .find(|url| url.ends_with(transport))
+            .unwrap();
+        let mut config = Config::default();
+        config.ice_transport_policy = IceTransportPolicy::Relay;
+        let (user, password) = (&servers[0].username, &servers[0].credential);
+        config.ice_servers = vec![IceServer::turn(url, user, password)];
+        let (pc, _events, mut channel) = call_with(&program, "relayed", config).await;
+        soon("the connection", pc.connected()).await.unwrap();
+        channel.send("through the relay").await.unwrap();
+        let echo = soon("the echo", channel.recv()).await.unwrap();
+        assert_eq!(echo, Some(Message::from("through the relay")));
+        let path = pc.selected_path().unwrap();
+        assert_eq!(path.transport.to_string(), transport);
+        pc.close();
+    }
+}
+
+#[tokio::test]
+async fn without_a_relay_the_page_is_told_of_none() {
+    let program = Program::start();
+    let (status, body) = program.request("GET /ice", "").await;
+    assert!(status.contains("200") && body == "[]", "{status}: {body}");
 }
 
 #[tokio::test]

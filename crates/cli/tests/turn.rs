@@ -176,6 +176,74 @@ fn sigterm_drains_and_a_server_without_allocations_ends_at_once() {
     assert!(program.ended().success());
 }
 
+/// A certificate for `localhost`, and its key.
+#[cfg(unix)]
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// Whether `dunlin check` gets an address by TLS from a server there, trusting this certificate alone.
+#[cfg(unix)]
+fn trusts(roots: &std::path::Path, address: &str) -> bool {
+    let port = address.rsplit_once(':').unwrap().1;
+    let url = format!("turns:localhost:{port}");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    check.args([
+        "check",
+        "--turn",
+        &url,
+        "--user",
+        "alice",
+        "--credential",
+        "secret",
+    ]);
+    check.arg("--roots").arg(roots);
+    check.output().unwrap().status.success()
+}
+
+#[cfg(unix)]
+#[test]
+fn sighup_has_the_certificate_read_again_and_keeps_the_old_one_if_the_new_one_is_none() {
+    let (first, second) = (certificate(), certificate());
+    let (cert, key) = (
+        file("renewed-cert.pem", &first.0),
+        file("renewed-key.pem", &first.1),
+    );
+    let old = file("old-cert.pem", &first.0);
+    let files = [cert.to_str().unwrap(), key.to_str().unwrap()];
+    let options = [
+        "--tls",
+        "127.0.0.1:0",
+        "--no-tcp",
+        "--no-dtls",
+        "--cert",
+        files[0],
+        "--key",
+        files[1],
+    ];
+    let program = Program::start(&[&USABLE[..], &options, &["--allow-loopback-peers"]].concat(), 2);
+    let address = &program.at["tls"];
+    assert!(trusts(&cert, address));
+    std::fs::write(&cert, "no certificate").unwrap();
+    program.signal("-HUP");
+    assert!(trusts(&old, address));
+    std::fs::write(&cert, &second.0).unwrap();
+    std::fs::write(&key, &second.1).unwrap();
+    program.signal("-HUP");
+    // It is at work while it reads.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !trusts(&cert, address) {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the new certificate is not shown"
+        );
+    }
+    assert!(!trusts(&old, address));
+    program.signal("-TERM");
+    assert!(program.ended().success());
+}
+
 #[cfg(unix)]
 #[test]
 fn interrupting_ends_at_once() {

@@ -86,6 +86,39 @@ impl Trains {
         Some((train, self.bytes.get(train.bytes.clone())?))
     }
 
+    /// How many trains wait.
+    #[cfg(feature = "turn-server")]
+    pub(crate) fn waiting(&self) -> usize {
+        self.trains.len() - self.next
+    }
+
+    /// Moves what waits to `other`, the datagrams of each path one behind the other and in their order: datagrams of
+    /// many paths that came mixed make longer trains so.
+    #[cfg(feature = "turn-server")]
+    pub(crate) fn gather(&mut self, other: &mut Trains, max_segments: impl Fn(&Path) -> usize) {
+        let mut waiting = self.trains.split_off(self.next);
+        waiting.sort_by_key(|train| train.path);
+        for train in &waiting {
+            let max = max_segments(&train.path);
+            let contents = self.bytes.get(train.bytes.clone()).unwrap_or_default();
+            // One of no bytes is a datagram too.
+            for index in 0..train.count {
+                let from = index * train.segment;
+                let until = contents.len().min(from + train.segment);
+                let start = other.bytes.len();
+                other
+                    .bytes
+                    .extend_from_slice(contents.get(from..until).unwrap_or_default());
+                let mut transmit = Transmit::new(train.path);
+                transmit.ecn = train.ecn;
+                other.push(transmit, start, max);
+            }
+        }
+        self.bytes.clear();
+        self.trains.clear();
+        self.next = 0;
+    }
+
     /// The front train was sent, or given up.
     pub(crate) fn pop(&mut self) {
         self.next += 1;
@@ -135,6 +168,22 @@ mod tests {
         );
         assert!(trains.is_empty());
         assert_eq!(trains.len(), 0);
+    }
+
+    #[cfg(feature = "turn-server")]
+    #[test]
+    fn mixed_paths_are_gathered_in_the_order_of_each() {
+        let (mut mixed, mut gathered) = (Trains::default(), Trains::default());
+        for size in [1200, 1200, 700, 0, 1200] {
+            for port in [2, 1] {
+                push(&mut mixed, port, size);
+            }
+        }
+        assert_eq!(mixed.waiting(), 10);
+        mixed.gather(&mut gathered, |_| 4);
+        assert!(mixed.is_empty() && mixed.len() == 0);
+        let of = |port| [(port, 1200, 3, 3100), (port, 0, 1, 0), (port, 1200, 1, 1200)];
+        assert_eq!(shape(&mut gathered), [of(1), of(2)].concat());
     }
 
     #[test]

@@ -31,9 +31,12 @@ use super::stream::{self, Stream};
 use crate::train::Trains;
 
 /// Datagrams go out when this many bytes of them are collected, or all that came are dealt with.
-const FLUSH: usize = 256 << 10;
-/// Batches that one socket gets before the others.
-const TURNS: usize = 4;
+const FLUSH: usize = 1 << 20;
+/// Datagrams that one socket may bring before the others have their turn. Where more than this wait, those of each flow
+/// among them are many enough to go out together.
+const TURN: usize = 1024;
+/// So many trains are worth the work of gathering them by their paths.
+const MIXED: usize = 16;
 
 /// Everything that a worker needs to start.
 pub(super) struct Seat {
@@ -132,6 +135,8 @@ pub(super) struct Worker {
     /// so what our relays send to each other stays inside, under the outer names.
     behind: Vec<(IpAddr, IpAddr)>,
     pub(super) trains: Trains,
+    /// The same, gathered.
+    gathered: Trains,
     /// The number of this worker among all.
     number: usize,
     /// Wakes the task of the clock.
@@ -172,6 +177,7 @@ impl Worker {
                 .filter_map(|relay| Some((relay.ip, relay.external?)))
                 .collect(),
             trains: Trains::default(),
+            gathered: Trains::default(),
             number,
             clock: Rc::default(),
             armed: None,
@@ -296,15 +302,29 @@ impl Worker {
 
     /// Sends everything that is collected.
     fn flush(&mut self) {
-        while let Some((train, contents)) = self.trains.front() {
-            let local = train.path.local;
-            let listener = || self.listeners.iter().find(|listener| listener.serves(local));
-            let lost = match self.by_address.get(&local).or_else(listener) {
-                Some(socket) => socket.send(train, contents),
-                None => train.count,
-            };
-            self.counters.dropped_unsent += lost as u64;
-            self.trains.pop();
+        let Self {
+            trains,
+            gathered,
+            by_address,
+            listeners,
+            counters,
+            ..
+        } = self;
+        let socket = |path: &Path| {
+            let listener = || listeners.iter().find(|listener| listener.serves(path.local));
+            by_address.get(&path.local).or_else(listener)
+        };
+        let mixed = trains.waiting() >= MIXED;
+        if mixed {
+            trains.gather(gathered, |path| {
+                socket(path).map_or(1, |socket| socket.max_segments())
+            });
+        }
+        let trains = if mixed { gathered } else { trains };
+        while let Some((train, contents)) = trains.front() {
+            let lost = socket(&train.path).map_or(train.count, |socket| socket.send(train, contents));
+            counters.dropped_unsent += lost as u64;
+            trains.pop();
         }
     }
 
@@ -417,27 +437,22 @@ impl Worker {
         Ok(())
     }
 
-    /// One batch of a socket. Answers whether there was one.
-    fn receive(
-        &mut self,
-        socket: &Socket,
-        source: Source,
-        batch: &mut Batch,
-        this: &Handle,
-        all: &Buffers,
-    ) -> bool {
+    /// One batch of a socket. Answers how many datagrams were in it, or that nothing is left.
+    fn receive(&mut self, socket: &Socket, source: Source, batch: &mut Batch) -> Option<usize> {
         match socket.receive(batch) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             // An error of a datagram that was sent earlier, perhaps.
             Err(error) => {
                 log::debug!("turn: {}: {error}", socket.local());
-                return true;
+                return Some(1);
             }
         }
+        let mut count = 0;
         let now = Instant::now();
         self.catch_up();
         batch.drain(socket, |received| {
+            count += 1;
             match source {
                 Source::Listener(transport) => self.take_client(now, transport, &received),
                 Source::Relay(relay) => self.take_peer(now, relay, received),
@@ -446,8 +461,7 @@ impl Worker {
                 self.flush();
             }
         });
-        self.pump(now, this, all);
-        true
+        Some(count)
     }
 
     /// Takes what a client's stream brought.
@@ -485,12 +499,17 @@ pub(super) enum Source {
 /// Receives from a socket until the task is ended.
 pub(super) async fn receive(socket: Rc<Socket>, source: Source, worker: Handle, buffers: Buffers) {
     while socket.readable().await.is_ok() {
-        let mut turns = 0..TURNS;
-        let more = turns.all(|_| {
+        let more = {
             let mut batch = buffers.borrow_mut();
             let mut state = worker.borrow_mut();
-            state.receive(&socket, source, &mut batch, &worker, &buffers)
-        });
+            let mut left = Some(TURN);
+            while let Some(room @ 1..) = left {
+                let taken = state.receive(&socket, source, &mut batch);
+                left = taken.map(|taken| room.saturating_sub(taken));
+            }
+            state.pump(Instant::now(), &worker, &buffers);
+            left.is_some()
+        };
         // A socket that was emptied is waited for, which lets the others have their turn anyway.
         if more {
             tokio::task::yield_now().await;

@@ -181,6 +181,37 @@ async fn drop_allocation(mut caller: Caller) {
     assert_eq!(caller.failure().await, Failure::Released);
 }
 
+/// What is shown changes for those who connect from then on.
+#[tokio::test]
+async fn a_certificate_is_replaced_while_the_server_runs() {
+    let site = site(|_| {});
+    let before = site.call(Transport::Tls).await;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let renewed = made.cert.pem();
+    let identity = Identity {
+        certificates: renewed.clone().into(),
+        key: made.signing_key.serialize_pem().into(),
+    };
+    let half = Identity {
+        certificates: renewed.clone().into(),
+        key: b"no key".to_vec(),
+    };
+    assert!(matches!(
+        site.server.replace_identity(&half),
+        Err(BindError::Identity(_))
+    ));
+    site.server.replace_identity(&identity).unwrap();
+    // The workers have obeyed when they answer.
+    site.server.stats().await;
+    let site = Site {
+        server: site.server,
+        certificate: renewed,
+    };
+    whole_story(&site, site.call(Transport::Tls).await).await;
+    whole_story(&site, site.call(Transport::Dtls).await).await;
+    whole_story(&site, before).await;
+}
+
 #[tokio::test]
 async fn ipv6_relays_both_ways() {
     let local: SocketAddr = "[::1]:0".parse().unwrap();

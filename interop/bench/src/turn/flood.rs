@@ -16,9 +16,9 @@ pub fn measure(figures: &mut Figures) -> Result<(), String> {
     let server = Server::ours()?;
     let (peer, address) = peer()?;
     let session = Session::open(server.address, LOCAL, address)?;
-    // The first of them fill buffers that are there for good.
+    // The first of them fill buffers that are there for good, to the depth that the load brings.
     let server_address = server.address;
-    strangers(server_address, FLOOD / 4)?;
+    strangers(server_address, FLOOD / 2)?;
     let before = server.resident();
     let flood = std::thread::spawn(move || strangers(server_address, FLOOD));
     let start = Instant::now();

@@ -76,8 +76,10 @@ impl Cost {
 #[derive(Debug)]
 pub struct Met {
     pub route: Route,
-    /// From the offer until both were connected.
+    /// From the offer until both were connected, or what else the case measures.
     pub took: Duration,
+    /// What else is to be told.
+    pub note: String,
 }
 
 /// Connects two peers that are told this, and has them exchange messages; then the way must be as good as can be.
@@ -119,7 +121,8 @@ async fn talk(pair: &Pair, told: &Value, best: Cost) -> Result<Met, String> {
         exchange(pair.offerer(), "data", "binary", size, pair.seed).await?;
     }
     let route = settled(pair, best).await?;
-    Ok(Met { route, took })
+    let note = String::new();
+    Ok(Met { route, took, note })
 }
 
 /// Connects them with a channel; answers how long it took.

@@ -31,6 +31,7 @@ pub async fn call(lab: &Lab, peers: &[Peers; 2], identity: &Identity, over: Over
             over: [Some(over); 2],
         },
         took: one.max(other),
+        note: String::new(),
     })
 }
 

@@ -23,7 +23,12 @@ impl Row {
         let case = &self.case;
         match &self.outcome {
             Outcome::Connected(met) => {
-                format!("ok     {case} {:<22} {:>5} ms", met.route, met.took.as_millis())
+                format!(
+                    "ok     {case} {:<22} {:>5} ms  {}",
+                    met.route,
+                    met.took.as_millis(),
+                    met.note
+                )
             }
             Outcome::Failed(reason) => format!("FAIL   {case} {reason}"),
         }
@@ -31,11 +36,16 @@ impl Row {
 
     /// For the table: case, server, peers, whether connected, by which way, how fast.
     fn cells(&self) -> String {
-        let (result, route, took) = match &self.outcome {
-            Outcome::Connected(met) => ("yes", met.route.to_string(), met.took.as_millis().to_string()),
-            Outcome::Failed(_) => ("NO", String::new(), String::new()),
+        let (result, route, took, note) = match &self.outcome {
+            Outcome::Connected(met) => (
+                "yes",
+                met.route.to_string(),
+                met.took.as_millis().to_string(),
+                met.note.as_str(),
+            ),
+            Outcome::Failed(_) => ("NO", String::new(), String::new(), ""),
         };
-        format!("{} {result:<10} {route:<22} {took:>6}", self.case)
+        format!("{} {result:<10} {route:<22} {took:>6}  {note}", self.case)
     }
 }
 
