@@ -17,6 +17,10 @@ pub struct EndpointConfig {
     pub bind: Vec<SocketAddr>,
     /// Whether loopback addresses are announced although there are others. Default false.
     pub include_loopback: bool,
+    /// Whether peers may connect over TCP as well (RFC 6544): a socket listens at the port of each UDP socket, where that
+    /// is free, for all connections. Default false: who opens a TCP port should have meant to, as servers do for
+    /// clients whose networks let no UDP out.
+    pub tcp: bool,
     /// The size asked for the send and the receive buffer of each socket, in bytes; the system may give less.
     /// Default 4 MiB: a burst that does not fit is lost, and read as congestion.
     pub socket_buffer: usize,
@@ -27,6 +31,7 @@ impl Default for EndpointConfig {
         Self {
             bind: Vec::new(),
             include_loopback: false,
+            tcp: false,
             socket_buffer: 4 * 1024 * 1024,
         }
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use dunlin_net::{Path, Transport};
 use dunlin_peerconnection::ServerError;
+use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
 use crate::core::{Core, Request, State};
@@ -102,6 +103,12 @@ impl Driver {
             dirty: Vec::new(),
             used: Vec::new(),
         }
+    }
+
+    /// Takes TCP connections of peers, too.
+    pub(crate) fn listening(self, listeners: Vec<TcpListener>) -> Self {
+        self.relays.listen(listeners);
+        self
     }
 
     /// Runs until the endpoint has neither handles nor connections.
@@ -343,12 +350,14 @@ impl Driver {
             let Some(news) = self.relays.poll_news() else {
                 return false;
             };
-            let key = self.relays.take(news, now, |key| {
+            let key = self.relays.take(news, now, &self.routes, |key| {
                 self.connections
                     .get_mut(&key)
                     .map(|connection| (&mut connection.inbox, &*connection.core))
             });
-            self.touch(key);
+            if let Some(key) = key {
+                self.touch(key);
+            }
         }
         true
     }

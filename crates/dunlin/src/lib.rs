@@ -17,6 +17,7 @@ mod interfaces;
 mod mailbox;
 pub mod nat;
 mod peer_connection;
+mod peer_tcp;
 mod relay_path;
 mod relays;
 mod routes;

@@ -28,6 +28,11 @@ pub struct Config {
     pub failed_servers: Vec<ServerReport>,
     /// Which candidates are used. Default: all.
     pub transport_policy: TransportPolicy,
+    /// Whether TCP connections are opened to the peer's passive candidates (RFC 6544) when nothing works
+    /// [`tcp_delay`](Self::tcp_delay) after its description came. Default: true.
+    pub tcp_active: bool,
+    /// The start that UDP has. Default: 500 ms.
+    pub tcp_delay: Duration,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -87,6 +92,8 @@ pub struct Config {
     pub max_pairs: usize,
     /// With renomination: direct pairs that stay beside the chosen one, with consent, to be chosen later. Default: 3.
     pub max_kept_pairs: usize,
+    /// TCP connections to the peer that are asked for in one generation. Default: 16.
+    pub max_tcp_connects: usize,
     /// Checks that came before the peer's credentials were known. Default: 16.
     pub max_early_checks: usize,
     /// Requests without an answer so far. Default: 256.
@@ -107,6 +114,8 @@ impl Default for Config {
             turn_servers: Vec::new(),
             failed_servers: Vec::new(),
             transport_policy: TransportPolicy::All,
+            tcp_active: true,
+            tcp_delay: Duration::from_millis(500),
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),
@@ -130,6 +139,7 @@ impl Default for Config {
             max_peer_reflexive: 16,
             max_pairs: 100,
             max_kept_pairs: 3,
+            max_tcp_connects: 16,
             max_early_checks: 16,
             max_transactions: 256,
             max_queued: 256,

@@ -325,7 +325,7 @@ fn what_cannot_be_checked_is_left_out_and_counted() {
     let now = world.now;
     for line in [
         "candidate:1 1 udp 2122260223 8f2b.local 5000 typ host",
-        "candidate:1 1 tcp 2122260223 10.0.0.9 9 typ host tcptype active",
+        "candidate:1 1 tcp 2122260223 10.0.0.9 9 typ host tcptype so",
         "candidate:1 2 udp 2122260222 10.0.0.9 5001 typ host",
     ] {
         world.nodes[A]
