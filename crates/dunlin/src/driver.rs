@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 use crate::core::{Core, Request, State};
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
+use crate::mdns;
 use crate::relays::Relays;
 use crate::routes::{Key, Routes};
 use crate::socket::{Batch, Socket};
@@ -367,6 +368,11 @@ impl Driver {
         for (key, request) in std::mem::take(&mut self.requests) {
             match request {
                 Request::Close(path) => self.relays.close(path),
+                Request::Resolve(name) => {
+                    if let Some(connection) = self.connections.get(&key) {
+                        drop(tokio::spawn(mdns::answer(connection.core.clone(), name)));
+                    }
+                }
                 Request::Open(open) => {
                     let Some(connection) = self.connections.get(&key) else {
                         continue;

@@ -15,6 +15,7 @@ mod event;
 mod ice_server;
 mod interfaces;
 mod mailbox;
+mod mdns;
 pub mod nat;
 mod peer_connection;
 mod peer_tcp;

@@ -20,6 +20,7 @@ use crate::event::{Event, GatheringState, PairInfo, State};
 use crate::gather::Gatherer;
 use crate::heard::Heard;
 use crate::lifecycle::Timers;
+use crate::names::Names;
 use crate::output::Outgoing;
 use crate::pair::PairId;
 use crate::relay::{FromRelay, RelayId, Relays};
@@ -78,6 +79,7 @@ pub struct Agent {
     pub(crate) outgoing: Option<Route>,
     pub(crate) relays: Relays,
     pub(crate) tcp: TcpPaths,
+    pub(crate) names: Names,
     /// A message before it gets a relay's framing.
     pub(crate) scratch: Vec<u8>,
     pub(crate) sent_since_keepalive: bool,
@@ -122,6 +124,7 @@ impl Agent {
             outgoing: None,
             relays: Relays::new(&config),
             tcp: TcpPaths::default(),
+            names: Names::default(),
             scratch: Vec::new(),
             sent_since_keepalive: false,
             timers: Timers::default(),

@@ -33,6 +33,9 @@ pub struct Config {
     pub tcp_active: bool,
     /// The start that UDP has. Default: 500 ms.
     pub tcp_delay: Duration,
+    /// Whether the parent is asked for the address of candidates that hide it behind a name
+    /// (draft-ietf-mmusic-mdns-ice-candidates). Default: true.
+    pub resolve_names: bool,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -94,6 +97,8 @@ pub struct Config {
     pub max_kept_pairs: usize,
     /// TCP connections to the peer that are asked for in one generation. Default: 16.
     pub max_tcp_connects: usize,
+    /// Names that are resolved in one generation. Default: 16.
+    pub max_names: usize,
     /// Checks that came before the peer's credentials were known. Default: 16.
     pub max_early_checks: usize,
     /// Requests without an answer so far. Default: 256.
@@ -116,6 +121,7 @@ impl Default for Config {
             transport_policy: TransportPolicy::All,
             tcp_active: true,
             tcp_delay: Duration::from_millis(500),
+            resolve_names: true,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),
@@ -140,6 +146,7 @@ impl Default for Config {
             max_pairs: 100,
             max_kept_pairs: 3,
             max_tcp_connects: 16,
+            max_names: 16,
             max_early_checks: 16,
             max_transactions: 256,
             max_queued: 256,

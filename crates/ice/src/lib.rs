@@ -13,6 +13,7 @@ mod gather;
 mod grammar;
 mod heard;
 mod lifecycle;
+mod names;
 mod nomination;
 mod output;
 mod pair;

@@ -44,6 +44,8 @@ pub struct Report {
     pub pairs: Vec<PairReport>,
     /// Remote candidates that were left out: names, TCP, denied by the filter.
     pub ignored_remote: u64,
+    /// Remote candidates whose name nobody on this network answers to; they are among those left out.
+    pub unresolved_names: u64,
     /// Requests that were refused because of their username or password.
     pub refused_requests: u64,
 }
@@ -116,6 +118,7 @@ impl Agent {
                 DropReason::CandidateProtocol,
                 DropReason::CandidateDenied,
             ]),
+            unresolved_names: self.names.failed,
             refused_requests: count(&[DropReason::UnknownUfrag, DropReason::WrongPassword]),
         }
     }
@@ -148,6 +151,9 @@ impl Report {
         {
             "the peers reach each other but their usernames or passwords differ: one side has an old or another \
              connection's description"
+        } else if self.pairs.is_empty() && self.unresolved_names > 0 {
+            "the peer hides its addresses behind names (.local), and nobody on this network answers to them: the peers \
+             are on different networks and need a STUN or TURN server, or the network carries no multicast"
         } else if self.pairs.is_empty() && self.ignored_remote > 0 {
             "none of the peer's candidates could be used: they were names (.local), TCP, or denied by the filter"
         } else if self.remote.is_empty() {

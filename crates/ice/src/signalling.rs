@@ -220,6 +220,11 @@ impl Agent {
             debug!("ice: left out {candidate}: {reason:?}");
             return Ok(());
         }
+        if let Address::Name { .. } = candidate.address {
+            self.take_name(candidate);
+            return Ok(());
+        }
+        let drops = &mut self.stats.drops;
         if !self.config.remote_filter.allows_candidate(&candidate) {
             drops.count(DropReason::CandidateDenied);
             return Err(AddCandidateError::Denied);
@@ -308,6 +313,7 @@ impl Agent {
             .retain(|transaction| Some(transaction.pair) == keep);
         self.transactions.cancel_nominations();
         self.remote.clear();
+        self.forget_names();
         self.early.clear();
         self.end_of_candidates = false;
         self.nominated = None;
@@ -389,6 +395,10 @@ impl Agent {
         };
         pair.set_role(self.role);
         if let Some(relay) = base.relay {
+            // Its server would learn the address that the peer hides: "ICE agents MUST NOT" pair them.
+            if self.names.hid(path.remote.ip()) {
+                return None;
+            }
             // RFC 8656, section 9: without a permission "no data can be relayed". It is asked for at once.
             match self.relays.permit(self.now, relay, path.remote.ip()) {
                 Ok(granted) => pair.needs_permission = !granted,
@@ -456,9 +466,5 @@ fn unusable(candidate: &Candidate) -> Option<DropReason> {
         (Protocol::Udp, _) | (Protocol::Tcp, Some(TcpType::Passive | TcpType::Active)) => {}
         _ => return Some(DropReason::CandidateProtocol),
     }
-    match candidate.address {
-        // RFC 8839, section 5.1: an agent "MUST ignore" candidates with FQDNs that it does not resolve.
-        Address::Name { .. } => Some(DropReason::CandidateName),
-        Address::Socket(_) => None,
-    }
+    None
 }

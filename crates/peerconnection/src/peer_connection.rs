@@ -349,6 +349,7 @@ impl PeerConnection {
                 self.ice_failure = Some(Box::new(report));
             }
             dunlin_ice::Event::OpenPath(open) => self.events.push_back(Event::OpenPath(open)),
+            dunlin_ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
             dunlin_ice::Event::ClosePath(path) => self.events.push_back(Event::ClosePath(path)),
             dunlin_ice::Event::ServerFailed(report) => self.events.push_back(Event::ServerFailed(report)),
             other => debug!("{other:?}"),
