@@ -9,7 +9,7 @@ use dunlin_net::Transport;
 use dunlin_peerconnection as peer;
 use tokio::net::TcpListener;
 
-use crate::config::{Config, EndpointConfig};
+use crate::config::{AddressPolicy, Config, EndpointConfig};
 use crate::core::{Connection, Core, State};
 use crate::driver::Driver;
 use crate::error::BindError;
@@ -36,6 +36,8 @@ struct Inner {
     mailbox: Arc<Mailbox>,
     /// The addresses that peers may connect to over TCP.
     listening: Vec<SocketAddr>,
+    /// Peers are not told the addresses of this host.
+    hides_hosts: bool,
 }
 
 impl Drop for Inner {
@@ -65,14 +67,18 @@ impl Endpoint {
             true => listen(&bound, &addresses)?,
             false => (Vec::new(), Vec::new()),
         };
-        let watch = Watch::new(bound, config.include_loopback, addresses);
+        let watch = Watch::new(bound, interfaces::Selection::of(&config), addresses);
         tokio::spawn(
             Driver::new(sockets, mailbox.clone(), watch)
                 .listening(listeners)
                 .run(),
         );
         Ok(Self {
-            inner: Arc::new(Inner { mailbox, listening }),
+            inner: Arc::new(Inner {
+                mailbox,
+                listening,
+                hides_hosts: config.policy == AddressPolicy::DefaultRouteHidden,
+            }),
         })
     }
 
@@ -118,6 +124,7 @@ impl Endpoint {
         peer_config.failed_servers.extend(servers.failed);
         peer_config.ice_transport_policy = config.ice_transport_policy;
         peer_config.external_ips.extend(config.external_ips);
+        peer_config.advertise_hosts &= !self.inner.hides_hosts;
         let now = Instant::now();
         let mut connection = peer::PeerConnection::new(peer_config, dunlin_crypto::random::seed(), now);
         for address in self.local_addresses() {
@@ -143,7 +150,9 @@ impl Endpoint {
 
 /// The sockets, and the addresses they are announced with.
 fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindError> {
-    let local = interfaces::local_addresses(config.include_loopback).map_err(BindError::Interfaces)?;
+    let local = interfaces::Selection::of(config)
+        .addresses()
+        .map_err(BindError::Interfaces)?;
     let mut sockets = Vec::new();
     if config.bind.is_empty() {
         open_any(&local, config.socket_buffer, &mut sockets)?;

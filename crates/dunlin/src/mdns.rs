@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(resolve(NAME).await.unwrap(), address);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_name_that_nobody_has_is_given_up() {
         let error = resolve("00000000-0000-4000-8000-000000000000.local")
             .await

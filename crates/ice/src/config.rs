@@ -36,6 +36,9 @@ pub struct Config {
     /// Whether the parent is asked for the address of candidates that hide it behind a name
     /// (draft-ietf-mmusic-mdns-ice-candidates). Default: true.
     pub resolve_names: bool,
+    /// Whether the addresses of this host are told to the peer (RFC 8828, section 5.2: in mode 3 they are not). Without
+    /// them, it learns what STUN and TURN servers see, and what its own checks show. Default: true.
+    pub advertise_hosts: bool,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -122,6 +125,7 @@ impl Default for Config {
             tcp_active: true,
             tcp_delay: Duration::from_millis(500),
             resolve_names: true,
+            advertise_hosts: true,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),

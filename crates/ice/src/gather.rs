@@ -259,10 +259,7 @@ impl Gatherer {
         let mut candidate = Candidate::udp(Kind::Relayed, relayed, priority, foundation);
         // RFC 8839, section 5.1: the related address of a relayed candidate is its mapped address. RFC 9429, section
         // 3.5.3 wants nothing told under the policy "relay".
-        let hidden = match relayed {
-            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
-            SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
-        };
+        let hidden = hidden_like(relayed);
         let told = mapped.filter(|_| config.transport_policy == TransportPolicy::All);
         candidate.related = Some(Address::Socket(told.unwrap_or(hidden)));
         self.bases.push(Base {
@@ -296,7 +293,9 @@ impl Gatherer {
         let foundation = foundation(Kind::ServerReflexive, address.ip(), Some(server.ip()), self.salt);
         let priority = priority(Kind::ServerReflexive, preference, 1);
         let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
-        candidate.related = Some(Address::Socket(address));
+        // RFC 8839, section 9.1: hidden addresses are not to be found here either.
+        let told = config.advertise_hosts.then_some(address);
+        candidate.related = Some(Address::Socket(told.unwrap_or_else(|| hidden_like(address))));
         self.advertise(candidate, address, config);
     }
 
@@ -487,6 +486,10 @@ impl Gatherer {
     }
 
     fn advertise(&mut self, candidate: Candidate, base: SocketAddr, config: &Config) {
+        let of_host = candidate.address == Address::Socket(base) && candidate.kind == Kind::Host;
+        if of_host && !config.advertise_hosts {
+            return debug!("ice: {candidate} is not told");
+        }
         // RFC 8445, section 5.1.3: "a candidate is redundant if and only if its transport address and base equal
         // those of another candidate"; the peer cares for the address only.
         let known = self
@@ -610,6 +613,14 @@ fn stun_report(server: SocketAddr, state: ServerState) -> ServerReport {
         transport: Transport::Udp,
         relays: false,
         state,
+    }
+}
+
+/// What stands for an address that is not told (RFC 8839, section 9.1).
+fn hidden_like(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
+        SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
     }
 }
 

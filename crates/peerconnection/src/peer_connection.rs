@@ -72,6 +72,7 @@ impl PeerConnection {
         ice_config.turn_servers = config.turn_servers.clone();
         ice_config.failed_servers = config.failed_servers.clone();
         ice_config.transport_policy = config.ice_transport_policy;
+        ice_config.advertise_hosts = config.advertise_hosts;
         ice_config.external_ips = config.external_ips.clone();
         ice_config.consent_timeout = config.consent_timeout;
         let ice = Agent::new(ice_config, rng.random(), now);
