@@ -3,10 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 pub use dunlin_peerconnection::Config as PeerConfig;
-use dunlin_peerconnection::TransportPolicy;
+use dunlin_peerconnection::{Subnet, TransportPolicy};
 
 use crate::ice_server::IceServer;
 use crate::tls::TlsRoots;
+
+/// Which addresses of this host are used, and whether the peer is told (RFC 8828, section 5.2). Its mode 4, in which all
+/// goes through a proxy, is [`Config::ice_transport_policy`] with TURN over TCP or TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressPolicy {
+    /// Mode 1: those of all interfaces. For programs whose user knows the peer.
+    #[default]
+    All,
+    /// Mode 2: those from which the system reaches the internet; on a host that does not, all.
+    DefaultRoute,
+    /// Mode 3: the same, but the peer is told only how STUN and TURN servers see them.
+    DefaultRouteHidden,
+}
 
 /// The sockets of an endpoint, or of a connection that has its own.
 #[derive(Debug, Clone)]
@@ -17,6 +30,16 @@ pub struct EndpointConfig {
     pub bind: Vec<SocketAddr>,
     /// Whether loopback addresses are announced although there are others. Default false.
     pub include_loopback: bool,
+    /// Whether peers may connect over TCP as well (RFC 6544): a socket listens at the port of each UDP socket, where that
+    /// is free, for all connections. Default false: who opens a TCP port should have meant to, as servers do for
+    /// clients whose networks let no UDP out.
+    pub tcp: bool,
+    /// Which of this host's addresses are used by sockets that are bound to none. Default all.
+    pub policy: AddressPolicy,
+    /// Only the interfaces with these names are used. Default none: all are.
+    pub interfaces: Vec<String>,
+    /// Addresses in these ranges are not used. Default none.
+    pub ignored: Vec<Subnet>,
     /// The size asked for the send and the receive buffer of each socket, in bytes; the system may give less.
     /// Default 4 MiB: a burst that does not fit is lost, and read as congestion.
     pub socket_buffer: usize,
@@ -27,6 +50,10 @@ impl Default for EndpointConfig {
         Self {
             bind: Vec::new(),
             include_loopback: false,
+            policy: AddressPolicy::All,
+            interfaces: Vec::new(),
+            ignored: Vec::new(),
+            tcp: false,
             socket_buffer: 4 * 1024 * 1024,
         }
     }

@@ -35,6 +35,8 @@ pub(crate) enum Request {
     Open(peer::OpenPath),
     /// It is not needed any more.
     Close(Path),
+    /// Whose name is this?
+    Resolve(String),
 }
 
 /// One connection: the protocol core behind its lock, and what wakes those who wait.
@@ -234,6 +236,7 @@ impl State {
             Event::KeyframeRequest(id) => self.track(id).request_keyframe(),
             Event::OpenPath(open) => self.requests.push(Request::Open(open)),
             Event::ClosePath(path) => self.requests.push(Request::Close(path)),
+            Event::ResolveName(name) => self.requests.push(Request::Resolve(name)),
             Event::Failed(reason) => {
                 self.reason = Some(ConnectionError::Failed(reason.clone()));
                 self.tell_state(core, Event::Failed(reason));

@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use dunlin_net::{Path, Transport};
 use dunlin_peerconnection::ServerError;
+use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
 use crate::core::{Core, Request, State};
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
+use crate::mdns;
 use crate::relays::Relays;
 use crate::routes::{Key, Routes, may_be_stun};
 use crate::socket::{Batch, Socket};
@@ -102,6 +104,12 @@ impl Driver {
             dirty: Vec::new(),
             used: Vec::new(),
         }
+    }
+
+    /// Takes TCP connections of peers, too.
+    pub(crate) fn listening(self, listeners: Vec<TcpListener>) -> Self {
+        self.relays.listen(listeners);
+        self
     }
 
     /// Runs until the endpoint has neither handles nor connections.
@@ -355,12 +363,14 @@ impl Driver {
             let Some(news) = self.relays.poll_news() else {
                 return false;
             };
-            let key = self.relays.take(news, now, |key| {
+            let key = self.relays.take(news, now, &self.routes, |key| {
                 self.connections
                     .get_mut(&key)
                     .map(|connection| (&mut connection.inbox, &*connection.core))
             });
-            self.touch(key);
+            if let Some(key) = key {
+                self.touch(key);
+            }
         }
         true
     }
@@ -370,6 +380,11 @@ impl Driver {
         for (key, request) in std::mem::take(&mut self.requests) {
             match request {
                 Request::Close(path) => self.relays.close(path),
+                Request::Resolve(name) => {
+                    if let Some(connection) = self.connections.get(&key) {
+                        drop(tokio::spawn(mdns::answer(connection.core.clone(), name)));
+                    }
+                }
                 Request::Open(open) => {
                     let Some(connection) = self.connections.get(&key) else {
                         continue;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use dunlin_net::Transport;
 use dunlin_peerconnection as peer;
+use tokio::net::TcpListener;
 
-use crate::config::{Config, EndpointConfig};
+use crate::config::{AddressPolicy, Config, EndpointConfig};
 use crate::core::{Connection, Core, State};
 use crate::driver::Driver;
 use crate::error::BindError;
@@ -17,7 +18,7 @@ use crate::mailbox::Mailbox;
 use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
 use crate::watch::{Watch, announced};
-use crate::{ice_server, interfaces, tls};
+use crate::{ice_server, interfaces, peer_tcp, tls};
 
 /// Sockets that many connections share: one port for a whole server.
 ///
@@ -33,6 +34,10 @@ pub struct Endpoint {
 #[derive(Debug)]
 struct Inner {
     mailbox: Arc<Mailbox>,
+    /// The addresses that peers may connect to over TCP.
+    listening: Vec<SocketAddr>,
+    /// Peers are not told the addresses of this host.
+    hides_hosts: bool,
 }
 
 impl Drop for Inner {
@@ -57,11 +62,23 @@ impl Endpoint {
         let (sockets, addresses) = open(&config)?;
         let mailbox = Arc::new(Mailbox::default());
         mailbox.set_addresses(addresses.clone());
-        let bound = sockets.iter().map(Socket::local).collect();
-        let watch = Watch::new(bound, config.include_loopback, addresses);
-        tokio::spawn(Driver::new(sockets, mailbox.clone(), watch).run());
+        let bound: Vec<SocketAddr> = sockets.iter().map(Socket::local).collect();
+        let (listeners, listening) = match config.tcp {
+            true => listen(&bound, &addresses)?,
+            false => (Vec::new(), Vec::new()),
+        };
+        let watch = Watch::new(bound, interfaces::Selection::of(&config), addresses);
+        tokio::spawn(
+            Driver::new(sockets, mailbox.clone(), watch)
+                .listening(listeners)
+                .run(),
+        );
         Ok(Self {
-            inner: Arc::new(Inner { mailbox }),
+            inner: Arc::new(Inner {
+                mailbox,
+                listening,
+                hides_hosts: config.policy == AddressPolicy::DefaultRouteHidden,
+            }),
         })
     }
 
@@ -107,10 +124,14 @@ impl Endpoint {
         peer_config.failed_servers.extend(servers.failed);
         peer_config.ice_transport_policy = config.ice_transport_policy;
         peer_config.external_ips.extend(config.external_ips);
+        peer_config.advertise_hosts &= !self.inner.hides_hosts;
         let now = Instant::now();
         let mut connection = peer::PeerConnection::new(peer_config, dunlin_crypto::random::seed(), now);
         for address in self.local_addresses() {
             connection.add_local_address(now, address, Transport::Udp);
+        }
+        for address in &self.inner.listening {
+            connection.add_local_address(now, *address, Transport::Tcp);
         }
         let mailbox = &self.inner.mailbox;
         let mut state = State::new(connection, config.track_queue);
@@ -129,7 +150,9 @@ impl Endpoint {
 
 /// The sockets, and the addresses they are announced with.
 fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindError> {
-    let local = interfaces::local_addresses(config.include_loopback).map_err(BindError::Interfaces)?;
+    let local = interfaces::Selection::of(config)
+        .addresses()
+        .map_err(BindError::Interfaces)?;
     let mut sockets = Vec::new();
     if config.bind.is_empty() {
         open_any(&local, config.socket_buffer, &mut sockets)?;
@@ -143,6 +166,27 @@ fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindE
         return Err(BindError::NoAddress);
     }
     Ok((sockets, addresses))
+}
+
+/// Sockets that listen for TCP connections beside those that are `bound`, and the addresses they are announced with.
+fn listen(
+    bound: &[SocketAddr],
+    announced_udp: &[SocketAddr],
+) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), BindError> {
+    let local: Vec<IpAddr> = announced_udp.iter().map(SocketAddr::ip).collect();
+    let (mut listeners, mut at) = (Vec::new(), Vec::new());
+    for address in bound {
+        let refused = |source| BindError::Socket {
+            address: *address,
+            source,
+        };
+        let any_port = SocketAddr::new(address.ip(), 0);
+        let listener = peer_tcp::listen(*address).or_else(|_| peer_tcp::listen(any_port));
+        let listener = listener.and_then(TcpListener::from_std).map_err(refused)?;
+        at.push(listener.local_addr().map_err(refused)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, announced(&at, &local)))
 }
 
 /// One socket per family that this host has addresses of, at the same port where that is free.

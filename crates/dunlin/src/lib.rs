@@ -15,8 +15,10 @@ mod event;
 mod ice_server;
 mod interfaces;
 mod mailbox;
+mod mdns;
 pub mod nat;
 mod peer_connection;
+mod peer_tcp;
 mod relay_path;
 mod relays;
 mod routes;
@@ -32,7 +34,7 @@ mod watch;
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};
 
-pub use crate::config::{Config, EndpointConfig, PeerConfig};
+pub use crate::config::{AddressPolicy, Config, EndpointConfig, PeerConfig};
 pub use crate::data_channel::DataChannel;
 pub use crate::description::{IceCandidate, ParseSignalError, SdpType, SessionDescription};
 pub use crate::endpoint::Endpoint;
@@ -49,7 +51,7 @@ pub use dunlin_peerconnection::{
     AnswerSetup, Certificate, ChannelCounters, ChannelState, CodecCapability, Codecs, ConnectionState,
     DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState,
     IceReport, MediaKind, Message, NegotiatedCodec, OutgoingPacket, PairReport, PayloadType, RtpPacket,
-    ServerError, ServerReport, ServerState, SignalingState, SourceSequence, Stats, Timestamp,
+    ServerError, ServerReport, ServerState, SignalingState, SourceSequence, Stats, Subnet, Timestamp,
     TransceiverInit, TransportPolicy as IceTransportPolicy,
 };
 

@@ -19,13 +19,13 @@ use crate::tls;
 /// How long the connection may take, the handshake of TLS included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The kernel's send buffer, in bytes: what waits in it is late for real-time media.
-const SEND_BUFFER: u32 = 256 * 1024;
+pub(crate) const SEND_BUFFER: u32 = 256 * 1024;
 /// How many trains may wait for the connection; more are dropped, as a full link drops datagrams.
-const OUTBOX: usize = 64;
+pub(crate) const OUTBOX: usize = 64;
 /// How many messages may wait for the driver; then the connection is not read.
 pub(crate) const INBOX: usize = 256;
 /// Room for one read.
-const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 64 * 1024;
 
 /// What a connection tells the driver.
 #[derive(Debug)]
@@ -41,13 +41,20 @@ pub(crate) enum News {
         id: RelayId,
         error: ServerError,
     },
+    /// A peer has connected, and this is the first that it says.
+    Accepted {
+        path: Path,
+        data: BytesMut,
+        outbox: mpsc::Sender<Bytes>,
+    },
+    /// Without a key, of a connection that was accepted.
     Message {
-        key: Key,
+        key: Option<Key>,
         path: Path,
         data: BytesMut,
     },
     Lost {
-        key: Key,
+        key: Option<Key>,
         path: Path,
         error: ServerError,
     },
@@ -96,6 +103,7 @@ pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<TlsConnector>, new
     };
     if let Err(error) = ended {
         let error = ServerError::Lost(error.to_string());
+        let key = Some(key);
         drop(news.send(News::Lost { key, path, error }).await);
     }
 }
@@ -155,6 +163,7 @@ async fn read(
     news: &mpsc::Sender<News>,
 ) -> io::Result<()> {
     let mut frames = StreamFrames::default();
+    let key = Some(key);
     loop {
         while let Some(data) = frames.take() {
             if news.send(News::Message { key, path, data }).await.is_err() {
@@ -172,7 +181,10 @@ async fn read(
 }
 
 /// What was queued before the driver let go of the outbox still leaves.
-async fn write(mut writer: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Bytes>) -> io::Result<()> {
+pub(crate) async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut messages: mpsc::Receiver<Bytes>,
+) -> io::Result<()> {
     while let Some(bytes) = messages.recv().await {
         writer.write_all(&bytes).await?;
         if messages.is_empty() {

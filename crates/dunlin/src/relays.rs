@@ -1,5 +1,5 @@
-//! The ways to TURN servers that the connections of an endpoint use: connections, and UDP sockets beside the endpoint's
-//! own.
+//! The ways to TURN servers that the connections of an endpoint use (TCP connections, and UDP sockets beside the endpoint's
+//! own), and TCP connections to peers.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -9,11 +9,13 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use dunlin_net::{Path, Transport};
 use dunlin_peerconnection::{OpenPath, ServerError};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::core::Core;
+use crate::peer_tcp;
 use crate::relay_path::{self, INBOX, News, local_ip};
-use crate::routes::Key;
+use crate::routes::{Key, Routes};
 use crate::socket::Socket;
 
 /// The buffers of a socket to a TURN server, in bytes: that of one connection, not of all.
@@ -47,6 +49,13 @@ impl Relays {
         }
     }
 
+    /// Takes the connections of peers that come to these sockets.
+    pub(crate) fn listen(&self, listeners: Vec<TcpListener>) {
+        for listener in listeners {
+            drop(tokio::spawn(peer_tcp::accept(listener, self.sender.clone())));
+        }
+    }
+
     /// Opens a way: at once for UDP, in a task for the others.
     pub(crate) fn open(
         &mut self,
@@ -56,6 +65,15 @@ impl Relays {
         now: Instant,
         sockets: &mut Vec<Socket>,
     ) {
+        if let Some(from) = open.peer_from {
+            drop(tokio::spawn(peer_tcp::connect(
+                key,
+                open,
+                from,
+                self.sender.clone(),
+            )));
+            return;
+        }
         let mut state = core.lock();
         if open.transport != Transport::Udp {
             let tls = state.tls.clone();
@@ -150,20 +168,28 @@ impl Relays {
         &mut self,
         news: News,
         now: Instant,
+        routes: &Routes,
         connection: impl FnOnce(Key) -> Option<(&'a mut Vec<(Path, BytesMut)>, &'a Core)>,
-    ) -> Key {
+    ) -> Option<Key> {
         let key = match &news {
-            News::Opened { key, .. }
-            | News::Failed { key, .. }
-            | News::Message { key, .. }
-            | News::Lost { key, .. } => *key,
+            News::Opened { key, .. } | News::Failed { key, .. } => *key,
+            // A check names the connection that is meant; whoever begins with anything else is no peer.
+            News::Accepted { path, data, .. } => routes.find_requested(data).or_else(|| {
+                log::debug!("{path}: {} bytes over TCP for no connection", data.len());
+                None
+            })?,
+            News::Message { key, path, .. } | News::Lost { key, path, .. } => {
+                key.or_else(|| Some(self.outboxes.get(path)?.0))?
+            }
         };
-        let Some((inbox, core)) = connection(key) else {
-            // With the news goes the outbox, if it is in them: the task ends.
-            return key;
-        };
+        // With the news goes the outbox, if it is in them: the task ends.
+        let (inbox, core) = connection(key)?;
         match news {
             News::Message { path, data, .. } => inbox.push((path, data)),
+            News::Accepted { path, data, outbox } => {
+                self.outboxes.insert(path, (key, outbox));
+                inbox.push((path, data));
+            }
             News::Opened { id, path, outbox, .. } => {
                 self.outboxes.insert(path, (key, outbox));
                 core.lock().peer.relay_path_opened(now, id, path);
@@ -174,7 +200,7 @@ impl Relays {
                 core.lock().peer.relay_path_lost(now, path, error);
             }
         }
-        key
+        Some(key)
     }
 }
 

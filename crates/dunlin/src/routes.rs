@@ -20,6 +20,11 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
+    /// The connection that a check is for.
+    pub(crate) fn find_requested(&self, data: &[u8]) -> Option<Key> {
+        self.by_ufrag.get(requested_ufrag(data)?).copied()
+    }
+
     /// The connections that `data` is for: mostly one.
     pub(crate) fn find(&self, path: Path, data: &[u8]) -> &[Key] {
         if let Some(ufrag) = requested_ufrag(data) {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::interfaces;
+use crate::interfaces::Selection;
 
 /// How often the interfaces are looked at: with the time for a new path, a connection has moved within two seconds.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ pub(crate) fn announced(bound: &[SocketAddr], local: &[IpAddr]) -> Vec<SocketAdd
 #[derive(Debug)]
 pub(crate) struct Watch {
     bound: Vec<SocketAddr>,
-    include_loopback: bool,
+    selection: Selection,
     known: Vec<SocketAddr>,
     next: Instant,
 }
@@ -42,15 +42,11 @@ pub(crate) struct Change {
 
 impl Watch {
     /// Knows these addresses; `None` when all sockets are bound to one, and nothing can change.
-    pub(crate) fn new(
-        bound: Vec<SocketAddr>,
-        include_loopback: bool,
-        known: Vec<SocketAddr>,
-    ) -> Option<Self> {
+    pub(crate) fn new(bound: Vec<SocketAddr>, selection: Selection, known: Vec<SocketAddr>) -> Option<Self> {
         let any = bound.iter().any(|socket| socket.ip().is_unspecified());
         any.then(|| Self {
             bound,
-            include_loopback,
+            selection,
             known,
             next: Instant::now() + INTERVAL,
         })
@@ -67,7 +63,7 @@ impl Watch {
             return None;
         }
         self.next = now + INTERVAL;
-        match interfaces::local_addresses(self.include_loopback) {
+        match self.selection.addresses() {
             Ok(local) => self.compare(&local),
             Err(error) => {
                 log::debug!("the interfaces cannot be listed: {error}");
@@ -101,7 +97,7 @@ mod tests {
         let bound = vec!["0.0.0.0:5000".parse().unwrap(), "[::]:5001".parse().unwrap()];
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let mut watch = Watch::new(bound, false, vec![at("10.0.0.1:5000")]).unwrap();
+        let mut watch = Watch::new(bound, Selection::default(), vec![at("10.0.0.1:5000")]).unwrap();
         assert_eq!(watch.compare(&[ip("10.0.0.1")]), None);
         let change = watch.compare(&[ip("10.9.0.1"), ip("2001:db8::1")]).unwrap();
         assert_eq!(change.gone, [at("10.0.0.1:5000")]);
@@ -111,6 +107,13 @@ mod tests {
 
     #[test]
     fn sockets_that_are_bound_to_an_address_need_no_watch() {
-        assert!(Watch::new(vec!["127.0.0.1:1".parse().unwrap()], true, Vec::new()).is_none());
+        assert!(
+            Watch::new(
+                vec!["127.0.0.1:1".parse().unwrap()],
+                Selection::default(),
+                Vec::new()
+            )
+            .is_none()
+        );
     }
 }

@@ -20,6 +20,7 @@ use crate::event::{Event, GatheringState, PairInfo, State};
 use crate::gather::Gatherer;
 use crate::heard::Heard;
 use crate::lifecycle::Timers;
+use crate::names::Names;
 use crate::output::Outgoing;
 use crate::pair::PairId;
 use crate::relay::{FromRelay, RelayId, Relays};
@@ -27,6 +28,7 @@ use crate::renomination::{Numbers, Renomination};
 use crate::requests::EarlyCheck;
 use crate::role::Role;
 use crate::stats::{DropReason, Stats};
+use crate::tcp::{TcpPaths, frame};
 use crate::transactions::Transactions;
 
 /// Where datagrams of the application go.
@@ -76,6 +78,8 @@ pub struct Agent {
     /// Its path: all that `send` looks at.
     pub(crate) outgoing: Option<Route>,
     pub(crate) relays: Relays,
+    pub(crate) tcp: TcpPaths,
+    pub(crate) names: Names,
     /// A message before it gets a relay's framing.
     pub(crate) scratch: Vec<u8>,
     pub(crate) sent_since_keepalive: bool,
@@ -119,6 +123,8 @@ impl Agent {
             selected: None,
             outgoing: None,
             relays: Relays::new(&config),
+            tcp: TcpPaths::default(),
+            names: Names::default(),
             scratch: Vec::new(),
             sent_since_keepalive: false,
             timers: Timers::default(),
@@ -229,7 +235,11 @@ impl Agent {
         let start = out.len();
         let sent = match route.relay {
             Some(relay) => self.relays.send(relay, out, route.path.remote, counted),
-            None => counted(out).then(|| Transmit::new(route.wire)),
+            None => match route.wire.transport {
+                Transport::Tcp => frame(out, counted),
+                _ => counted(out),
+            }
+            .then(|| Transmit::new(route.wire)),
         };
         if sent.is_none() {
             out.truncate(start);

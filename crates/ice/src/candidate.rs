@@ -191,6 +191,27 @@ pub(crate) fn priority(kind: Kind, local_preference: u16, component: u16) -> u32
         | u32::from(256u16.saturating_sub(component)).min(255)
 }
 
+/// The priority of a TCP candidate. RFC 6544, section 4.2: where one transport is preferred, "the preferred transport
+/// protocol candidates SHOULD have type preference higher than the other transport protocol candidates", while "relayed
+/// candidates are still preferred lower"; and "local preference = (2^13) * direction-pref + other-pref", with 6 for
+/// active and 4 for passive.
+#[must_use]
+pub(crate) fn tcp_priority(kind: Kind, tcp_type: TcpType, other_preference: u16, component: u16) -> u32 {
+    let kind: u32 = match kind {
+        Kind::Host => 90,
+        Kind::PeerReflexive => 80,
+        Kind::ServerReflexive => 70,
+        Kind::Relayed => 0,
+    };
+    let direction: u16 = match tcp_type {
+        TcpType::Active => 6,
+        TcpType::Passive => 4,
+        TcpType::SimultaneousOpen => 2,
+    };
+    let local = (direction << 13) | other_preference.min(8191);
+    (kind << 24) | (u32::from(local) << 8) | u32::from(256u16.saturating_sub(component)).min(255)
+}
+
 /// RFC 8445, section 5.1.1.3: two candidates have the same foundation when "they have the same type", "their
 /// bases have the same IP address", "they were obtained using" the same server, and the same protocol.
 ///
@@ -256,6 +277,16 @@ mod tests {
         assert_eq!(priority(Kind::ServerReflexive, 65535, 1), 1_694_498_815);
         assert_eq!(priority(Kind::PeerReflexive, 65535, 1), 1_862_270_975);
         assert_eq!(priority(Kind::Relayed, 65535, 2), 16_777_214);
+    }
+
+    #[test]
+    fn tcp_is_below_every_direct_udp_candidate_and_above_relays() {
+        let host = tcp_priority(Kind::Host, TcpType::Active, 8191, 1);
+        assert_eq!(host, (90 << 24) + (57_343 << 8) + 255);
+        assert!(host < priority(Kind::ServerReflexive, 0, 256));
+        assert!(
+            tcp_priority(Kind::PeerReflexive, TcpType::Passive, 0, 1) > priority(Kind::Relayed, 65_535, 1)
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Our checks (RFC 8445, section 7.2): when they are sent, and what their answers and their silence mean.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use dunlin_net::Path;
+use dunlin_net::{Path, Transport};
 use dunlin_stun::attribute::{
     ERROR_CODE, MAPPED_ADDRESS, PRIORITY, UNKNOWN_ATTRIBUTES, USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS,
 };
@@ -18,6 +19,9 @@ use crate::report::FailureReason;
 use crate::role::Role;
 use crate::stats::DropReason;
 use crate::transactions::{Due, Purpose, Transaction};
+
+/// RFC 8489, section 6.2.2: how long an answer over TCP may take.
+const TCP_TIMEOUT: Duration = Duration::from_millis(39_500);
 
 /// RFC 7675, section 5.2 and RFC 8489, section 18.5: Forbidden.
 const FORBIDDEN: u16 = 403;
@@ -109,7 +113,16 @@ impl Agent {
             .initial_rto
             .max(self.config.pacing.saturating_mul(busy));
         let max = self.config.max_check_requests;
-        let schedule = Retransmission::with_limits(self.now, rto, max, Retransmission::FINAL_WAIT_FACTOR);
+        let over_tcp = self
+            .list
+            .get(id)
+            .is_some_and(|pair| pair.path.transport == Transport::Tcp);
+        let schedule = match over_tcp {
+            // RFC 6544, section 7.1: "retransmissions of the STUN connectivity check messages are not needed"; RFC 8489,
+            // section 6.2.2: Ti.
+            true => Retransmission::with_limits(self.now, TCP_TIMEOUT, 1, 1),
+            false => Retransmission::with_limits(self.now, rto, max, Retransmission::FINAL_WAIT_FACTOR),
+        };
         let sent = self.begin(id, Purpose::Check { nominate }, schedule);
         let Some(pair) = self.list.get_mut(id) else { return };
         if pair.state != PairState::Succeeded {
@@ -297,7 +310,7 @@ impl Agent {
         let base = self
             .gatherer
             .base(transaction.path.local, transaction.path.transport)?;
-        let known = self.gatherer.by_mapped_address(base.address, mapped);
+        let known = self.gatherer.by_mapped_address(base, mapped);
         if base.candidate.address.socket() == Some(mapped) {
             return Some(base.candidate.clone());
         }

@@ -28,6 +28,17 @@ pub struct Config {
     pub failed_servers: Vec<ServerReport>,
     /// Which candidates are used. Default: all.
     pub transport_policy: TransportPolicy,
+    /// Whether TCP connections are opened to the peer's passive candidates (RFC 6544) when nothing works
+    /// [`tcp_delay`](Self::tcp_delay) after its description came. Default: true.
+    pub tcp_active: bool,
+    /// The start that UDP has. Default: 500 ms.
+    pub tcp_delay: Duration,
+    /// Whether the parent is asked for the address of candidates that hide it behind a name
+    /// (draft-ietf-mmusic-mdns-ice-candidates). Default: true.
+    pub resolve_names: bool,
+    /// Whether the addresses of this host are told to the peer (RFC 8828, section 5.2: in mode 3 they are not). Without
+    /// them, it learns what STUN and TURN servers see, and what its own checks show. Default: true.
+    pub advertise_hosts: bool,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -87,6 +98,10 @@ pub struct Config {
     pub max_pairs: usize,
     /// With renomination: direct pairs that stay beside the chosen one, with consent, to be chosen later. Default: 3.
     pub max_kept_pairs: usize,
+    /// TCP connections to the peer that are asked for in one generation. Default: 16.
+    pub max_tcp_connects: usize,
+    /// Names that are resolved in one generation. Default: 16.
+    pub max_names: usize,
     /// Checks that came before the peer's credentials were known. Default: 16.
     pub max_early_checks: usize,
     /// Requests without an answer so far. Default: 256.
@@ -107,6 +122,10 @@ impl Default for Config {
             turn_servers: Vec::new(),
             failed_servers: Vec::new(),
             transport_policy: TransportPolicy::All,
+            tcp_active: true,
+            tcp_delay: Duration::from_millis(500),
+            resolve_names: true,
+            advertise_hosts: true,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),
@@ -130,6 +149,8 @@ impl Default for Config {
             max_peer_reflexive: 16,
             max_pairs: 100,
             max_kept_pairs: 3,
+            max_tcp_connects: 16,
+            max_names: 16,
             max_early_checks: 16,
             max_transactions: 256,
             max_queued: 256,

@@ -30,6 +30,9 @@ pub enum Event {
     /// The way that was opened is not needed any more: the parent closes its connection once what was polled for it
     /// is sent. A socket that host candidates use stays.
     ClosePath(Path),
+    /// The parent is to ask the local network who answers to this name, and to say so with
+    /// [`name_resolved`](crate::Agent::name_resolved) or [`name_not_resolved`](crate::Agent::name_not_resolved).
+    ResolveName(String),
     /// A STUN or TURN server gives nothing (any more). The session goes on with what is left.
     ServerFailed(ServerReport),
     /// Both sides had the same role; this is ours now.

@@ -12,7 +12,9 @@ use log::{debug, info};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-use crate::candidate::{Address, Candidate, Kind, foundation, is_link_local, priority};
+use crate::candidate::{
+    Address, Candidate, Kind, Protocol, TcpType, foundation, is_link_local, priority, tcp_priority,
+};
 use crate::config::Config;
 use crate::event::GatheringState;
 use crate::relay::RelayId;
@@ -29,13 +31,18 @@ pub(crate) struct Base {
     /// Whose relayed address it is: RFC 8445, section 5.1.1.2: "The base of a relayed candidate is the candidate
     /// itself."
     pub(crate) relay: Option<RelayId>,
+    /// The far end of a TCP connection that we have opened.
+    pub(crate) connected: Option<SocketAddr>,
 }
 
 impl Base {
     /// RFC 8445, section 7.1.1: the PRIORITY of a check is that of "the local candidate, but with the
     /// candidate type preference of" a peer-reflexive one.
     pub(crate) fn reflexive_priority(&self) -> u32 {
-        priority(Kind::PeerReflexive, self.preference, 1)
+        match self.candidate.tcp_type {
+            Some(tcp_type) => tcp_priority(Kind::PeerReflexive, tcp_type, self.preference, 1),
+            None => priority(Kind::PeerReflexive, self.preference, 1),
+        }
     }
 }
 
@@ -134,16 +141,9 @@ impl Gatherer {
             candidate: candidate.clone(),
             preference,
             relay: None,
+            connected: None,
         });
-        let external: Vec<IpAddr> = match has_external_form(address.ip()) {
-            true => config
-                .external_ips
-                .iter()
-                .copied()
-                .filter(|ip| ip.is_ipv4() == address.is_ipv4())
-                .collect(),
-            false => Vec::new(),
-        };
+        let external = self.external_forms(address, config);
         if external.is_empty() {
             self.advertise(candidate, address, config);
         }
@@ -156,6 +156,90 @@ impl Gatherer {
         }
         self.ask_servers(now, address, config);
         self.start_due(now, config, rng);
+    }
+
+    /// The addresses of a 1:1 NAT that stand for `address`.
+    fn external_forms(&self, address: SocketAddr, config: &Config) -> Vec<IpAddr> {
+        match has_external_form(address.ip()) {
+            true => config
+                .external_ips
+                .iter()
+                .copied()
+                .filter(|ip| ip.is_ipv4() == address.is_ipv4())
+                .collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Adds the address of a socket that listens for TCP connections.
+    pub(crate) fn add_listener(&mut self, address: SocketAddr, config: &Config) {
+        self.state = GatheringState::Gathering;
+        if config.transport_policy == TransportPolicy::Relay {
+            return;
+        }
+        info!("ice: local address {address} (TCP)");
+        let listeners = self.bases.iter().filter(|base| base.transport == Transport::Tcp);
+        let preference = 8191u16.saturating_sub(u16::try_from(listeners.count()).unwrap_or(u16::MAX));
+        let host = |address, salt| tcp_host(address, TcpType::Passive, preference, salt);
+        let candidate = host(address, self.salt);
+        self.bases.push(Base {
+            address,
+            transport: Transport::Tcp,
+            candidate: candidate.clone(),
+            preference,
+            relay: None,
+            connected: None,
+        });
+        let external = self.external_forms(address, config);
+        if external.is_empty() {
+            self.advertise(candidate, address, config);
+        }
+        for ip in external {
+            let outer = host(SocketAddr::new(ip, address.port()), self.salt);
+            self.advertise(outer, address, config);
+        }
+    }
+
+    /// Adds the near end of a TCP connection that we have opened. The peer learns it from the checks: nobody could
+    /// connect to it.
+    pub(crate) fn add_connected(&mut self, path: Path, ip: IpAddr) {
+        let position = self.host_ips().iter().position(|known| *known == ip);
+        let preference =
+            8191u16.saturating_sub(position.and_then(|at| u16::try_from(at).ok()).unwrap_or(8191));
+        self.bases.push(Base {
+            address: path.local,
+            transport: Transport::Tcp,
+            candidate: tcp_host(path.local, TcpType::Active, preference, self.salt),
+            preference,
+            relay: None,
+            connected: Some(path.remote),
+        });
+    }
+
+    /// The connection has ended.
+    pub(crate) fn remove_connected(&mut self, path: Path) {
+        self.bases.retain(|base| {
+            base.transport != Transport::Tcp
+                || base.address != path.local
+                || base.connected != Some(path.remote)
+        });
+    }
+
+    /// Whether anything is sent over TCP.
+    pub(crate) fn has_tcp(&self) -> bool {
+        self.bases.iter().any(|base| base.transport == Transport::Tcp)
+    }
+
+    /// The IP addresses of this host that may be used.
+    pub(crate) fn host_ips(&self) -> Vec<IpAddr> {
+        let direct = |base: &&Base| base.relay.is_none() && base.connected.is_none();
+        let mut ips: Vec<IpAddr> = Vec::new();
+        for base in self.bases.iter().filter(direct) {
+            if !ips.contains(&base.address.ip()) {
+                ips.push(base.address.ip());
+            }
+        }
+        ips
     }
 
     /// Adds a relayed address. `mapped` is how its server sees us, `server` how it is reached.
@@ -175,10 +259,7 @@ impl Gatherer {
         let mut candidate = Candidate::udp(Kind::Relayed, relayed, priority, foundation);
         // RFC 8839, section 5.1: the related address of a relayed candidate is its mapped address. RFC 9429, section
         // 3.5.3 wants nothing told under the policy "relay".
-        let hidden = match relayed {
-            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
-            SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
-        };
+        let hidden = hidden_like(relayed);
         let told = mapped.filter(|_| config.transport_policy == TransportPolicy::All);
         candidate.related = Some(Address::Socket(told.unwrap_or(hidden)));
         self.bases.push(Base {
@@ -187,6 +268,7 @@ impl Gatherer {
             candidate: candidate.clone(),
             preference,
             relay: Some(relay),
+            connected: None,
         });
         self.advertise(candidate, relayed, config);
     }
@@ -211,7 +293,9 @@ impl Gatherer {
         let foundation = foundation(Kind::ServerReflexive, address.ip(), Some(server.ip()), self.salt);
         let priority = priority(Kind::ServerReflexive, preference, 1);
         let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
-        candidate.related = Some(Address::Socket(address));
+        // RFC 8839, section 9.1: hidden addresses are not to be found here either.
+        let told = config.advertise_hosts.then_some(address);
+        candidate.related = Some(Address::Socket(told.unwrap_or_else(|| hidden_like(address))));
         self.advertise(candidate, address, config);
     }
 
@@ -247,7 +331,10 @@ impl Gatherer {
                 .iter()
                 .map(|advertised| advertised.candidate.clone()),
         );
-        let hosts = self.bases.iter().filter(|base| base.relay.is_none());
+        let hosts = self
+            .bases
+            .iter()
+            .filter(|base| base.relay.is_none() && base.transport == Transport::Udp);
         for address in hosts.map(|base| base.address).collect::<Vec<_>>() {
             self.ask_servers(now, address, config);
         }
@@ -273,9 +360,11 @@ impl Gatherer {
     }
 
     /// The candidate that the peer sees when a check from `base` arrives from `mapped`, if it is one of ours.
-    pub(crate) fn by_mapped_address(&self, base: SocketAddr, mapped: SocketAddr) -> Option<&Candidate> {
+    pub(crate) fn by_mapped_address(&self, base: &Base, mapped: SocketAddr) -> Option<&Candidate> {
         let fits = |advertised: &&Advertised| {
-            advertised.base == base && advertised.candidate.address == Address::Socket(mapped)
+            let Advertised { candidate, base: of } = advertised;
+            let same_protocol = candidate.protocol == base.candidate.protocol;
+            *of == base.address && same_protocol && candidate.address == Address::Socket(mapped)
         };
         self.advertised
             .iter()
@@ -290,6 +379,7 @@ impl Gatherer {
         let foundation = foundation(Kind::PeerReflexive, ip, None, self.salt);
         let mut candidate = Candidate::udp(Kind::PeerReflexive, mapped, priority, foundation);
         candidate.related = Some(base.address.clone());
+        (candidate.protocol, candidate.tcp_type) = (base.protocol.clone(), base.tcp_type);
         candidate
     }
 
@@ -396,9 +486,15 @@ impl Gatherer {
     }
 
     fn advertise(&mut self, candidate: Candidate, base: SocketAddr, config: &Config) {
+        let of_host = candidate.address == Address::Socket(base) && candidate.kind == Kind::Host;
+        if of_host && !config.advertise_hosts {
+            return debug!("ice: {candidate} is not told");
+        }
         // RFC 8445, section 5.1.3: "a candidate is redundant if and only if its transport address and base equal
         // those of another candidate"; the peer cares for the address only.
-        let known = self.candidates().any(|other| other.address == candidate.address);
+        let known = self
+            .candidates()
+            .any(|other| other.address == candidate.address && other.protocol == candidate.protocol);
         if known || self.advertised.len() >= config.max_local_candidates {
             debug!("ice: {candidate} is not new, or one too many");
             return;
@@ -518,6 +614,23 @@ fn stun_report(server: SocketAddr, state: ServerState) -> ServerReport {
         relays: false,
         state,
     }
+}
+
+/// What stands for an address that is not told (RFC 8839, section 9.1).
+fn hidden_like(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
+        SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
+    }
+}
+
+/// A host candidate over TCP. RFC 8445, section 5.1.1.3: another protocol, another foundation.
+fn tcp_host(address: SocketAddr, tcp_type: TcpType, preference: u16, salt: u64) -> Candidate {
+    let foundation = foundation(Kind::Host, address.ip(), None, salt ^ (1 + tcp_type as u64));
+    let priority = tcp_priority(Kind::Host, tcp_type, preference, 1);
+    let mut candidate = Candidate::udp(Kind::Host, address, priority, foundation);
+    (candidate.protocol, candidate.tcp_type) = (Protocol::Tcp, Some(tcp_type));
+    candidate
 }
 
 /// Whether an address may look different from outside.

@@ -13,6 +13,7 @@ mod gather;
 mod grammar;
 mod heard;
 mod lifecycle;
+mod names;
 mod nomination;
 mod output;
 mod pair;
@@ -25,6 +26,7 @@ mod role;
 mod server;
 mod signalling;
 mod stats;
+mod tcp;
 mod transactions;
 
 /// The URIs of STUN and TURN servers (RFC 7064, 7065).
@@ -44,3 +46,4 @@ pub use role::Role;
 pub use server::{ServerError, ServerReport, ServerState, TransportPolicy, TurnCredentials, TurnServer};
 pub use signalling::{AddAddressError, AddCandidateError};
 pub use stats::{DropReason, Drops, Stats};
+pub use tcp::TcpFrames;

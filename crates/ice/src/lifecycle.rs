@@ -18,6 +18,8 @@ pub(crate) struct Timers {
     pub(crate) last_check: Option<Instant>,
     /// When the last ordinary one was.
     pub(crate) last_ordinary: Option<Instant>,
+    /// When TCP connections may be opened.
+    pub(crate) tcp_at: Option<Instant>,
     /// When the patience of RFC 8863 ends.
     pub(crate) pac_at: Option<Instant>,
     /// When the first pair of this generation became valid.
@@ -67,6 +69,7 @@ impl Agent {
         self.run_keepalive();
         self.consider_move();
         self.release_others();
+        self.run_tcp();
         self.run_patience();
         self.run_ordinary();
     }
@@ -89,6 +92,7 @@ impl Agent {
             consent.min(),
             silence.map(|pair| self.silent_at(pair)),
             self.patience_ends(),
+            self.tcp_due(),
             timers.nominate_at,
             timers.probe.map(|probe| probe.due),
             timers.release_at,
@@ -225,6 +229,7 @@ impl Agent {
         self.heard.clear();
         self.gatherer.stop_asking();
         self.relays.abandon(self.now);
+        self.abandon_tcp();
         self.previous = None;
         (self.nominated, self.selected, self.outgoing) = (None, None, None);
         self.timers = Timers {

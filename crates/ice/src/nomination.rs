@@ -207,6 +207,7 @@ impl Agent {
             self.transactions
                 .retain(|transaction| kept.contains(&transaction.pair));
             self.previous = None;
+            self.release_tcp();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Writes the agent's STUN messages (RFC 8445, sections 7.1 and 7.3). Nothing is written before `poll_transmit` asks:
 //! what waits are small values.
 
-use dunlin_net::{Path, Transmit};
+use dunlin_net::{Path, Transmit, Transport};
 use dunlin_stun::attribute::USERNAME;
 use dunlin_stun::{Class, Method, TransactionId, Writer, code};
 
@@ -9,6 +9,7 @@ use crate::agent::Agent;
 use crate::credentials::Generation;
 use crate::role::Role;
 use crate::stats::DropReason;
+use crate::tcp::frame;
 use crate::transactions::Purpose;
 
 /// A message that waits to be written.
@@ -52,7 +53,7 @@ impl Agent {
 
     /// Appends the message with the framing of its relay, if it leaves through one.
     pub(crate) fn write_framed(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<Transmit> {
-        if self.relays.is_empty() {
+        if self.relays.is_empty() && !self.gatherer.has_tcp() {
             return self.write(outgoing, out).map(Transmit::new);
         }
         let mut message = std::mem::take(&mut self.scratch);
@@ -64,7 +65,11 @@ impl Agent {
             };
             match self.gatherer.base(path.local, path.transport)?.relay {
                 Some(relay) => self.relays.send(relay, out, path.remote, write),
-                None => write(out).then(|| Transmit::new(path)),
+                None => match path.transport {
+                    Transport::Tcp => frame(out, write),
+                    _ => write(out),
+                }
+                .then(|| Transmit::new(path)),
             }
         });
         self.scratch = message;

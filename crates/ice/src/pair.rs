@@ -50,6 +50,8 @@ pub enum Outcome {
     ConsentRevoked,
     /// The TURN server does not relay to the peer's address; its error code.
     NotRelayed(u16),
+    /// No TCP connection could be made.
+    NotConnected,
     /// The pair works.
     Valid,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Outcome {
             Outcome::ConsentExpired => f.write_str("worked, then went silent"),
             Outcome::ConsentRevoked => f.write_str("worked, then the peer revoked consent"),
             Outcome::NotRelayed(code) => write!(f, "the TURN server does not relay to it (error {code})"),
+            Outcome::NotConnected => f.write_str("no TCP connection could be made"),
             Outcome::Valid => f.write_str("works"),
         }
     }

@@ -25,11 +25,24 @@ pub type StreamFrames = Frames;
 /// How often a server may send us to another one (300).
 const MAX_REDIRECTS: u8 = 2;
 
-/// A way to a TURN server.
+/// A way to a TURN server, or a connection to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayId(u32);
 
-/// A way to a TURN server that the agent wants opened.
+impl RelayId {
+    /// Names of connections to the peer are apart from those of ways to servers.
+    pub(crate) fn of_tcp(number: u32) -> Self {
+        Self(number | Self::TCP)
+    }
+
+    pub(crate) fn is_tcp(self) -> bool {
+        self.0 & Self::TCP != 0
+    }
+
+    const TCP: u32 = 1 << 31;
+}
+
+/// A way to a TURN server, or a connection to the peer, that the agent wants opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenPath {
@@ -41,6 +54,9 @@ pub struct OpenPath {
     pub transport: Transport,
     /// The name to ask for and to find in the certificate, over TLS and DTLS. `None`: the address.
     pub name: Option<String>,
+    /// A connection to the peer (RFC 6544), from this address: what arrives is cut out with
+    /// [`TcpFrames`](crate::TcpFrames). `None`: to a TURN server.
+    pub peer_from: Option<IpAddr>,
 }
 
 /// What a relay has to tell the agent.
@@ -187,6 +203,7 @@ impl Relays {
             server: target,
             transport: self.servers[server].0.transport,
             name: name.clone(),
+            peer_from: None,
         }));
         self.table.push(Relay {
             id,

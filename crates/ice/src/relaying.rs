@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use dunlin_net::Path;
+use dunlin_net::{Path, Transport};
 use dunlin_turn::client::Allocated;
 
 use crate::agent::{Agent, Route};
@@ -19,22 +19,30 @@ impl Agent {
     /// [`handle_datagram`](Self::handle_datagram) from now on.
     pub fn relay_path_opened(&mut self, now: Instant, id: RelayId, path: Path) {
         self.now = self.now.max(now);
-        self.relays.path_opened(self.now, id, path, &mut self.rng);
+        match id.is_tcp() {
+            true => self.tcp_opened(id, path),
+            false => self.relays.path_opened(self.now, id, path, &mut self.rng),
+        }
         self.after_relays();
     }
 
     /// The parent could not open the way that [`Event::OpenPath`] asked for.
     pub fn relay_path_failed(&mut self, now: Instant, id: RelayId, error: ServerError) {
         self.now = self.now.max(now);
-        self.relays.path_failed(id, error);
+        match id.is_tcp() {
+            true => self.tcp_failed(id),
+            false => self.relays.path_failed(id, error),
+        }
         self.after_relays();
     }
 
-    /// The connection of this path has ended, and the allocation with it.
+    /// The connection of this path has ended, and with it the allocation, or the pair.
     pub fn relay_path_lost(&mut self, now: Instant, path: Path, error: ServerError) {
         self.now = self.now.max(now);
         if let Some(id) = self.relays.by_path(path) {
             self.relays.path_failed(id, error);
+        } else if path.transport == Transport::Tcp {
+            self.tcp_lost(path);
         }
         self.after_relays();
     }
@@ -119,7 +127,7 @@ impl Agent {
         for relayed in std::iter::once(allocated.relayed).chain(allocated.additional) {
             self.gatherer
                 .add_relayed(id, relayed, allocated.mapped, server, &self.config);
-            let base = self.gatherer.base(relayed, dunlin_net::Transport::Udp).cloned();
+            let base = self.gatherer.base(relayed, Transport::Udp).cloned();
             self.form_pairs(base.as_slice(), &remotes);
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dunlin_net::Transport;
 
 use crate::agent::Agent;
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Protocol};
 use crate::pair::{Outcome, Pair};
 use crate::server::{ServerReport, ServerState, TransportPolicy};
 use crate::stats::DropReason;
@@ -44,6 +44,8 @@ pub struct Report {
     pub pairs: Vec<PairReport>,
     /// Remote candidates that were left out: names, TCP, denied by the filter.
     pub ignored_remote: u64,
+    /// Remote candidates whose name nobody on this network answers to; they are among those left out.
+    pub unresolved_names: u64,
     /// Requests that were refused because of their username or password.
     pub refused_requests: u64,
 }
@@ -94,6 +96,15 @@ impl Agent {
             requests_received: pair.requests_received,
             outcome: pair.outcome,
         };
+        let connects = self.failed_connects().map(|(local, remote, outcome)| PairReport {
+            local: SocketAddr::new(local, 0),
+            relayed: false,
+            remote,
+            requests_sent: 0,
+            responses_received: 0,
+            requests_received: 0,
+            outcome,
+        });
         let drops = &self.stats.drops;
         let count = |reasons: &[DropReason]| reasons.iter().map(|reason| drops.get(*reason)).sum();
         Report {
@@ -101,12 +112,13 @@ impl Agent {
             servers: self.server_reports(),
             local: self.gatherer.candidates().cloned().collect(),
             remote: self.remote.clone(),
-            pairs: self.list.iter().map(of_pair).collect(),
+            pairs: self.list.iter().map(of_pair).chain(connects).collect(),
             ignored_remote: count(&[
                 DropReason::CandidateName,
                 DropReason::CandidateProtocol,
                 DropReason::CandidateDenied,
             ]),
+            unresolved_names: self.names.failed,
             refused_requests: count(&[DropReason::UnknownUfrag, DropReason::WrongPassword]),
         }
     }
@@ -139,10 +151,16 @@ impl Report {
         {
             "the peers reach each other but their usernames or passwords differ: one side has an old or another \
              connection's description"
+        } else if self.pairs.is_empty() && self.unresolved_names > 0 {
+            "the peer hides its addresses behind names (.local), and nobody on this network answers to them: the peers \
+             are on different networks and need a STUN or TURN server, or the network carries no multicast"
         } else if self.pairs.is_empty() && self.ignored_remote > 0 {
             "none of the peer's candidates could be used: they were names (.local), TCP, or denied by the filter"
         } else if self.remote.is_empty() {
             "the peer sent no candidate: look at the signalling"
+        } else if self.pairs.is_empty() && self.remote.iter().all(|c| c.protocol == Protocol::Tcp) {
+            "the peer can only be reached over TCP, and only by a connection that it opens itself: this side does not \
+             listen for one"
         } else if self.pairs.is_empty() {
             "no local address has the same IP version as any of the peer's"
         } else if any(|pair| pair.outcome == Outcome::NotSymmetric) {
@@ -286,7 +304,8 @@ impl fmt::Display for PairReport {
         let by = if self.relayed { " (relay)" } else { "" };
         write!(f, "{local}{by} to {remote}: {}", self.outcome)?;
         match (self.outcome, self.requests_sent) {
-            (Outcome::Untried | Outcome::Valid | Outcome::NotRelayed(_), _) => {}
+            (Outcome::Untried | Outcome::Valid | Outcome::NotRelayed(_) | Outcome::NotConnected, _)
+            | (_, 0) => {}
             (_, 1) => f.write_str(", 1 check sent")?,
             (_, sent) => write!(f, ", {sent} checks sent")?,
         }

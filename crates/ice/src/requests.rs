@@ -1,12 +1,12 @@
 //! The peer's checks (RFC 8445, section 7.3): who sent them, what they are answered, and what is learned from them.
 
-use dunlin_net::Path;
+use dunlin_net::{Path, Transport};
 use dunlin_stun::attribute::{PRIORITY, USE_CANDIDATE, USERNAME};
 use dunlin_stun::{Message, code};
 use log::{debug, info};
 
 use crate::agent::Agent;
-use crate::candidate::{Address, Candidate, Kind, same_address};
+use crate::candidate::{Address, Candidate, Kind, Protocol, TcpType, same_address};
 use crate::consent::Consent;
 use crate::event::Event;
 use crate::output::Outgoing;
@@ -237,15 +237,14 @@ impl Agent {
     /// request", and its foundation "an arbitrary value, different from the foundations of all other".
     fn pair_for_check(&mut self, path: Path, priority: u32) -> Option<PairId> {
         let base = self.gatherer.base(path.local, path.transport)?.clone();
+        let over_tcp = path.transport == Transport::Tcp;
         if !self.config.remote_filter.allows(path.remote) {
             self.count_drop(DropReason::CandidateDenied, path);
             return None;
         }
         let at_source = |candidate: &&Candidate| {
-            candidate
-                .address
-                .socket()
-                .is_some_and(|address| same_address(address, path.remote))
+            let same = |address| same_address(address, path.remote);
+            (candidate.protocol == Protocol::Tcp) == over_tcp && candidate.address.socket().is_some_and(same)
         };
         let remote = match self.remote.iter().find(at_source) {
             Some(signalled) => signalled.clone(),
@@ -262,10 +261,19 @@ impl Agent {
                 self.peer_reflexive_seen = self.peer_reflexive_seen.wrapping_add(1);
                 debug!("ice: peer-reflexive remote candidate {}", path.remote);
                 let foundation = format!("prflx{}", self.peer_reflexive_seen);
-                Candidate::udp(Kind::PeerReflexive, path.remote, priority, foundation)
+                let mut learned = Candidate::udp(Kind::PeerReflexive, path.remote, priority, foundation);
+                if over_tcp {
+                    // RFC 6544, section 6.2: what comes to a passive candidate is active.
+                    (learned.protocol, learned.tcp_type) = (Protocol::Tcp, Some(TcpType::Active));
+                }
+                learned
             }
         };
-        self.add_pair(&base, &remote)
+        let pair = self.add_pair(&base, &remote)?;
+        if over_tcp {
+            self.tcp.note_accepted(path);
+        }
+        Some(pair)
     }
 
     fn known_priority(&self, path: Path, generation: u32) -> Option<u32> {
@@ -346,7 +354,8 @@ impl Agent {
             .iter_mut()
             .filter(|pair| same_address(pair.path.remote, address))
         {
-            if pair.generation == self.current.number && pair.remote.kind == Kind::PeerReflexive {
+            let same = pair.remote.protocol == candidate.protocol;
+            if same && pair.generation == self.current.number && pair.remote.kind == Kind::PeerReflexive {
                 pair.remote = candidate.clone();
                 pair.set_role(role);
             }

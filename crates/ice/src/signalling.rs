@@ -7,7 +7,7 @@ use dunlin_net::{Path, Transport};
 use log::{debug, info};
 
 use crate::agent::Agent;
-use crate::candidate::{Address, Candidate, Protocol, is_link_local, same_address};
+use crate::candidate::{Address, Candidate, Kind, Protocol, TcpType, is_link_local, same_address};
 use crate::credentials::{Credentials, Generation, Side};
 use crate::event::State;
 use crate::gather::Base;
@@ -57,10 +57,11 @@ pub enum AddCandidateError {
 }
 
 impl Agent {
-    /// Adds the address of a socket: its host candidate is known at once, and STUN servers are asked.
+    /// Adds the address of a socket: its host candidate is known at once, and STUN servers are asked. `Tcp`: of a socket
+    /// that listens for connections of peers (RFC 6544).
     ///
     /// # Errors
-    /// When the address is not one of a UDP socket, or one too many. An address that was added before is fine.
+    /// When the address is not one of a UDP or TCP socket, or one too many. An address that was added before is fine.
     pub fn add_local_address(
         &mut self,
         now: std::time::Instant,
@@ -71,7 +72,7 @@ impl Agent {
         if self.state == State::Closed {
             return Err(AddAddressError::Closed);
         }
-        if transport != Transport::Udp {
+        if !matches!(transport, Transport::Udp | Transport::Tcp) {
             return Err(AddAddressError::Transport(transport));
         }
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
@@ -82,6 +83,11 @@ impl Agent {
         }
         if self.gatherer.bases().len() >= self.config.max_local_addresses {
             return Err(AddAddressError::TooMany(self.config.max_local_addresses));
+        }
+        if transport == Transport::Tcp {
+            self.gatherer.add_listener(address, &self.config);
+            self.pump();
+            return Ok(());
         }
         self.gatherer.add(self.now, address, &self.config, &mut self.rng);
         if !self.config.lite {
@@ -121,6 +127,11 @@ impl Agent {
         self.list.retain(|pair| pair.path.local != address);
         self.transactions
             .retain(|transaction| transaction.path.local != address);
+        self.after_lost_pairs();
+    }
+
+    /// Pairs went with what carried them.
+    pub(crate) fn after_lost_pairs(&mut self) {
         if self.nominated.is_some_and(|id| self.list.get(id).is_none()) {
             // The credentials still hold: another address may find another path before anyone restarts.
             self.nominated = None;
@@ -175,6 +186,7 @@ impl Agent {
             // RFC 8863, section 4: the timer starts when the checks may.
             self.timers.pac_at = Some(self.now + self.config.pac_timeout);
         }
+        self.timers.tcp_at = Some(self.now + self.config.tcp_delay);
         self.form_all_pairs();
         self.replay_early();
         self.pump();
@@ -208,6 +220,11 @@ impl Agent {
             debug!("ice: left out {candidate}: {reason:?}");
             return Ok(());
         }
+        if let Address::Name { .. } = candidate.address {
+            self.take_name(candidate);
+            return Ok(());
+        }
+        let drops = &mut self.stats.drops;
         if !self.config.remote_filter.allows_candidate(&candidate) {
             drops.count(DropReason::CandidateDenied);
             return Err(AddCandidateError::Denied);
@@ -219,7 +236,9 @@ impl Agent {
             drops.count(DropReason::CandidateGeneration);
             return Err(AddCandidateError::Generation);
         }
-        if self.remote.iter().any(|known| known.address == candidate.address) {
+        let same =
+            |known: &Candidate| known.address == candidate.address && known.protocol == candidate.protocol;
+        if self.remote.iter().any(same) {
             drops.count(DropReason::CandidateDuplicate);
             return Ok(());
         }
@@ -294,6 +313,7 @@ impl Agent {
             .retain(|transaction| Some(transaction.pair) == keep);
         self.transactions.cancel_nominations();
         self.remote.clear();
+        self.forget_names();
         self.early.clear();
         self.end_of_candidates = false;
         self.nominated = None;
@@ -304,6 +324,8 @@ impl Agent {
         self.timers.lost_base = false;
         self.timers.probe = None;
         self.timers.pac_at = None;
+        self.timers.tcp_at = None;
+        self.tcp.begin_generation();
         if self.state == State::Failed {
             // RTCIceTransportState: "(disconnected or failed, ICE restart occurs): checking".
             self.set_state(State::Checking);
@@ -373,6 +395,10 @@ impl Agent {
         };
         pair.set_role(self.role);
         if let Some(relay) = base.relay {
+            // Its server would learn the address that the peer hides: "ICE agents MUST NOT" pair them.
+            if self.names.hid(path.remote.ip()) {
+                return None;
+            }
             // RFC 8656, section 9: without a permission "no data can be relayed". It is asked for at once.
             match self.relays.permit(self.now, relay, path.remote.ip()) {
                 Ok(granted) => pair.needs_permission = !granted,
@@ -397,6 +423,15 @@ impl Agent {
 /// MUST NOT be paired with other than link-local addresses".
 fn path_between(base: &Base, remote: &Candidate) -> Option<Path> {
     let mut address = remote.address.socket()?;
+    match (base.transport, &remote.protocol, base.connected) {
+        (Transport::Udp, Protocol::Udp, _) => {}
+        // A connection leads where it leads.
+        (Transport::Tcp, Protocol::Tcp, Some(connected)) if same_address(connected, address) => {}
+        // RFC 6544, section 6.2: "it MUST also remove any pair for which the local candidate is a passive TCP candidate",
+        // but for what the peer's own connection has shown.
+        (Transport::Tcp, Protocol::Tcp, None) if remote.kind == Kind::PeerReflexive => {}
+        _ => return None,
+    }
     let same_family = address.is_ipv4() == base.address.is_ipv4();
     if !same_family || is_link_local(base.address.ip()) != is_link_local(address.ip()) {
         return None;
@@ -426,12 +461,10 @@ fn unusable(candidate: &Candidate) -> Option<DropReason> {
         // Everything is multiplexed on component 1 (RFC 8839 with RFC 5761).
         return Some(DropReason::CandidateComponent);
     }
-    if candidate.protocol != Protocol::Udp {
-        return Some(DropReason::CandidateProtocol);
+    match (&candidate.protocol, candidate.tcp_type) {
+        // The peer connects from an active one: it is known by its checks.
+        (Protocol::Udp, _) | (Protocol::Tcp, Some(TcpType::Passive | TcpType::Active)) => {}
+        _ => return Some(DropReason::CandidateProtocol),
     }
-    match candidate.address {
-        // RFC 8839, section 5.1: an agent "MUST ignore" candidates with FQDNs that it does not resolve.
-        Address::Name { .. } => Some(DropReason::CandidateName),
-        Address::Socket(_) => None,
-    }
+    None
 }

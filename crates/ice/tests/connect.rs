@@ -325,7 +325,7 @@ fn what_cannot_be_checked_is_left_out_and_counted() {
     let now = world.now;
     for line in [
         "candidate:1 1 udp 2122260223 8f2b.local 5000 typ host",
-        "candidate:1 1 tcp 2122260223 10.0.0.9 9 typ host tcptype active",
+        "candidate:1 1 tcp 2122260223 10.0.0.9 9 typ host tcptype so",
         "candidate:1 2 udp 2122260222 10.0.0.9 5001 typ host",
     ] {
         world.nodes[A]
@@ -384,4 +384,26 @@ fn tables_have_bounds() {
         .collect();
     assert_eq!(results, [true, true, true, true, true, false, false, false]);
     assert_eq!(world.nodes[A].agent.stats().pairs, 3);
+}
+
+#[test]
+fn an_agent_that_hides_its_addresses_tells_what_the_stun_server_sees_and_no_more() {
+    // RFC 8828, section 5.2, mode 3.
+    let mut configs = [config(Role::Controlling), config(Role::Controlled)];
+    configs[A].advertise_hosts = false;
+    configs[A].stun_servers = vec![addr("198.51.100.1:3478")];
+    let mut world = World::new(31, configs);
+    world.stun_server = Some(addr("198.51.100.1:3478"));
+    world.nat("10.0.0.1", "203.0.113.1", false);
+    world.add(A, "10.0.0.1:1000");
+    world.add(B, "192.0.2.2:2000");
+    world.run_for(ms(500));
+    let told: Vec<String> = world.nodes[A].fresh.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains(" typ srflx raddr 0.0.0.0 rport 9") && !told[0].contains("10.0.0.1"),
+        "{told:?}"
+    );
+    world.signal();
+    assert!(world.run(ms(2000), World::both_completed));
 }

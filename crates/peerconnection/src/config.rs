@@ -25,6 +25,8 @@ pub struct Config {
     pub ice_transport_policy: TransportPolicy,
     /// Addresses of a 1:1 NAT in front of us: host candidates are announced with these. Default none.
     pub external_ips: Vec<IpAddr>,
+    /// Whether host candidates are announced (RFC 8828, section 5.2: not in mode 3). Default true.
+    pub advertise_hosts: bool,
     /// Whether we are an ICE-lite server (RFC 8445, section 2.5). Default false.
     pub ice_lite: bool,
     /// The DTLS role an answer takes when the offer leaves the choice (RFC 8842, section 5.3). Default active.
@@ -82,6 +84,7 @@ impl Default for Config {
             failed_servers: Vec::new(),
             ice_transport_policy: TransportPolicy::All,
             external_ips: Vec::new(),
+            advertise_hosts: true,
             ice_lite: false,
             answer_setup: AnswerSetup::default(),
             codecs: Codecs::default(),

@@ -61,6 +61,10 @@ pub enum Event {
     OpenPath(OpenPath),
     /// The way that was opened is not needed any more; what was polled for it still goes out.
     ClosePath(Path),
+    /// The owner is to ask the local network who answers to this name, and to say so with
+    /// [`name_resolved`](crate::PeerConnection::name_resolved) or
+    /// [`name_not_resolved`](crate::PeerConnection::name_not_resolved).
+    ResolveName(String),
     /// A STUN or TURN server gives nothing (any more); the connection may do without (`icecandidateerror`).
     ServerFailed(ServerReport),
     /// The connection failed: why, in words that its user can act on. When ICE found no path, lines follow that tell

@@ -1,5 +1,6 @@
-//! The ways to TURN servers, which the owner opens, and what became of the servers.
+//! What the owner does for ICE: it opens ways to TURN servers and asks for names; and what became of the servers.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use dunlin_ice::{FailureReport, RelayId, Report, ServerError};
@@ -27,6 +28,20 @@ impl PeerConnection {
     pub fn relay_path_lost(&mut self, now: Instant, path: Path, error: ServerError) {
         let now = self.advance(now);
         self.transport.ice.relay_path_lost(now, path, error);
+        self.pump(now);
+    }
+
+    /// The answer to [`Event::ResolveName`](crate::Event::ResolveName): the one address that the name has.
+    pub fn name_resolved(&mut self, now: Instant, name: &str, address: IpAddr) {
+        let now = self.advance(now);
+        self.transport.ice.name_resolved(now, name, address);
+        self.pump(now);
+    }
+
+    /// The answer to [`Event::ResolveName`](crate::Event::ResolveName) when nobody, or more than one, answers to it.
+    pub fn name_not_resolved(&mut self, now: Instant, name: &str) {
+        let now = self.advance(now);
+        self.transport.ice.name_not_resolved(now, name);
         self.pump(now);
     }
 

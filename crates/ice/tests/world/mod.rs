@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, ServerError, State};
+use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, ServerError, State, TcpFrames};
 use dunlin_net::{Path, Transmit, Transport};
 use dunlin_stun::{Class, Message, Writer};
 use rand::rngs::StdRng;
@@ -88,6 +88,8 @@ pub struct World {
     pub no_connections: Option<ServerError>,
     /// What else the world carries besides UDP: pairs of ends.
     pub connections: Vec<Path>,
+    /// TCP sockets that listen for peers.
+    pub listeners: Vec<SocketAddr>,
     ports: u16,
     /// UDP does not leave these addresses.
     pub udp_blocked: BTreeSet<IpAddr>,
@@ -132,6 +134,7 @@ impl World {
             turn: Vec::new(),
             no_connections: None,
             connections: Vec::new(),
+            listeners: Vec::new(),
             ports: 30_000,
             udp_blocked: BTreeSet::new(),
             delay: ms(10),
@@ -166,6 +169,33 @@ impl World {
             .add_local_address(self.now, addr(address), Transport::Udp)
             .unwrap();
         self.drain();
+    }
+
+    /// A TCP socket that listens.
+    pub fn listen(&mut self, node: usize, address: &str) {
+        self.listeners.push(addr(address));
+        self.nodes[node]
+            .agent
+            .add_local_address(self.now, addr(address), Transport::Tcp)
+            .unwrap();
+        self.drain();
+    }
+
+    /// Ends a connection for both ends.
+    pub fn disconnect(&mut self, path: Path) {
+        self.connections
+            .retain(|known| *known != path && *known != path.reversed());
+        for (node, path) in [(A, path), (A, path.reversed()), (B, path), (B, path.reversed())] {
+            let gone = ServerError::Lost("closed".to_owned());
+            self.nodes[node].agent.relay_path_lost(self.now, path, gone);
+        }
+        self.drain();
+    }
+
+    /// Whether a path is a connection between peers.
+    fn is_to_peer(&self, path: Path) -> bool {
+        let ends = [path.local, path.remote];
+        path.transport == Transport::Tcp && ends.iter().any(|end| self.listeners.contains(end))
     }
 
     pub fn nat(&mut self, inside: &str, outside: &str, filters: bool) {
@@ -352,6 +382,23 @@ impl World {
     fn obey(&mut self, index: usize, event: &Event) {
         let now = self.now;
         match event {
+            Event::OpenPath(open) if open.peer_from.is_some() => {
+                let local = open.peer_from.unwrap();
+                let blocked = self.dead.contains(&local) || self.dead.contains(&open.server.ip());
+                let agent = &mut self.nodes[index].agent;
+                if blocked || !self.listeners.contains(&open.server) {
+                    let error = ServerError::Connect("refused".to_owned());
+                    return agent.relay_path_failed(now, open.id, error);
+                }
+                self.ports += 1;
+                let path = Path {
+                    local: SocketAddr::new(local, self.ports),
+                    remote: open.server,
+                    transport: Transport::Tcp,
+                };
+                self.connections.extend([path, path.reversed()]);
+                agent.relay_path_opened(now, open.id, path);
+            }
             Event::OpenPath(open) => {
                 let host = self.hosts[index]
                     .iter()
@@ -468,6 +515,13 @@ impl World {
             path.local = SocketAddr::new(nat.inside, *port);
         }
         let connected = self.connections.contains(&path);
+        let mut data = data;
+        if self.is_to_peer(path) {
+            let mut frames = TcpFrames::default();
+            frames.buffer().extend_from_slice(&data);
+            data = frames.take().expect("a whole frame").to_vec();
+            assert!(frames.buffer().is_empty(), "one frame for each datagram");
+        }
         let owner = self.hosts.iter().position(|hosts| match path.transport {
             Transport::Udp => hosts.contains(&path.local),
             _ => connected && hosts.iter().any(|host| host.ip() == path.local.ip()),

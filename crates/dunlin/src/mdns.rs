@@ -1,0 +1,342 @@
+//! Who answers to a name in `.local`? One-shot queries of multicast DNS (RFC 6762, section 5.1), as candidates that hide
+//! their address need them (draft-ietf-mmusic-mdns-ice-candidates).
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+use crate::core::Core;
+use crate::interfaces;
+
+/// RFC 6762, section 3.
+const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
+/// RFC 6762, section 5.1: "two or three seconds".
+const WITHIN: Duration = Duration::from_millis(2500);
+/// The query is sent again: the first may be lost, and a peer may announce its name late.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1000)];
+/// Datagrams that are looked at for one name: others may answer, too.
+const MAX_DATAGRAMS: usize = 64;
+/// RFC 6762, section 17: "a Multicast DNS packet, including IP and UDP headers, MUST NOT exceed 9000 bytes".
+const MAX_DATAGRAM: usize = 9000;
+/// Addresses of this host that are asked from.
+const MAX_INTERFACES: usize = 16;
+
+/// Finds out whose `name` is, and tells the connection.
+pub(crate) async fn answer(core: Arc<Core>, name: String) {
+    let found = resolve(&name).await;
+    core.command(|state, now| match found {
+        Ok(address) => state.peer.name_resolved(now, &name, address),
+        Err(error) => {
+            log::info!("{name}: {error}");
+            state.peer.name_not_resolved(now, &name);
+        }
+    });
+}
+
+/// The one address of `name`.
+async fn resolve(name: &str) -> io::Result<IpAddr> {
+    let mut asking = JoinSet::new();
+    let interfaces = interfaces::local_addresses(true)?;
+    for interface in interfaces.into_iter().take(MAX_INTERFACES) {
+        if let IpAddr::V4(interface) = interface {
+            let name = name.to_owned();
+            asking.spawn(async move { ask_from(interface, &name).await });
+        }
+    }
+    let mut refused = io::Error::new(
+        io::ErrorKind::TimedOut,
+        "nobody on this network answers to this name",
+    );
+    while let Some(asked) = asking.join_next().await {
+        match asked {
+            // The first answer is enough. The name is random: nobody else has it.
+            Ok(Ok(address)) => return Ok(address),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => refused = error,
+            Ok(Err(error)) => log::debug!("asking for {name}: {error}"),
+            Err(_) => {}
+        }
+    }
+    Err(refused)
+}
+
+/// Asks the network of one interface.
+async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    socket.set_multicast_if_v4(&interface)?;
+    socket.set_multicast_loop_v4(true)?;
+    // RFC 6762, section 11: "All Multicast DNS responses (including responses sent via unicast) SHOULD be sent with IP TTL
+    // set to 255"; queries alike.
+    socket.set_multicast_ttl_v4(255)?;
+    socket.set_nonblocking(true)?;
+    // RFC 6762, section 5.1: "MUST NOT be sent using UDP source port 5353".
+    socket.bind(&SocketAddr::from((interface, 0)).into())?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    let id = u16::from_be_bytes(*dunlin_crypto::random::seed().first_chunk().unwrap_or(&[0; 2]));
+    let question = query(id, name);
+    let receive = async {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        for _ in 0..MAX_DATAGRAMS {
+            let (len, from) = socket.recv_from(&mut buffer).await?;
+            // RFC 6762, section 6: "The source UDP port in all Multicast DNS responses MUST be 5353".
+            if from.port() != GROUP.1 {
+                continue;
+            }
+            let addresses = addresses(&buffer[..len], id, name).unwrap_or_default();
+            let mut addresses = addresses.into_iter();
+            match (addresses.next(), addresses.next()) {
+                (Some(address), None) => return Ok(address),
+                (Some(_), Some(_)) => return Err(invalid("it has more than one address")),
+                (None, _) => {}
+            }
+        }
+        Err(invalid("too many answers are none"))
+    };
+    let ask = async {
+        socket.send_to(&question, GROUP).await?;
+        for pause in AGAIN_AFTER {
+            tokio::time::sleep(pause).await;
+            socket.send_to(&question, GROUP).await?;
+        }
+        std::future::pending::<io::Result<IpAddr>>().await
+    };
+    let asked = async {
+        tokio::select! {
+            found = receive => found,
+            failed = ask => failed,
+        }
+    };
+    let timeout = || Err(io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(WITHIN, asked)
+        .await
+        .unwrap_or_else(|_| timeout())
+}
+
+const A: u16 = 1;
+const AAAA: u16 = 28;
+/// Class IN, with the bit that asks for a unicast response (RFC 6762, section 5.4).
+const IN_UNICAST: u16 = 0x8001;
+
+/// A query for both kinds of addresses (RFC 1035, section 4.1).
+fn query(id: u16, name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for word in [id, 0, 2, 0, 0, 0] {
+        out.extend(word.to_be_bytes());
+    }
+    for kind in [A, AAAA] {
+        for label in name.split('.') {
+            out.push(label.len().min(63) as u8);
+            out.extend(label.bytes().take(63));
+        }
+        out.push(0);
+        out.extend(kind.to_be_bytes());
+        out.extend(IN_UNICAST.to_be_bytes());
+    }
+    out
+}
+
+/// The addresses that a response to `id` gives to `name`; `None` when it is none, or malformed.
+fn addresses(response: &[u8], id: u16, name: &str) -> Option<BTreeSet<IpAddr>> {
+    const RESPONSE: u16 = 0x8000;
+    let mut reader = Reader {
+        data: response,
+        at: 0,
+    };
+    let (theirs, flags) = (reader.word()?, reader.word()?);
+    // RFC 6762, section 6.7: to a query like ours the response "MUST repeat the query ID".
+    if theirs != id || flags & RESPONSE == 0 {
+        return None;
+    }
+    let (questions, answers) = (reader.word()?, reader.word()?);
+    reader.take(4)?;
+    for _ in 0..questions {
+        reader.name()?;
+        reader.take(4)?;
+    }
+    let mut found = BTreeSet::new();
+    for _ in 0..answers {
+        let whose = reader.name()?;
+        let (kind, class) = (reader.word()?, reader.word()?);
+        reader.take(4)?;
+        let len = usize::from(reader.word()?);
+        let data = reader.take(len)?;
+        // The top bit of the class is a matter of caches (RFC 6762, section 10.2).
+        if !whose.eq_ignore_ascii_case(name) || class & 0x7fff != 1 {
+            continue;
+        }
+        match kind {
+            A => found.insert(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
+            AAAA => found.insert(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).into()),
+            _ => false,
+        };
+    }
+    Some(found)
+}
+
+/// Reads a message of DNS.
+struct Reader<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let taken = self.data.get(self.at..)?.get(..len)?;
+        self.at += len;
+        Some(taken)
+    }
+
+    fn word(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    /// RFC 1035, sections 3.1 and 4.1.4: labels, and pointers to where the rest stands. A pointer leads back only, so
+    /// that none leads round in a circle.
+    fn name(&mut self) -> Option<String> {
+        let mut name = String::new();
+        let (mut at, mut behind) = (self.at, None);
+        loop {
+            let len = usize::from(*self.data.get(at)?);
+            match len {
+                0 => break,
+                0xc0.. => {
+                    let target = (len & 0x3f) << 8 | usize::from(*self.data.get(at + 1)?);
+                    behind.get_or_insert(at + 2);
+                    if target >= at {
+                        return None;
+                    }
+                    at = target;
+                }
+                1..64 => {
+                    let label = self.data.get(at + 1..at + 1 + len)?;
+                    if !name.is_empty() {
+                        name.push('.');
+                    }
+                    name.push_str(std::str::from_utf8(label).ok()?);
+                    // RFC 1035, section 3.1.
+                    if name.len() > 255 {
+                        return None;
+                    }
+                    at += 1 + len;
+                }
+                _ => return None,
+            }
+        }
+        self.at = behind.unwrap_or(at + 1);
+        Some(name)
+    }
+}
+
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "6f4d2d3a-4b9b-4a0e-9f3e-0d2c9f2f1a11.local";
+
+    /// What a responder sends to a query like ours.
+    fn response(query: &[u8], answers: &[IpAddr]) -> Vec<u8> {
+        let mut out = query.to_vec();
+        out[2] = 0x84;
+        out[7] = answers.len() as u8;
+        for answer in answers {
+            // A pointer to the name in the question.
+            out.extend([0xc0, 12]);
+            let (kind, data) = match answer {
+                IpAddr::V4(ip) => (A, ip.octets().to_vec()),
+                IpAddr::V6(ip) => (AAAA, ip.octets().to_vec()),
+            };
+            out.extend(kind.to_be_bytes());
+            out.extend([0, 1, 0, 0, 0, 10, 0, data.len() as u8]);
+            out.extend(data);
+        }
+        out
+    }
+
+    #[test]
+    fn the_address_of_the_name_is_read_and_nothing_else() {
+        let (v4, v6): (IpAddr, IpAddr) = ("192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap());
+        let query = query(77, NAME);
+        let of = |answers: &[IpAddr]| addresses(&response(&query, answers), 77, NAME).unwrap();
+        assert_eq!(of(&[v4]), BTreeSet::from([v4]));
+        assert_eq!(of(&[v6, v4, v4]), BTreeSet::from([v4, v6]));
+        assert!(of(&[]).is_empty());
+        let whole = response(&query, &[v4]);
+        assert_eq!(addresses(&whole, 78, NAME), None, "another query");
+        assert_eq!(addresses(&query, 77, NAME), None, "our own query");
+        assert_eq!(
+            addresses(&whole, 77, &NAME.to_uppercase()),
+            Some(BTreeSet::from([v4]))
+        );
+        assert!(addresses(&whole, 77, "other.local").unwrap().is_empty());
+    }
+
+    #[test]
+    fn malformed_responses_are_none() {
+        let whole = response(&query(77, NAME), &["192.0.2.7".parse().unwrap()]);
+        for len in 0..whole.len() {
+            assert_eq!(addresses(&whole[..len], 77, NAME), None, "{len}");
+        }
+        // A pointer to itself, and one ahead.
+        for target in [12, 60] {
+            let mut circle = whole.clone();
+            circle[12..14].copy_from_slice(&[0xc0, target]);
+            assert_eq!(addresses(&circle, 77, NAME), None);
+        }
+        // Anything at all.
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x3f, 0x40, 0xc0, 0xff] {
+                let mut odd = whole.clone();
+                odd[at] = value;
+                let _ = addresses(&odd, 77, NAME);
+            }
+        }
+    }
+
+    /// A responder for one name on the loopback interface; `None` where the system has no multicast there.
+    fn responder() -> io::Result<UdpSocket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, GROUP.1)).into())?;
+        socket.join_multicast_v4(&GROUP.0, &Ipv4Addr::LOCALHOST)?;
+        UdpSocket::from_std(socket.into())
+    }
+
+    #[tokio::test]
+    async fn a_responder_on_this_host_is_asked_and_believed() {
+        let socket = match responder() {
+            Ok(socket) => socket,
+            Err(error) => return eprintln!("skipped: no multicast on loopback: {error}"),
+        };
+        let address: IpAddr = "192.0.2.7".parse().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
+                // Lower-case letters of the name at its place: it is ours.
+                if buffer[13..].starts_with(&NAME.as_bytes()[..36]) {
+                    let answer = response(&buffer[..len], &[address]);
+                    socket.send_to(&answer, from).await.unwrap();
+                }
+            }
+        });
+        assert_eq!(resolve(NAME).await.unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_is_given_up() {
+        let error = resolve("00000000-0000-4000-8000-000000000000.local")
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "nobody on this network answers to this name");
+    }
+}

@@ -1,0 +1,92 @@
+//! A peer that hides its address behind a name (draft-ietf-mmusic-mdns-ice-candidates), and one that finds it.
+
+mod common;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use common::{config, soon};
+use dunlin::{DataChannelInit, PeerConnection, SessionDescription};
+use tokio::net::UdpSocket;
+
+const NAME: &str = "b1c5d8a2-70f3-4f0e-8c11-5ad1f7a1c0de.local";
+const NOBODYS: &str = "b1c5d8a2-70f3-4f0e-8c11-5ad1f7a1c0df.local";
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
+/// Answers for `NAME` on the loopback interface, as a browser's responder does (RFC 6762, section 6.7).
+fn respond() -> io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353)).into())?;
+    socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST)?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            if !buffer[..len][13..].starts_with(&NAME.as_bytes()[..36]) {
+                continue;
+            }
+            let mut answer = buffer[..len].to_vec();
+            answer[2] = 0x84;
+            answer[7] = 1;
+            // The name of the question, A, IN, ten seconds, four bytes.
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 10, 0, 4, 127, 0, 0, 1]);
+            drop(socket.send_to(&answer, from).await);
+        }
+    });
+    Ok(())
+}
+
+/// The description with `name` in place of the address.
+fn hiding(description: SessionDescription, name: &str) -> SessionDescription {
+    let hide = |line: &str| match line.starts_with("a=candidate:") {
+        true => line.replace("127.0.0.1", name),
+        false => line.to_owned(),
+    };
+    let sdp = description.sdp.split_inclusive("\r\n").map(hide);
+    SessionDescription {
+        sdp: sdp.collect(),
+        ..description
+    }
+}
+
+#[tokio::test]
+async fn a_hidden_peer_is_found_and_one_that_nobody_answers_for_is_named_in_the_report() {
+    if let Err(error) = respond() {
+        return eprintln!("skipped: no multicast on loopback: {error}");
+    }
+    for name in [NAME, NOBODYS] {
+        let (alice, _a) = PeerConnection::bind(config()).await.unwrap();
+        let (bob, _b) = PeerConnection::bind(config()).await.unwrap();
+        alice
+            .create_data_channel("x", DataChannelInit::default())
+            .unwrap();
+        alice.set_local_description().unwrap();
+        soon("gathering", alice.gathered()).await.unwrap();
+        bob.set_remote_description(hiding(alice.local_description().unwrap(), name))
+            .unwrap();
+        let answer = bob.set_local_description().unwrap();
+        let without: Vec<&str> = answer
+            .sdp
+            .split_inclusive("\r\n")
+            .filter(|line| !line.starts_with("a=candidate:"))
+            .collect();
+        let sdp = without.concat();
+        alice
+            .set_remote_description(SessionDescription { sdp, ..answer })
+            .unwrap();
+        if name == NAME {
+            soon("alice", alice.connected()).await.unwrap();
+            soon("bob", bob.connected()).await.unwrap();
+        } else {
+            soon("the name to be given up", async {
+                while bob.ice_report().unresolved_names == 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        }
+    }
+}
