@@ -393,11 +393,6 @@ impl SendQueue {
         };
         let interleaving = self.interleaving;
         let slot = &mut self.slots[at];
-        if slot.begun.is_none()
-            && let Some(whole) = slot.waiting.pop_front_if(|message| message.data.len() <= room)
-        {
-            return Some(self.whole(at, whole));
-        }
         let message = slot.waiting.front_mut()?;
         let len = message.data.len();
         let ending = len <= room;
@@ -440,36 +435,6 @@ impl SendQueue {
         }
         self.pass_turn(at);
         Some(fragment)
-    }
-
-    /// The one fragment of a message that was taken from the front: it begins and ends at once, and counts nowhere between.
-    fn whole(&mut self, at: usize, message: Waiting) -> Fragment {
-        let slot = &mut self.slots[at];
-        let Waiting {
-            data,
-            ppid,
-            unordered,
-            limit,
-            ..
-        } = message;
-        let counter = slot.counter(unordered);
-        let mid = *counter;
-        *counter = mid.next();
-        let fragment = Fragment {
-            stream: slot.id,
-            mid,
-            fsn: 0,
-            ppid,
-            unordered,
-            beginning: true,
-            ending: true,
-            limit,
-            data,
-        };
-        self.turns.sent(fragment.data.len(), &mut slot.share);
-        self.after_pop(at, fragment.data.len());
-        self.pass_turn(at);
-        fragment
     }
 
     /// The message that has begun has ended: its number is spent.
@@ -524,14 +489,9 @@ impl SendQueue {
         let Some(message) = self.slots[at].waiting.pop_front() else {
             return;
         };
-        self.after_pop(at, message.data.len());
-    }
-
-    /// A message of which so much waited is gone from a stream.
-    fn after_pop(&mut self, at: usize, len: usize) {
         self.messages -= 1;
-        if len > 0 {
-            self.uncharge(at, len);
+        if !message.data.is_empty() {
+            self.uncharge(at, message.data.len());
         }
         let slot = &mut self.slots[at];
         if slot.waiting.is_empty() {
