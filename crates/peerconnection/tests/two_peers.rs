@@ -21,6 +21,9 @@ struct Pair {
     wire: Vec<(Instant, usize, Vec<u8>)>,
     events: [Vec<Event>; 2],
     datagrams: usize,
+    /// What the wire carries, and how many datagrams were larger than usual: those that arrived, and the others.
+    mtu: usize,
+    large: [usize; 2],
     /// The first peer drops DTLS until ICE is complete.
     strict: bool,
     dropped: usize,
@@ -48,6 +51,8 @@ impl Pair {
             wire: Vec::new(),
             events: [Vec::new(), Vec::new()],
             datagrams: 0,
+            mtu: 1472,
+            large: [0; 2],
             strict: false,
             dropped: 0,
         }
@@ -64,8 +69,16 @@ impl Pair {
         for side in 0..2 {
             let mut out = Vec::new();
             while let Some(transmit) = self.peers[side].poll_transmit(self.now, &mut out) {
-                assert!(out.len() <= 1200, "a datagram of {} bytes", out.len());
+                assert!(out.len() <= 16_376, "a datagram of {} bytes", out.len());
                 assert_eq!(transmit.path.local, self.addresses[side]);
+                if out.len() > 1200 {
+                    let fits = out.len() <= self.mtu;
+                    self.large[usize::from(!fits)] += 1;
+                    if !fits {
+                        out.clear();
+                        continue;
+                    }
+                }
                 let arrival = self.now + Duration::from_millis(10);
                 self.wire.push((arrival, 1 - side, std::mem::take(&mut out)));
                 self.datagrams += 1;
@@ -162,6 +175,40 @@ fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
 }
 
 /// RFC 8831, section 6.4: who opens a channel says what share of the bytes it gets, for both directions.
+/// RFC 8899: nothing but a few probes is larger than the path carries.
+#[test]
+fn datagrams_of_data_grow_to_what_the_path_carries() {
+    for (mtu, large, refused) in [
+        (65_536, 50..500, 0..1),
+        (9_000, 100..1000, 3..4),
+        (1_472, 0..1, 6..7),
+    ] {
+        let mut pair = Pair::new();
+        pair.mtu = mtu;
+        let ours = pair.peers[0]
+            .create_data_channel(pair.now, "bulk", DataChannelInit::default())
+            .unwrap();
+        pair.negotiate();
+        pair.run(Duration::from_secs(2));
+        let theirs = pair.opened(1)[0];
+        let mut received = 0;
+        for _ in 0..6 {
+            for _ in 0..4 {
+                let message = Message::from(vec![7; 256 * 1024]);
+                pair.peers[0].send(pair.now, ours, message).unwrap();
+            }
+            pair.run(Duration::from_secs(3));
+            received += pair.received(1, theirs).len();
+        }
+        assert_eq!(received, 24);
+        assert!(
+            large.contains(&pair.large[0]) && refused.contains(&pair.large[1]),
+            "{mtu}: {:?}",
+            pair.large
+        );
+    }
+}
+
 #[test]
 fn channels_share_by_their_priorities_both_ways() {
     let mut pair = Pair::new();

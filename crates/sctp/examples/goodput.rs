@@ -71,7 +71,11 @@ fn main() {
             ("5 %", Loss::Random(0.05)),
             ("1 % in bursts", Loss::Bursts(0.01)),
         ];
+        let only_rtt = arg("--rtt", 0);
         for rtt in [5, 20, 50, 100, 200] {
+            if only_rtt > 0 && only_rtt != rtt {
+                continue;
+            }
             for (name, loss) in losses {
                 line(
                     &format!("{rtt} ms, {name}"),

@@ -425,6 +425,7 @@ impl Association {
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats;
         (stats.messages_received, stats.bytes_received) = self.inbox.totals();
+        stats.packet_limit = self.packet_limit();
         if let Some(tcb) = self.state.tcb() {
             stats.smoothed_rtt = tcb.rto.smoothed();
             stats.rto = tcb.rto.current();

@@ -77,15 +77,23 @@ impl Association {
     /// Queues the INIT and starts T1-init.
     ///
     /// A receiver that does not know a parameter of type 0x8001 is to "skip this parameter and continue processing"
-    /// (RFC 9260, section 3.2.1, Table 3); some drop the whole INIT or abort instead. So an INIT that was not answered,
-    /// or with an ABORT, is sent again without it.
+    /// (RFC 9260, section 3.2.1, Table 3); some drop the whole INIT or abort instead. An INIT that was not answered may have
+    /// been lost, or dropped for that: it is sent again as it was, and once more without the parameter right behind. Whoever
+    /// takes the first answers it first, and its second INIT ACK is none for the state we are in then (section 5.2.3). After
+    /// an ABORT only the plainer one is sent.
     fn send_init(&mut self) {
         let State::CookieWait(wait) = &self.state else {
             return;
         };
         let (mut local, backed_off) = (wait.local, wait.retransmissions);
-        local.capabilities.zero_checksum &= !wait.plain;
-        self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
+        let offers = local.capabilities.zero_checksum && !wait.plain;
+        if offers {
+            self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
+        }
+        if !offers || backed_off > 0 {
+            local.capabilities.zero_checksum = false;
+            self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
+        }
         self.start_handshake_timer(backed_off);
     }
 
@@ -122,10 +130,7 @@ impl Association {
                 tcb.outstanding.lose_all();
                 self.start_handshake_timer(retransmissions);
             }
-            State::CookieWait(wait) => {
-                wait.plain = true;
-                self.send_init();
-            }
+            State::CookieWait(_) => self.send_init(),
             _ => {}
         }
     }

@@ -16,6 +16,8 @@ pub struct Stats {
     pub bytes_in_flight: usize,
     /// The window that the peer last offered, in bytes.
     pub peer_window: usize,
+    /// The largest packet that is sent now, in bytes: more than usual where the path is known to carry more (RFC 8899).
+    pub packet_limit: usize,
     /// Packets sent.
     pub packets_sent: u64,
     /// Packets received that belonged to the association.

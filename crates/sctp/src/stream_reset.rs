@@ -29,10 +29,13 @@ const MAX_UNANSWERED: u32 = 10;
 
 /// "Only one SSN/TSN Reset Request SHOULD be sent within 30 seconds" (section 5.1.4).
 const ASSOCIATION_RESET_INTERVAL: Duration = Duration::from_secs(30);
-/// "The value SHOULD be the smallest TSN not acknowledged by the receiver of the request plus 2^31" (section 5.2.4). We go on
-/// as far away ourselves, and not with the next TSN: a peer that has not had our answer must not take what we send, be it a
-/// FORWARD TSN, for what came before.
-const TSN_LEAP: u32 = 1 << 31;
+/// "The value SHOULD be the smallest TSN not acknowledged by the receiver of the request plus 2^31" (section 5.2.4, G1).
+const THEIR_LEAP: u32 = 1 << 31;
+/// Where we go on ourselves. "The value SHOULD be the highest TSN sent by the receiver of the request plus 1" (G2), but then a
+/// peer that has not had our answer would take what we send for what came before. So it is further ahead than a FORWARD TSN
+/// may reach, and by less than 2^31, so that serial arithmetic tells it from the past. See docs/decisions/0016.
+const OUR_LEAP: u32 = 3 << 29;
+const _: () = assert!(OUR_LEAP as usize > crate::receive::tracker::MAX_FORWARD + MAX_UNDER_WAY as usize);
 
 /// TSNs that may be under way, and some more: a gap ack block reaches 65,535.
 const MAX_UNDER_WAY: u32 = 1 << 20;
@@ -638,8 +641,8 @@ impl Association {
             return;
         }
         tcb.reset.deferred_association = None;
-        let ours = tcb.outstanding.next().tsn().plus(TSN_LEAP);
-        let theirs = tcb.receiver.cumulative().plus(1).plus(TSN_LEAP);
+        let ours = tcb.outstanding.next().tsn().plus(OUR_LEAP);
+        let theirs = tcb.receiver.cumulative().plus(1).plus(THEIR_LEAP);
         tcb.reset
             .conclude_with(number, ResetResult::PERFORMED, Some([ours, theirs]));
         self.begin_anew(ours, theirs);

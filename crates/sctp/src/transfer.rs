@@ -7,12 +7,12 @@ use crate::association::Association;
 use crate::config::Config;
 use crate::event::Event;
 use crate::packet::cause::Cause;
-use crate::packet::data::{DataHeader, DataKind};
+use crate::packet::data::{DataHeader, DataKind, I_DATA_HEADER_LEN};
 use crate::packet::forward_tsn::{
     FORWARD_TSN_MIN_LEN, ForwardTsn, IForwardTsn, skipped_len, write_forward_tsn,
 };
 use crate::packet::sack::{Sack, write_sack};
-use crate::packet::{HEADER_LEN, RawChunk, kind, seal, write_chunk};
+use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
 use crate::receive::reassembly::Violation;
 use crate::recovery::abandon;
@@ -24,9 +24,9 @@ use crate::types::Tsn;
 
 /// A fragment shorter than this is not cut from a message just to fill up a packet.
 const MIN_FRAGMENT: usize = 256;
-/// The same where packets are larger than usual: then it costs less than packets of unequal size, which cannot leave
-/// together in one train.
-const MIN_FRAGMENT_IN_LARGE: usize = 32;
+/// The same where packets are larger than usual: what is left then is padded, since packets of unequal size cannot leave
+/// together in one train (UDP GSO).
+const MIN_FRAGMENT_IN_LARGE: usize = 64;
 /// Bytes of a SHUTDOWN chunk.
 const SHUTDOWN_LEN: usize = 8;
 /// The packet that is being filled.
@@ -39,6 +39,16 @@ struct Packet<'a> {
 impl Packet<'_> {
     fn room(&self) -> usize {
         self.end.saturating_sub(self.out.len())
+    }
+
+    /// Fills what a fragment was too large for with a PAD chunk (RFC 4820). Who answered a probe of the path knows it.
+    fn fill_up(&mut self) {
+        let room = self.room();
+        if let Some(padding) = room.checked_sub(CHUNK_HEADER_LEN)
+            && padding < MIN_FRAGMENT_IN_LARGE + I_DATA_HEADER_LEN
+        {
+            write_chunk(self.out, kind::PAD, 0, |out| out.resize(out.len() + padding, 0));
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -202,6 +212,7 @@ impl Association {
             restart_timer |= earliest;
             self.stats.abandoned += abandon(tcb, &mut self.queue, now);
         }
+        tcb.pacer.set_large(limit > usual);
         let is_large = limit > usual && packet.out.len() == held_before;
         if is_large {
             // What is sent again goes in packets that any path carries, and nothing goes with it.
@@ -225,6 +236,9 @@ impl Association {
             tcb.outstanding
                 .send_new(now, fragment, immediate, beyond, packet.out);
             sent_new = true;
+        }
+        if is_large && packet.out.len() - packet.start > usual && self.queue.wants_to_send() {
+            packet.fill_up();
         }
         let sent = packet.out.len() - held_before;
         if sent > 0 {

@@ -120,8 +120,8 @@ fn nobody_answers_and_the_reason_says_so() {
     world.ends[A].connect(world.now);
     world.run(millis(200_000));
     assert_eq!(world.events[A], [Event::Closed(CloseReason::HandshakeTimeout)]);
-    // Max.Init.Retransmits
-    assert_eq!(world.diagram.len(), 9);
+    // Max.Init.Retransmits, each of them with the zero checksum and without.
+    assert_eq!(world.diagram.len(), 1 + 8 * 2);
     assert_eq!(world.ends[A].poll_timeout(), None);
 }
 
@@ -468,14 +468,45 @@ fn an_old_peer_that_drops_the_first_init_gets_a_plainer_one() {
     world.send(A, 1, "hello");
     world.run_until_received(B, 1, millis(600));
     assert_eq!(
-        diagram(&world)[..4],
+        diagram(&world)[..5],
         [
+            "A> INIT (lost)",
             "A> INIT (lost)",
             "A> INIT",
             "B> INIT ACK",
             "A> COOKIE ECHO + I-DATA(1 m0 f0 IBE 5)"
         ]
     );
+}
+
+/// Whether it was lost or refused cannot be told: so the second try is both.
+#[test]
+fn a_modern_peer_that_only_listens_keeps_the_zero_checksum_though_an_init_is_lost() {
+    let mut world = World::new(Config::default());
+    let mut count = 0;
+    world.filter = Some(Box::new(move |_, _| {
+        count += 1;
+        count != 1
+    }));
+    world.ends[A].connect(world.now);
+    world.run(millis(2000));
+    assert_eq!(
+        diagram(&world)[..7],
+        [
+            "A> INIT (lost)",
+            "A> INIT",
+            "A> INIT",
+            "B> INIT ACK",
+            "B> INIT ACK",
+            "A> COOKIE ECHO",
+            "B> COOKIE ACK"
+        ]
+    );
+    assert_eq!(world.ends[A].stats().drops.unexpected_chunk, 1);
+    for side in [A, B] {
+        world.send(side, 1, "hello");
+        assert_eq!(world.take_packet(side).unwrap()[8..12], [0; 4]);
+    }
 }
 
 #[test]

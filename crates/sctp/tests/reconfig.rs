@@ -276,7 +276,7 @@ fn a_reset_of_the_association_in_pictures() {
     }
     world.run(millis(200));
     // As far away as can be from the next TSNs of both.
-    assert_eq!(seen, Some((1000 + (1 << 31), 1001 + (1 << 31))));
+    assert_eq!(seen, Some((1000 + (3 << 29), 1001 + (1 << 31))));
     assert_eq!(
         world.diagram,
         [

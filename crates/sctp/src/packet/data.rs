@@ -108,9 +108,15 @@ impl DataHeader {
                 BigEndian::write_u32(&mut header[16..20], last);
             }
         }
-        out.extend_from_slice(&header[..header_len]);
+        // Of a constant length each, which the compiler copies in place.
+        match kind {
+            DataKind::Data => out.extend_from_slice(&header[..DATA_HEADER_LEN]),
+            DataKind::IData => out.extend_from_slice(&header),
+        }
         out.extend_from_slice(data);
-        pad(out, len);
+        if !len.is_multiple_of(4) {
+            pad(out, len);
+        }
     }
 }
 

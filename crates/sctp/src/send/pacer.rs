@@ -11,6 +11,8 @@ const MAX_CATCH_UP: u32 = 4;
 /// The largest burst: 54 packets of 1,200 bytes, half of what fits in a socket buffer of 208 KiB, where the kernel
 /// charges each packet twice its size.
 const MAX_BURST: f64 = 65_536.0;
+/// The same where packets are larger than usual: the kernel charges them little more than their size.
+const MAX_LARGE_BURST: f64 = 131_072.0;
 
 /// When the next packet may go.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(crate) struct Pacer {
     release: Option<Instant>,
     /// Bytes that may go at once, whatever the rate.
     free: usize,
+    /// Packets are larger than usual.
+    large: bool,
     pace: Pace,
 }
 
@@ -34,8 +38,9 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(rate: f64) -> Self {
-        let burst = Duration::from_secs_f64(MAX_BURST / rate);
+    fn new(rate: f64, large: bool) -> Self {
+        let most = if large { MAX_LARGE_BURST } else { MAX_BURST };
+        let burst = Duration::from_secs_f64(most / rate);
         Self {
             rate,
             nanos_per_byte: 1e9 / rate,
@@ -50,6 +55,14 @@ impl Pacer {
     pub(crate) fn restart(&mut self, bytes: usize) {
         self.free = bytes;
         self.release = None;
+    }
+
+    /// Packets are larger than usual from now on, or no longer.
+    pub(crate) fn set_large(&mut self, large: bool) {
+        if self.large != large {
+            self.large = large;
+            self.pace = Pace::default();
+        }
     }
 
     /// Whether a packet may be sent.
@@ -81,7 +94,7 @@ impl Pacer {
             return;
         };
         if self.pace.rate != rate {
-            self.pace = Pace::new(rate);
+            self.pace = Pace::new(rate, self.large);
         }
         let earliest = now.checked_sub(self.pace.credit).unwrap_or(now);
         let time = Duration::from_nanos((bytes as f64 * self.pace.nanos_per_byte) as u64);
@@ -102,9 +115,14 @@ mod tests {
 
     /// Sends all it may for a second; bytes, and the largest burst.
     fn run(rate: f64, late: Duration) -> (f64, usize, u32) {
+        run_with(rate, late, false)
+    }
+
+    fn run_with(rate: f64, late: Duration, large: bool) -> (f64, usize, u32) {
         let start = start();
         let (mut now, mut total, mut largest, mut wakes) = (start, 0, 0, 0);
         let mut pacer = Pacer::default();
+        pacer.set_large(large);
         while now < start + Duration::from_secs(1) {
             let mut burst = 0;
             while pacer.is_ready(now) {
@@ -148,5 +166,7 @@ mod tests {
         assert!((sent / 12.5e6 - 1.0).abs() < 0.03, "{sent}");
         let (_, largest, _) = run(600e6, Duration::from_millis(3));
         assert!(largest <= 65_536 + 2400, "{largest}");
+        let (_, largest, _) = run_with(600e6, Duration::from_millis(3), true);
+        assert!((100_000..131_072 + 2400).contains(&largest), "{largest}");
     }
 }

@@ -128,6 +128,8 @@ pub(crate) struct SendQueue {
     free: Vec<usize>,
     last: Option<(StreamId, usize)>,
     turns: Turns,
+    /// The stream of which `next_len` told last, and whose fragment is taken right after.
+    chosen: Option<usize>,
     /// Streams whose next message is large and must not begin before another has ended.
     parked: Vec<usize>,
     /// `Some`: the association uses I-DATA, and so many bytes of messages of a size may be in progress at once.
@@ -190,6 +192,11 @@ impl SendQueue {
     }
 
     fn get(&self, id: StreamId) -> Option<&Slot> {
+        if let Some((last, at)) = self.last
+            && last == id
+        {
+            return self.slots.get(at);
+        }
         self.index.get(&id).map(|&at| &self.slots[at])
     }
 
@@ -235,6 +242,7 @@ impl SendQueue {
 
     /// Queues a message that is not empty.
     pub(crate) fn push(&mut self, stream: StreamId, ppid: Ppid, data: Bytes, unordered: bool, limit: Limit) {
+        self.chosen = None;
         let at = self.find_or_create(stream);
         let slot = &mut self.slots[at];
         self.arrivals += 1;
@@ -367,7 +375,9 @@ impl SendQueue {
             let slot = &self.slots[at];
             let message = slot.waiting.front()?;
             if slot.begun.is_some() || !message.limit.has_expired(now) {
-                return Some(message.data.len().min(room));
+                let len = message.data.len().min(room);
+                self.chosen = Some(at);
+                return Some(len);
             }
             self.abandoned += 1;
             self.pop_message(at);
@@ -377,7 +387,10 @@ impl SendQueue {
 
     /// Takes a fragment of at most `room` bytes from the stream whose turn it is.
     pub(crate) fn take_fragment(&mut self, room: usize) -> Option<Fragment> {
-        let at = self.front()?;
+        let at = match self.chosen.take() {
+            Some(at) => at,
+            None => self.front()?,
+        };
         let interleaving = self.interleaving;
         let slot = &mut self.slots[at];
         let message = slot.waiting.front_mut()?;
