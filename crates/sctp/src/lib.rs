@@ -8,6 +8,7 @@ mod cookie;
 mod event;
 mod heartbeat;
 mod packet;
+mod pieces;
 mod receive;
 mod recovery;
 mod send;
@@ -22,7 +23,7 @@ mod types;
 
 pub use association::Association;
 pub use config::{Config, CongestionControl, Scheduler};
-pub use event::{CloseReason, Event, Reconfiguration, SendError};
+pub use event::{CloseReason, Event, MessageKey, Reconfiguration, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};
 pub use types::{Ppid, Ssn, StreamId, Tsn};
