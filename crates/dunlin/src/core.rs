@@ -195,7 +195,7 @@ impl State {
         match event {
             Event::ChannelReadable(id) => {
                 if let Some(channel) = self.channels.get(&id) {
-                    channel.readable.notify_waiters();
+                    channel.wake_readers();
                 }
             }
             Event::ChannelOpen(id) | Event::ChannelClosing(id) => {
@@ -209,7 +209,10 @@ impl State {
             },
             // `low` compares with the amount itself.
             Event::BufferedAmountLow(_) => {}
-            Event::DataChannel(id) if self.deaf => self.peer.close_channel(Instant::now(), id),
+            Event::DataChannel(id) if self.deaf => {
+                self.peer.close_channel(Instant::now(), id);
+                self.peer.forget_channel(id);
+            }
             Event::DataChannel(id) => {
                 if let Some(channel) = self.channel(id) {
                     self.tell(core, RawEvent::DataChannel(channel));
