@@ -95,21 +95,21 @@ impl AsyncWrite for ByteStream {
                 }
             }
         }
-        shared.wake_at(self.channel.room_for(len));
+        state.want_room(shared, self.channel.room_for(len));
         shared.writers.register(context);
         Poll::Pending
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = self.channel.shared();
-        let state = self.channel.core().lock();
+        let mut state = self.channel.core().lock();
         if let Some(reason) = state.ended() {
             return Poll::Ready(Err(WriteError::Connection(reason).into()));
         }
         if state.peer.buffered_amount(shared.id) == 0 {
             return Poll::Ready(Ok(()));
         }
-        shared.wake_at(0);
+        state.want_room(shared, 0);
         shared.writers.register(context);
         Poll::Pending
     }

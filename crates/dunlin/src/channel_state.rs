@@ -42,19 +42,23 @@ impl ChannelShared {
         }
     }
 
-    /// Somebody waits until at most `amount` is buffered. Called under the connection's lock.
-    pub(crate) fn wake_at(&self, amount: usize) {
-        self.wake_below
+    /// Somebody waits until at most `amount` is buffered; `true` when nobody did before. Called under the connection's lock.
+    pub(crate) fn wake_at(&self, amount: usize) -> bool {
+        let before = self
+            .wake_below
             .fetch_max(amount.saturating_add(1), Ordering::Relaxed);
+        before == NOBODY
     }
 
-    /// Wakes those who wait for room, if there is what they wait for. Called under the connection's lock.
-    pub(crate) fn wake_if_room(&self, peer: &peer::PeerConnection) {
-        let below = self.wake_below.load(Ordering::Relaxed);
-        if below != NOBODY && peer.buffered_amount(self.id) < below {
+    /// Wakes those who wait for room, if there is what they wait for; `true` when nobody waits any more. Called under the
+    /// connection's lock.
+    pub(crate) fn wake_if_room(&self, peer: &peer::PeerConnection) -> bool {
+        let there_is = peer.buffered_amount(self.id) < self.wake_below.load(Ordering::Relaxed);
+        if there_is {
             self.wake_below.store(NOBODY, Ordering::Relaxed);
             self.wake_writers();
         }
+        there_is
     }
 
     pub(crate) fn wake_readers(&self) {

@@ -129,6 +129,8 @@ pub(crate) struct State {
     /// The `Events` stream was dropped: nobody takes what the peer opens.
     pub(crate) deaf: bool,
     pub(crate) channels: HashMap<ChannelId, Arc<ChannelShared>>,
+    /// Those on which somebody waits for room: of 65,535 channels, few.
+    room_wanted: Vec<Arc<ChannelShared>>,
     pub(crate) tracks: HashMap<TransceiverId, Arc<TrackShared>>,
     pub(crate) track_queue: usize,
     pub(crate) requests: Vec<Request>,
@@ -159,6 +161,7 @@ impl State {
             events: VecDeque::new(),
             deaf: false,
             channels: HashMap::new(),
+            room_wanted: Vec::new(),
             tracks: HashMap::new(),
             track_queue,
             requests: Vec::new(),
@@ -185,8 +188,14 @@ impl State {
         while let Some(event) = self.peer.poll_event() {
             self.dispatch(core, event);
         }
-        for channel in self.channels.values() {
-            channel.wake_if_room(&self.peer);
+        self.room_wanted
+            .retain(|channel| !channel.wake_if_room(&self.peer));
+    }
+
+    /// Somebody waits until a channel has at most so many bytes buffered.
+    pub(crate) fn want_room(&mut self, channel: &Arc<ChannelShared>, amount: usize) {
+        if channel.wake_at(amount) {
+            self.room_wanted.push(channel.clone());
         }
     }
 

@@ -58,7 +58,7 @@ impl DataChannel {
         &self.inner.connection.core
     }
 
-    pub(crate) fn shared(&self) -> &ChannelShared {
+    pub(crate) fn shared(&self) -> &Arc<ChannelShared> {
         &self.inner.shared
     }
 
@@ -272,7 +272,7 @@ impl DataChannel {
                 ) => {
                     let limit = self.inner.connection.channel_buffer;
                     // Woken when half is empty: a message at a time would cost a task switch each.
-                    shared.wake_at(limit.saturating_sub(message.len()).min(limit / 2));
+                    state.want_room(shared, limit.saturating_sub(message.len()).min(limit / 2));
                     slot = Some(message);
                     None
                 }
@@ -347,7 +347,7 @@ impl DataChannel {
                 || state.ended().is_some()
                 || channel_state(state, shared) == ChannelState::Closed;
             if !done {
-                shared.wake_at(threshold);
+                state.want_room(shared, threshold);
             }
             done.then_some(())
         });

@@ -49,7 +49,7 @@ impl<'a> MessageWriter<'a> {
         let shared = self.channel.shared();
         let mut state = core.lock();
         if let Some(limit) = self.channel.full_at(&state, len) {
-            shared.wake_at(limit);
+            state.want_room(shared, limit);
             shared.writers.register(context);
             return Poll::Pending;
         }
@@ -67,7 +67,7 @@ impl<'a> MessageWriter<'a> {
                 let mut buffer = BytesMut::from(piece);
                 buffer.unsplit(std::mem::take(&mut self.buffer));
                 self.buffer = buffer;
-                shared.wake_at(self.channel.room_for(len));
+                state.want_room(shared, self.channel.room_for(len));
                 shared.writers.register(context);
                 Poll::Pending
             }
