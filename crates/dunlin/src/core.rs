@@ -135,6 +135,8 @@ pub(crate) struct State {
     /// The `Events` stream was dropped: nobody takes what the peer opens.
     pub(crate) deaf: bool,
     pub(crate) channels: HashMap<ChannelId, Arc<ChannelShared>>,
+    /// Those on which somebody waits for room: of 65,535 channels, few.
+    room_wanted: Vec<Arc<ChannelShared>>,
     pub(crate) tracks: HashMap<TransceiverId, Arc<TrackShared>>,
     pub(crate) track_queue: usize,
     pub(crate) requests: Vec<Request>,
@@ -165,6 +167,7 @@ impl State {
             events: VecDeque::new(),
             deaf: false,
             channels: HashMap::new(),
+            room_wanted: Vec::new(),
             tracks: HashMap::new(),
             track_queue,
             requests: Vec::new(),
@@ -191,8 +194,14 @@ impl State {
         while let Some(event) = self.peer.poll_event() {
             self.dispatch(core, event);
         }
-        for channel in self.channels.values() {
-            channel.wake_if_room(&self.peer);
+        self.room_wanted
+            .retain(|channel| !channel.wake_if_room(&self.peer));
+    }
+
+    /// Somebody waits until a channel has at most so many bytes buffered.
+    pub(crate) fn want_room(&mut self, channel: &Arc<ChannelShared>, amount: usize) {
+        if channel.wake_at(amount) {
+            self.room_wanted.push(channel.clone());
         }
     }
 
@@ -201,7 +210,7 @@ impl State {
         match event {
             Event::ChannelReadable(id) => {
                 if let Some(channel) = self.channels.get(&id) {
-                    channel.readable.notify_waiters();
+                    channel.wake_readers();
                 }
             }
             Event::ChannelOpen(id) | Event::ChannelClosing(id) => {
@@ -215,7 +224,10 @@ impl State {
             },
             // `low` compares with the amount itself.
             Event::BufferedAmountLow(_) => {}
-            Event::DataChannel(id) if self.deaf => self.peer.close_channel(Instant::now(), id),
+            Event::DataChannel(id) if self.deaf => {
+                self.peer.close_channel(Instant::now(), id);
+                self.peer.forget_channel(id);
+            }
             Event::DataChannel(id) => {
                 if let Some(channel) = self.channel(id) {
                     self.tell(core, RawEvent::DataChannel(channel));

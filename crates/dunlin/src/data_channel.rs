@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dunlin_peerconnection as peer;
-use dunlin_peerconnection::{ChannelCounters, ChannelState, Message, SendMessageError};
+use dunlin_peerconnection::{
+    ChannelCounters, ChannelFailure, ChannelState, Message, MessageKind, Piece, PieceError, SendMessageError,
+};
 
+use crate::byte_stream::ByteStream;
 use crate::channel_state::ChannelShared;
 use crate::core::{Connection, Core, State};
-use crate::error::{ConnectionError, SendError};
+use crate::error::{ConnectionError, SendError, WriteError};
+use crate::message_stream::{MessageReader, MessageWriter};
 
 /// A bidirectional channel of messages.
 ///
@@ -33,7 +37,7 @@ impl Drop for Inner {
         self.connection.core.command(|state, now| {
             state.channels.remove(&id);
             state.peer.close_channel(now, id);
-            // One that is closed already tells nothing more.
+            // What it has received and will receive is dropped, lest it fill what all channels share.
             state.peer.forget_channel(id);
         });
     }
@@ -50,8 +54,21 @@ impl DataChannel {
         }
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.inner.connection.core
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<ChannelShared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn channel_buffer(&self) -> usize {
+        self.inner.connection.channel_buffer
+    }
+
+    /// How the connection ended, if it did.
+    pub(crate) fn end(&self, state: &State) -> Option<ConnectionError> {
+        state.ended()
     }
 
     /// The name its creator gave it.
@@ -104,6 +121,16 @@ impl DataChannel {
     #[must_use]
     pub fn ready_state(&self) -> ChannelState {
         channel_state(&self.core().lock(), &self.inner.shared)
+    }
+
+    /// Why the channel was closed, when it was not by `close` on either side: what the `error` event of a browser says.
+    #[must_use]
+    pub fn failure(&self) -> Option<ChannelFailure> {
+        let state = self.core().lock();
+        state
+            .peer
+            .channel(self.inner.shared.id)
+            .and_then(peer::DataChannel::failure)
     }
 
     /// Messages and bytes, sent and received.
@@ -166,6 +193,64 @@ impl DataChannel {
         received.await
     }
 
+    /// The next message as a stream, which may begin before the message has arrived to its end; `None` like
+    /// [`DataChannel::recv`]. So messages larger than memory can be received: allow the peer to send them with
+    /// [`Config::peer`](crate::Config)`.max_message_size`, where 0 is no limit.
+    ///
+    /// Cancel-safe: nothing of a message is taken before the reader is returned. Reading is as well. Once the reader is
+    /// dropped, what it has not read is gone, and the next call answers the next message.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub async fn recv_stream(&mut self) -> Result<Option<MessageReader<'_>>, ConnectionError> {
+        loop {
+            let piece = std::future::poll_fn(|context| self.poll_piece(context)).await;
+            match piece {
+                Ok(Some(Piece::Data { kind, data, last })) => {
+                    return Ok(Some(MessageReader::new(self, kind, data, last)));
+                }
+                // Of a message whose reader is gone.
+                Ok(Some(Piece::Aborted)) => {}
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(self.core().lock().ended().unwrap_or(ConnectionError::Closed)),
+            }
+        }
+    }
+
+    /// Begins a message that is written piece by piece, and may be larger than memory; `len` in bytes, if it is known,
+    /// lets one that the peer would not take be refused at once. Waits until the channel is open, and until a message that
+    /// is being written in this way has ended.
+    ///
+    /// Cancel-safe: a dropped future has begun nothing. So is writing: `write` has taken the bytes that it counts.
+    ///
+    /// # Errors
+    /// When the channel is closed, the connection ended, or the peer takes no message of this length.
+    pub async fn begin_message(
+        &self,
+        kind: MessageKind,
+        len: Option<usize>,
+    ) -> Result<MessageWriter<'_>, WriteError> {
+        let shared = &self.inner.shared;
+        let begun = self.core().wait(&shared.room, |state, _| {
+            let connecting = channel_state(state, shared) == ChannelState::Connecting;
+            let now = Instant::now();
+            match state.peer.begin_message(now, shared.id, kind, len) {
+                Ok(()) => Some(Ok(())),
+                Err(PieceError::MessageOpen) => None,
+                Err(PieceError::NotOpen) if connecting && state.ended().is_none() => None,
+                Err(error) => Some(Err(WriteError::of(error, state.ended()))),
+            }
+        });
+        begun.await?;
+        Ok(MessageWriter::new(self))
+    }
+
+    /// The channel as a stream of bytes, carried in binary messages: [`ByteStream`] is `AsyncRead` and `AsyncWrite`.
+    #[must_use]
+    pub fn into_stream(self) -> ByteStream {
+        ByteStream::new(self)
+    }
+
     /// Sends a message, waiting until the channel is open and there is room.
     ///
     /// Cancel-safe: a dropped future has sent the message as a whole or not at all. Which of the two can be
@@ -180,10 +265,14 @@ impl DataChannel {
         let sent = self.core().wait(&shared.room, |state, core| {
             let message = slot.take()?;
             match self.attempt(state, core, message) {
-                Err(SendError::Full { message } | SendError::NotOpen { message }) => {
+                Err(
+                    SendError::Full { message }
+                    | SendError::NotOpen { message }
+                    | SendError::MessageOpen { message },
+                ) => {
                     let limit = self.inner.connection.channel_buffer;
                     // Woken when half is empty: a message at a time would cost a task switch each.
-                    shared.wake_at(limit.saturating_sub(message.len()).min(limit / 2));
+                    state.want_room(shared, limit.saturating_sub(message.len()).min(limit / 2));
                     slot = Some(message);
                     None
                 }
@@ -202,7 +291,7 @@ impl DataChannel {
         self.attempt(&mut core.lock(), core, message.into())
     }
 
-    fn attempt(&self, state: &mut State, core: &Core, message: Message) -> Result<(), SendError> {
+    pub(crate) fn attempt(&self, state: &mut State, core: &Core, message: Message) -> Result<(), SendError> {
         let shared = &self.inner.shared;
         match channel_state(state, shared) {
             ChannelState::Connecting | ChannelState::Open => {}
@@ -229,6 +318,7 @@ impl DataChannel {
                 Err(SendError::TooLarge { size, limit, message })
             }
             Err(SendMessageError::Full { message }) => Err(SendError::Full { message }),
+            Err(SendMessageError::MessageOpen { message }) => Err(SendError::MessageOpen { message }),
             Err(other) => Err(SendError::NotOpen {
                 message: other.into_message(),
             }),
@@ -257,7 +347,7 @@ impl DataChannel {
                 || state.ended().is_some()
                 || channel_state(state, shared) == ChannelState::Closed;
             if !done {
-                shared.wake_at(threshold);
+                state.want_room(shared, threshold);
             }
             done.then_some(())
         });
@@ -284,7 +374,7 @@ impl DataChannel {
     }
 }
 
-fn channel_state(state: &State, shared: &ChannelShared) -> ChannelState {
+pub(crate) fn channel_state(state: &State, shared: &ChannelShared) -> ChannelState {
     state
         .peer
         .channel(shared.id)

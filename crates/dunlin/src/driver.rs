@@ -62,7 +62,6 @@ struct Connection {
 pub(crate) struct Driver {
     mailbox: Arc<Mailbox>,
     sockets: Vec<Socket>,
-    batch: Batch,
     connections: HashMap<Key, Connection>,
     routes: Routes,
     /// Connections to serve in this turn, and those that had more than the last turn allowed.
@@ -89,7 +88,6 @@ impl Driver {
         Self {
             mailbox,
             sockets,
-            batch: Batch::new(),
             connections: HashMap::new(),
             routes: Routes::default(),
             touched: VecDeque::new(),
@@ -180,9 +178,12 @@ impl Driver {
 
     /// Takes one batch from each socket. Answers whether there may be more.
     fn receive(&mut self) -> bool {
+        Batch::of_this_thread(|batch| self.receive_into(batch))
+    }
+
+    fn receive_into(&mut self, batch: &mut Batch) -> bool {
         let Self {
             sockets,
-            batch,
             connections,
             routes,
             touched,

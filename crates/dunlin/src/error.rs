@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use dunlin_peerconnection::Message;
+use dunlin_peerconnection::{Message, PieceError};
 
 pub use dunlin_peerconnection::{AddCandidateError, CreateChannelError, DescriptionError, TransceiverError};
 
@@ -91,6 +91,12 @@ pub enum SendError {
         /// The message.
         message: Message,
     },
+    /// Another message is being written piece by piece (only `try_send` says this; `send` waits).
+    #[error("another message is being written to the channel")]
+    MessageOpen {
+        /// The message.
+        message: Message,
+    },
     /// The connection failed while the channel was in use.
     #[error("{reason}")]
     Connection {
@@ -110,8 +116,63 @@ impl SendError {
             | SendError::TooLarge { message, .. }
             | SendError::Full { message }
             | SendError::NotOpen { message }
+            | SendError::MessageOpen { message }
             | SendError::Connection { message, .. } => message,
         }
+    }
+}
+
+/// Why a message of pieces, or a stream of bytes, was not written. As an `io::Error` it is the inner one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The channel is closing or closed.
+    #[error("the channel is closed")]
+    Closed,
+    /// The message is larger than the peer said it takes.
+    #[error("the message is {size} bytes or more, the peer takes {limit} at most")]
+    TooLarge {
+        /// Its size so far, in bytes.
+        size: usize,
+        /// The peer's limit in bytes.
+        limit: usize,
+    },
+    /// The channel is not reliable, and the retransmissions or the life time of the message are used up.
+    #[error("the message was given up: its retransmissions or its life time are used up")]
+    GivenUp,
+    /// The text is not UTF-8.
+    #[error("the text is not UTF-8")]
+    NotText,
+    /// The peer could not be told that a message was given up, which every WebRTC peer can (RFC 8831, section 6.1).
+    #[error("the peer takes whole messages only: it does not know partial reliability")]
+    WholeMessagesOnly,
+    /// The connection failed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+impl WriteError {
+    pub(crate) fn of(error: PieceError, ended: Option<ConnectionError>) -> Self {
+        match (error, ended) {
+            (_, Some(reason)) => WriteError::Connection(reason),
+            (PieceError::TooLarge { size, limit }, None) => WriteError::TooLarge { size, limit },
+            (PieceError::GivenUp, None) => WriteError::GivenUp,
+            (PieceError::NotText, None) => WriteError::NotText,
+            (PieceError::NoPartialReliability, None) => WriteError::WholeMessagesOnly,
+            _ => WriteError::Closed,
+        }
+    }
+}
+
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        let kind = match &error {
+            WriteError::Closed | WriteError::Connection(_) => io::ErrorKind::BrokenPipe,
+            WriteError::TooLarge { .. } | WriteError::NotText => io::ErrorKind::InvalidInput,
+            WriteError::GivenUp => io::ErrorKind::TimedOut,
+            WriteError::WholeMessagesOnly => io::ErrorKind::Unsupported,
+        };
+        io::Error::new(kind, error)
     }
 }
 
@@ -137,6 +198,9 @@ pub enum Error {
     /// A message was not sent.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// A message of pieces, or a stream of bytes, was not written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The connection ended.
     #[error(transparent)]
     Connection(#[from] ConnectionError),

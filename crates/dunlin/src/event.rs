@@ -108,6 +108,7 @@ impl Drop for Events {
                 if let RawEvent::DataChannel(channel) = event {
                     state.channels.remove(&channel.id);
                     state.peer.close_channel(now, channel.id);
+                    state.peer.forget_channel(channel.id);
                 }
             }
             events

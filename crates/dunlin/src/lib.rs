@@ -2,6 +2,7 @@
 // The facade is where the clock, the locks and the sharing live; everything below takes them by argument.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+mod byte_stream;
 mod channel_state;
 mod config;
 mod core;
@@ -16,6 +17,7 @@ mod ice_server;
 mod interfaces;
 mod mailbox;
 mod mdns;
+mod message_stream;
 pub mod nat;
 mod peer_connection;
 mod peer_tcp;
@@ -29,33 +31,41 @@ mod track_state;
 mod train;
 #[cfg(feature = "turn-server")]
 pub mod turn_server;
+mod wakers;
 mod watch;
 
 pub use bytes::Bytes;
 pub use dunlin_net::{Path, Transport};
 
+pub use crate::byte_stream::ByteStream;
 pub use crate::config::{AddressPolicy, Config, EndpointConfig, PeerConfig};
 pub use crate::data_channel::DataChannel;
 pub use crate::description::{IceCandidate, ParseSignalError, SdpType, SessionDescription};
 pub use crate::endpoint::Endpoint;
 pub use crate::error::{
     AddCandidateError, BindError, ConnectionError, CreateChannelError, DescriptionError, Error, SendError,
-    TransceiverError,
+    TransceiverError, WriteError,
 };
 pub use crate::event::{Event, Events};
 pub use crate::ice_server::IceServer;
+pub use crate::message_stream::{MessageReader, MessageWriter};
 pub use crate::peer_connection::PeerConnection;
 pub use crate::tls::TlsRoots;
 pub use crate::track::{Feedback, TrackReceiver, TrackSender, Transceiver};
 pub use dunlin_peerconnection::{
-    AnswerSetup, Certificate, ChannelCounters, ChannelState, CodecCapability, Codecs, ConnectionState,
-    DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState, IceGatheringState,
-    IceReport, MediaKind, Message, NegotiatedCodec, OutgoingPacket, PairReport, PayloadType, RtpPacket,
-    ServerError, ServerReport, ServerState, SignalingState, SourceSequence, Stats, Subnet, Timestamp,
-    TransceiverInit, TransportPolicy as IceTransportPolicy,
+    AnswerSetup, Certificate, ChannelCounters, ChannelFailure, ChannelState, CodecCapability, Codecs,
+    ConnectionState, DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState,
+    IceGatheringState, IceReport, MediaKind, Message, MessageKind, NegotiatedCodec, OutgoingPacket,
+    PairReport, PayloadType, RtpPacket, ServerError, ServerReport, ServerState, SignalingState,
+    SourceSequence, Stats, Subnet, Timestamp, TransceiverInit, TransportPolicy as IceTransportPolicy,
 };
 
 /// The programs in the guides compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/book/signalling.md")]
 struct Guides;
+
+/// The programs in the guides compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/book/data-channels.md")]
+struct DataChannelGuide;

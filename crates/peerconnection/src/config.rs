@@ -46,11 +46,12 @@ pub struct Config {
     /// than [`Config::max_datagram`] is looked for with 0. Default 16,376: what a record of DTLS holds, and a fourth of what
     /// leaves in one system call (UDP GSO).
     pub max_path_datagram: usize,
-    /// The largest data-channel message that is taken from the peer, in bytes. Default 256 KiB.
+    /// The largest data-channel message that is taken from the peer, in bytes; 0 is no limit. Messages larger than half of
+    /// [`Config::receive_buffer`] can be received only in pieces. Default 256 KiB.
     pub max_message_size: usize,
     /// How many data channels there may be at once. Default 65,535.
     pub max_channels: usize,
-    /// How many bytes may wait in the send queue of all channels. Default 4 MiB.
+    /// How many bytes may wait in the send queue of all channels; one message may always. Default 4 MiB.
     pub send_buffer: usize,
     /// How many received bytes may wait for `receive` before the peer is asked to pause. Default 4 MiB.
     pub receive_buffer: usize,

@@ -16,6 +16,9 @@ const CHANNEL_MAX_LIFETIME: u8 = 0x02;
 const CHANNEL_UNORDERED: u8 = 0x80;
 
 const OPEN_HEADER_LEN: usize = 12;
+/// The longest message: "A receiver must be prepared to receive DATA_CHANNEL_OPEN messages where these fields have the
+/// maximum length of 65535 bytes" (RFC 8832, section 7).
+pub(crate) const MAX_OPEN_LEN: usize = OPEN_HEADER_LEN + 2 * 65_535;
 
 /// A message of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]

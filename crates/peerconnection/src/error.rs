@@ -1,5 +1,7 @@
 //! What the owner of a connection did wrong, per command.
 
+use bytes::Bytes;
+
 use crate::data_channel::Message;
 use crate::description::SdpType;
 use crate::state::SignalingState;
@@ -33,6 +35,9 @@ pub enum CreateChannelError {
         /// The identifier asked for.
         id: u16,
     },
+    /// All identifiers of the parity that the DTLS role gives us are in use.
+    #[error("no stream identifier is left for another channel")]
+    NoIdLeft,
     /// Another channel has this identifier.
     #[error("id {id} is used by another channel")]
     IdInUse {
@@ -73,6 +78,50 @@ pub enum SendMessageError {
         /// The message.
         message: Message,
     },
+    /// A message that was begun has not been ended.
+    #[error("another message is being sent piece by piece")]
+    MessageOpen {
+        /// The message.
+        message: Message,
+    },
+}
+
+/// Why a message was not begun, or a piece of it not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PieceError {
+    /// The channel is not open (yet, or any more).
+    #[error("the channel is not open")]
+    NotOpen,
+    /// Another message that was begun has not been ended.
+    #[error("another message is being sent piece by piece")]
+    MessageOpen,
+    /// The message is larger than the peer said it takes.
+    #[error("the message is {size} bytes or more, the peer takes {limit} at most")]
+    TooLarge {
+        /// Its size so far, in bytes.
+        size: usize,
+        /// The peer's limit in bytes.
+        limit: usize,
+    },
+    /// The send buffer is full: wait for `BufferedAmountLow`.
+    #[error("the send buffer is full")]
+    Full {
+        /// The piece.
+        piece: Bytes,
+    },
+    /// No message was begun, or it was given up: its life time or its retransmissions are used up.
+    #[error("the message was given up")]
+    GivenUp,
+    /// A piece without bytes that is not all of its message.
+    #[error("a piece of a message cannot be empty")]
+    Empty,
+    /// A text that is not UTF-8.
+    #[error("the text is not UTF-8")]
+    NotText,
+    /// The peer could not be told that a message was given up (RFC 3758).
+    #[error("the peer takes whole messages only: it does not know partial reliability")]
+    NoPartialReliability,
 }
 
 impl SendMessageError {
@@ -82,7 +131,8 @@ impl SendMessageError {
         match self {
             SendMessageError::NotOpen { message }
             | SendMessageError::TooLarge { message, .. }
-            | SendMessageError::Full { message } => message,
+            | SendMessageError::Full { message }
+            | SendMessageError::MessageOpen { message } => message,
         }
     }
 }

@@ -3,6 +3,12 @@
 mod channels;
 mod config;
 mod data_channel;
+mod data_channel_inbox;
+mod data_channel_receive;
+mod data_channel_send;
+mod data_channel_table;
+#[cfg(test)]
+mod data_channel_tests;
 pub mod dcep;
 mod demux;
 mod description;
@@ -18,7 +24,9 @@ mod tracks;
 mod transport;
 
 pub use config::{AnswerSetup, Config};
-pub use data_channel::{ChannelCounters, ChannelId, DataChannel, DataChannelInit, Message};
+pub use data_channel::{
+    ChannelCounters, ChannelFailure, ChannelId, DataChannel, DataChannelInit, Message, MessageKind, Piece,
+};
 pub use description::{CandidateInit, SdpType, SessionDescription, UnknownSdpType};
 pub use dunlin_dtls::Certificate;
 pub use dunlin_ice::{
@@ -29,7 +37,7 @@ pub use dunlin_ice::{
 pub use dunlin_media::{OutgoingPacket, SourceSequence};
 pub use dunlin_rtp::{Packet, PayloadType, SequenceNumber, Ssrc, Timestamp};
 pub use error::{
-    AddCandidateError, CreateChannelError, DescriptionError, SendMessageError, TransceiverError,
+    AddCandidateError, CreateChannelError, DescriptionError, PieceError, SendMessageError, TransceiverError,
 };
 pub use event::Event;
 pub use jsep::{

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 
 use crate::PeerConnection;
 use crate::config::Config;
-use crate::data_channel::Parity;
+use crate::data_channel_table::Parity;
 use crate::description::{CandidateInit, SdpType, SessionDescription};
 use crate::error::{AddCandidateError, DescriptionError};
 use crate::event::Event;
@@ -369,7 +369,7 @@ impl PeerConnection {
             self.start_sctp(now);
         }
         if applied.data_rejected {
-            self.channels.close_all(&mut self.events);
+            self.channels.close_all(None, &mut self.events);
         }
         for TrackAdded { transceiver, streams } in applied.tracks_added {
             self.events.push_back(Event::Track { transceiver, streams });
@@ -406,7 +406,7 @@ impl PeerConnection {
                 DtlsRole::Active => (Role::Client, Parity::Even),
                 DtlsRole::Passive => (Role::Server, Parity::Odd),
             };
-            self.channels.set_parity(parity);
+            self.channels.set_parity(parity, &mut self.events);
             let peer = PeerIdentity::Fingerprints(remote.fingerprints);
             self.transport.set_dtls_parameters(DtlsParameters { role, peer });
         }

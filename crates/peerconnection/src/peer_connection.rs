@@ -15,12 +15,17 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::config::Config;
-use crate::data_channel::Channels;
+use crate::data_channel::ChannelFailure;
+use crate::data_channel_table::Channels;
+use crate::dcep::MAX_OPEN_LEN;
 use crate::event::Event;
 use crate::negotiate::Negotiation;
 use crate::state::{ConnectionState, DtlsState, IceConnectionState, IceGatheringState, SignalingState};
 use crate::tracks::Tracks;
 use crate::transport::{Transport, TransportEvent};
+
+/// Bytes of a piece of a message that is too large to be kept.
+const PIECE: usize = 64 * 1024;
 
 /// A WebRTC peer connection (RFC 9429; W3C webrtc-pc) without any input or output of its own.
 ///
@@ -87,7 +92,7 @@ impl PeerConnection {
         let media = dunlin_media::Session::new(media_config, rng.random(), now);
         let transport = Transport::new(&config, certificate, ice, media, rng.random());
         Self {
-            channels: Channels::new(config.max_channels),
+            channels: Channels::new(&config),
             config,
             now,
             transport,
@@ -281,7 +286,7 @@ impl PeerConnection {
 
     fn leave(&mut self) {
         self.stage = Stage::Leaving;
-        self.channels.close_all(&mut self.events);
+        self.channels.close_all(None, &mut self.events);
         self.ice_state = IceConnectionState::Closed;
         self.set_connection_state(ConnectionState::Closed);
     }
@@ -362,7 +367,8 @@ impl PeerConnection {
         if self.transport.dtls_state() == DtlsState::Failed {
             self.events
                 .push_back(Event::Failed(format!("DTLS failed: {reason}")));
-            self.channels.close_all(&mut self.events);
+            self.channels
+                .close_all(Some(ChannelFailure::Transport), &mut self.events);
             self.update_connection_state();
         } else {
             self.closed_by_peer(reason.to_string());
@@ -397,18 +403,11 @@ impl PeerConnection {
         if !self.transport.is_secured() || self.transport.sctp.is_some() {
             return;
         }
-        let mut config = dunlin_sctp::Config::default();
+        let mut config = sctp_config(&self.config);
         config.local_port = parameters.local_port;
         config.remote_port = parameters.remote_port;
         config.max_datagram = self.transport.sctp_datagram();
         config.max_path_datagram = self.transport.sctp_path_datagram();
-        config.max_message_size = match parameters.max_message_size {
-            0 => usize::MAX,
-            size => size,
-        };
-        config.max_receive_message_size = self.config.max_message_size;
-        config.max_send_buffer = self.config.send_buffer;
-        config.zero_checksum = true;
         self.channels.set_max_message_size(parameters.max_message_size);
         self.transport
             .start_sctp(now, Association::new(config, self.sctp_seed, now));
@@ -417,35 +416,80 @@ impl PeerConnection {
     /// Takes what the association has. While too much waits unread in the channels, messages stay in the
     /// association, whose receive window then holds the peer back.
     pub(crate) fn pump_sctp(&mut self, now: Instant) {
-        while self.channels.unread() < self.config.receive_buffer {
-            let Some(sctp) = &mut self.transport.sctp else {
-                return;
-            };
-            let Some(event) = sctp.poll_event() else { return };
-            let (channels, events) = (&mut self.channels, &mut self.events);
-            match event {
-                dunlin_sctp::Event::Message { stream, ppid, data } => {
-                    channels.handle_message(now, stream, ppid, data, sctp, events);
-                }
-                dunlin_sctp::Event::Connected => channels.open_waiting(now, sctp, events),
-                dunlin_sctp::Event::StreamsReset { streams } => {
-                    channels.handle_reset_by_peer(&streams, sctp, events)
-                }
-                dunlin_sctp::Event::StreamResetDone(stream) => channels.handle_reset_by_us(stream, events),
-                dunlin_sctp::Event::StreamResetFailed(stream) => channels.handle_reset_by_us(stream, events),
-                dunlin_sctp::Event::BufferedAmountLow(stream) => {
-                    channels.handle_buffered_amount_low(stream, events)
-                }
-                dunlin_sctp::Event::Closed(reason) => {
-                    info!("SCTP ended: {reason}");
-                    channels.close_all(events);
-                    self.closed_by_peer(format!("The peer ended the data transport: {reason}"));
-                    return;
-                }
-                other => debug!("{other:?}"),
-            }
+        let ended = pump_channels(
+            now,
+            &mut self.channels,
+            &mut self.transport.sctp,
+            &mut self.events,
+        );
+        if let Some(reason) = ended {
+            self.closed_by_peer(format!("The peer ended the data transport: {reason}"));
         }
     }
+}
+
+/// What the association is told, but for what the descriptions say. The table of channels keeps the limits of what is
+/// sent, since what opens a channel is not subject to them.
+pub(crate) fn sctp_config(config: &Config) -> dunlin_sctp::Config {
+    let mut sctp = dunlin_sctp::Config::default();
+    sctp.max_message_size = usize::MAX;
+    sctp.max_send_buffer = usize::MAX;
+    sctp.max_receive_message_size = match config.max_message_size {
+        0 => usize::MAX,
+        size => size.max(MAX_OPEN_LEN),
+    };
+    if sctp.max_receive_message_size > config.receive_buffer / 2 {
+        sctp.partial_delivery = Some(PIECE);
+    }
+    sctp.zero_checksum = true;
+    sctp
+}
+
+/// Moves what the association has into the channels; says why it ended, if it did.
+pub(crate) fn pump_channels(
+    now: Instant,
+    channels: &mut Channels,
+    sctp: &mut Option<Association>,
+    events: &mut VecDeque<Event>,
+) -> Option<dunlin_sctp::CloseReason> {
+    while channels.unread() < channels.receive_buffer {
+        let sctp = sctp.as_mut()?;
+        match sctp.poll_event()? {
+            dunlin_sctp::Event::Message { stream, ppid, data } => {
+                channels.handle_message(now, stream, ppid, data, sctp, events);
+            }
+            dunlin_sctp::Event::Piece {
+                message,
+                ppid,
+                data,
+                last,
+            } => channels.handle_piece(now, message, ppid, data, last, sctp, events),
+            dunlin_sctp::Event::MessageAborted(message) => channels.handle_abort(message, events),
+            dunlin_sctp::Event::Connected => channels.open_waiting(now, sctp, events),
+            dunlin_sctp::Event::StreamsReset { streams } => {
+                channels.handle_reset_by_peer(&streams, sctp, events)
+            }
+            // A reset that was refused leaves nothing to wait for, either.
+            dunlin_sctp::Event::StreamResetDone(stream) | dunlin_sctp::Event::StreamResetFailed(stream) => {
+                channels.handle_reset_by_us(now, stream, sctp, events)
+            }
+            dunlin_sctp::Event::Restarted => {
+                channels.close_all(Some(ChannelFailure::Restarted), events);
+                channels.open_waiting(now, sctp, events);
+            }
+            dunlin_sctp::Event::BufferedAmountLow(stream) => {
+                channels.handle_buffered_amount_low(stream, events)
+            }
+            dunlin_sctp::Event::Closed(reason) => {
+                info!("SCTP ended: {reason}");
+                let graceful = matches!(reason, dunlin_sctp::CloseReason::Shutdown);
+                channels.close_all((!graceful).then_some(ChannelFailure::Transport), events);
+                return Some(reason);
+            }
+            other => debug!("{other:?}"),
+        }
+    }
+    None
 }
 
 impl std::fmt::Debug for PeerConnection {

@@ -174,7 +174,6 @@ fn a_channel_opens_and_carries_messages_of_all_kinds_both_ways() {
     assert_eq!(pair.peers[0].buffered_amount(ours), 0);
 }
 
-/// RFC 8831, section 6.4: who opens a channel says what share of the bytes it gets, for both directions.
 /// RFC 8899: nothing but a few probes is larger than the path carries.
 #[test]
 fn datagrams_of_data_grow_to_what_the_path_carries() {
@@ -209,6 +208,7 @@ fn datagrams_of_data_grow_to_what_the_path_carries() {
     }
 }
 
+/// RFC 8831, section 6.4: who opens a channel says what share of the bytes it gets, for both directions.
 #[test]
 fn channels_share_by_their_priorities_both_ways() {
     let mut pair = Pair::new();

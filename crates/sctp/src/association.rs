@@ -294,7 +294,7 @@ impl Association {
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.inbox.pop()?;
-        if matches!(event, Event::Message { .. })
+        if matches!(event, Event::Message { .. } | Event::Piece { .. })
             && let Some(tcb) = self.state.tcb_mut()
         {
             tcb.receiver.on_consumed(&self.inbox);
@@ -367,6 +367,8 @@ impl Association {
             Err(SendError::NoSuchStream { data })
         } else if self.queue.is_closing(stream) {
             Err(SendError::StreamClosing { data })
+        } else if self.queue.has_open(stream) {
+            Err(SendError::MessageOpen { data })
         } else if self.queue.buffered() + size > self.config.max_send_buffer && self.queue.buffered() > 0 {
             Err(SendError::BufferFull {
                 buffered: self.queue.buffered(),

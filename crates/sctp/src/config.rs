@@ -59,8 +59,13 @@ pub struct Config {
     pub max_message_size: usize,
     /// The largest message taken from the peer, in bytes; a larger one ends the association. Default 262,144.
     pub max_receive_message_size: usize,
+    /// A message that has grown to so many bytes is delivered in pieces of that size, or more where a gap was filled, as
+    /// [`Event::Piece`](crate::Event::Piece), so that it may be larger than the window; `None` delivers whole messages
+    /// only. Default `None`.
+    pub partial_delivery: Option<usize>,
     /// Bytes that received messages and fragments may occupy until they are polled, bookkeeping included. Default
-    /// 5 MiB (dcsctp's). Never less than twice [`Config::max_receive_message_size`] is used.
+    /// 5 MiB (dcsctp's). Never less than twice [`Config::max_receive_message_size`] is used, or with partial delivery
+    /// four pieces.
     pub receive_window: usize,
     /// Bytes that may wait to be sent for the first time; more are refused. Default 16 MiB.
     pub max_send_buffer: usize,
@@ -119,6 +124,7 @@ impl Default for Config {
             max_path_datagram: 0,
             max_message_size: 256 << 10,
             max_receive_message_size: 256 << 10,
+            partial_delivery: None,
             receive_window: 5 << 20,
             max_send_buffer: 16 << 20,
             max_outstanding: 16 << 20,
@@ -156,10 +162,12 @@ impl Config {
     pub(crate) fn sanitized(mut self) -> Self {
         self.max_datagram = usable_datagram(self.max_datagram);
         self.max_path_datagram = usable_path_datagram(self.max_path_datagram);
-        self.receive_window = self
-            .receive_window
-            .max(self.max_receive_message_size.saturating_mul(2))
-            .clamp(1500, MAX_WINDOW);
+        let least = match self.partial_delivery {
+            Some(piece) => piece.saturating_mul(4),
+            None => self.max_receive_message_size.saturating_mul(2),
+        };
+        self.partial_delivery = self.partial_delivery.map(|piece| piece.max(1));
+        self.receive_window = self.receive_window.max(least).clamp(1500, MAX_WINDOW);
         self.streams = self.streams.max(1);
         // RFC 9260, section 6.2: "MUST NOT allow the maximum delay … to be configured to be more than 500 ms".
         self.sack_delay = self.sack_delay.min(Duration::from_millis(500));

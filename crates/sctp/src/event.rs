@@ -20,6 +20,20 @@ pub enum Event {
         /// Its bytes: a slice of the datagram when one fragment held it all.
         data: Bytes,
     },
+    /// A piece of a message that is being delivered in part, because it outgrew
+    /// [`Config::partial_delivery`](crate::Config::partial_delivery).
+    Piece {
+        /// Which message.
+        message: MessageKey,
+        /// What it is, to the layer above.
+        ppid: Ppid,
+        /// The next bytes of it.
+        data: Bytes,
+        /// Whether the message ends here.
+        last: bool,
+    },
+    /// The peer gave up a message of which pieces were delivered: no more of it comes.
+    MessageAborted(MessageKey),
     /// The peer reset its outgoing streams: no more messages come on them until they are used anew.
     StreamsReset {
         /// Those streams; of all when the peer said "all", the ones that it had used.
@@ -51,6 +65,18 @@ pub enum Event {
     Restarted,
     /// The end. Nothing follows.
     Closed(CloseReason),
+}
+
+/// Tells messages apart that are delivered in part. Within a stream one ordered message follows the other; unordered ones
+/// may be under way at the same time. Keys of finished messages are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey {
+    /// The stream it comes on.
+    pub stream: StreamId,
+    /// Whether it is unordered.
+    pub unordered: bool,
+    /// Its Message Identifier, or with DATA chunks what stands for it.
+    pub id: u32,
 }
 
 /// A change of streams that the peer was asked for (RFC 6525).
@@ -149,6 +175,21 @@ pub enum SendError {
         /// The message.
         data: Bytes,
     },
+    /// A message is open on the stream: its last piece has to come first.
+    #[error("the message that was begun on the stream has not been ended")]
+    MessageOpen {
+        /// The message.
+        data: Bytes,
+    },
+    /// No message is open on the stream to which a piece could belong: it was given up.
+    #[error("no message is open on the stream")]
+    NoMessage {
+        /// The piece.
+        data: Bytes,
+    },
+    /// A message of pieces needs a peer that can be told that it was given up (RFC 3758).
+    #[error("the peer does not know partial reliability")]
+    NoPartialReliability,
     /// SCTP cannot carry empty messages (RFC 9260, section 6.2); data channels have PPIDs of their own for them.
     #[error("SCTP cannot carry an empty message")]
     Empty,
@@ -163,8 +204,10 @@ impl SendError {
             | SendError::BufferFull { data, .. }
             | SendError::Closed { data }
             | SendError::StreamClosing { data }
-            | SendError::NoSuchStream { data } => data,
-            SendError::Empty => Bytes::new(),
+            | SendError::NoSuchStream { data }
+            | SendError::MessageOpen { data }
+            | SendError::NoMessage { data } => data,
+            SendError::Empty | SendError::NoPartialReliability => Bytes::new(),
         }
     }
 }

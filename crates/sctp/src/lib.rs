@@ -9,6 +9,7 @@ mod event;
 mod heartbeat;
 mod packet;
 mod path_mtu;
+mod pieces;
 mod receive;
 mod recovery;
 mod send;
@@ -23,7 +24,7 @@ mod types;
 
 pub use association::Association;
 pub use config::{Config, CongestionControl, Scheduler};
-pub use event::{CloseReason, Event, Reconfiguration, SendError};
+pub use event::{CloseReason, Event, MessageKey, Reconfiguration, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};
 pub use types::{Ppid, Ssn, StreamId, Tsn};

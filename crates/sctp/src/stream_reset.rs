@@ -258,13 +258,14 @@ impl StreamReset {
 }
 
 impl Association {
-    /// Closes the outgoing half of a stream: what waits on it is still sent, then the peer is asked to reset it.
+    /// Closes the outgoing half of a stream: what waits on it is still sent, but for a message that was not ended, then the peer is asked to reset it.
     /// [`Event::StreamResetDone`] or [`Event::StreamResetFailed`] follows; until then the stream takes no messages.
     pub fn reset_stream(&mut self, stream: StreamId) {
         if matches!(self.state, State::Ended) {
             return;
         }
         self.idle = false;
+        self.abandon_message(self.now, stream);
         self.queue.request_reset(stream);
         self.collect_drained();
     }

@@ -131,7 +131,7 @@ impl Association {
         }
         if !tcb.reset.is_silent() && phase != Phase::ShutdownAckSent {
             let (cumulative, next) = (tcb.outstanding.cumulative(), tcb.outstanding.next());
-            let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send();
+            let quiet = tcb.outstanding.is_empty() && !self.queue.wants_to_send() && !self.queue.has_begun();
             if matches!(phase, Phase::Established | Phase::ShutdownPending) {
                 tcb.reset
                     .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
@@ -231,7 +231,7 @@ impl Association {
             tcb.window_probe = false;
             // "Whenever the sender of a DATA chunk can benefit from the corresponding SACK chunk being sent back without
             // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
-            let immediate = fragment.ending && !self.queue.wants_to_send();
+            let immediate = !self.queue.wants_to_send();
             let beyond = is_large && packet.out.len() - packet.start >= usual;
             tcb.outstanding
                 .send_new(now, fragment, immediate, beyond, packet.out);

@@ -52,8 +52,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// Two peers that know nothing of each other.
     pub(crate) async fn new() -> Self {
-        let (alice, alice_events) = PeerConnection::bind(config()).await.unwrap();
-        let (bob, bob_events) = PeerConnection::bind(config()).await.unwrap();
+        Self::with(|_| {}).await
+    }
+
+    /// Two peers that are made with other settings than the usual.
+    pub(crate) async fn with(change: impl Fn(&mut Config)) -> Self {
+        let mut config = config();
+        change(&mut config);
+        let (alice, alice_events) = PeerConnection::bind(config.clone()).await.unwrap();
+        let (bob, bob_events) = PeerConnection::bind(config).await.unwrap();
         let (alice_events, bob_events) = (trickle(alice_events, &bob), trickle(bob_events, &alice));
         Self {
             alice,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::OVERHEAD;
-use crate::event::Event;
+use crate::event::{Event, MessageKey};
 use crate::types::{Ppid, StreamId};
 
 /// The queue behind `poll_event`.
@@ -29,9 +29,22 @@ impl Inbox {
         self.events.push_back(Event::Message { stream, ppid, data });
     }
 
+    /// A piece of a message; a message counts when it ends.
+    pub(crate) fn push_piece(&mut self, message: MessageKey, ppid: Ppid, data: Bytes, last: bool) {
+        self.charged += data.len() + OVERHEAD;
+        self.messages += u64::from(last);
+        self.bytes += data.len() as u64;
+        self.events.push_back(Event::Piece {
+            message,
+            ppid,
+            data,
+            last,
+        });
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Event::Message { data, .. } = &event {
+        if let Event::Message { data, .. } | Event::Piece { data, .. } = &event {
             self.charged -= data.len() + OVERHEAD;
         }
         Some(event)

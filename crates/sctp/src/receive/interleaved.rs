@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::inbox::Inbox;
 use super::order::Order;
 use super::reassembly::{TOO_LARGE, Violation};
-use super::{OVERHEAD, kept};
+use super::{Limits, OVERHEAD, kept};
+use crate::event::{Event, MessageKey};
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::IForwardTsn;
 use crate::stats::Drops;
@@ -26,12 +27,23 @@ const MAX_BEHIND: u32 = 1 << 16;
 /// Which message: its stream, whether it is unordered, its identifier.
 type Key = (StreamId, bool, Mid);
 
+/// What a message that is delivered in part is called.
+fn named((stream, unordered, mid): Key) -> MessageKey {
+    MessageKey {
+        stream,
+        unordered,
+        id: mid.0,
+    }
+}
+
 /// A message in progress. Fragment numbers are counted without the wrap.
 #[derive(Debug, Default)]
 struct Message {
     ppid: Ppid,
-    /// The fragments before `next`, joined.
+    /// The fragments before `next`, joined, but for what has been delivered.
     data: Vec<u8>,
+    /// Bytes that have been.
+    delivered: usize,
     next: u64,
     /// Fragments beyond a gap, and the bytes in them.
     later: BTreeMap<u64, Bytes>,
@@ -43,7 +55,7 @@ struct Message {
 
 impl Message {
     fn len(&self) -> usize {
-        self.data.len() + self.later_len
+        self.delivered + self.data.len() + self.later_len
     }
 
     /// Takes in a fragment that has not come before; `true` when the message is whole.
@@ -123,13 +135,13 @@ pub(crate) struct Interleaved {
     /// What came after a reset of its stream that has to wait.
     held: BTreeMap<Place, (DataHeader, Bytes)>,
     charged: usize,
-    max_message: usize,
+    limits: Limits,
     /// The length of the last message of several fragments: a guess at the next one's.
     usual_len: usize,
 }
 
 impl Interleaved {
-    pub(crate) fn new(max_message: usize) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             order: Order::default(),
             index: BTreeMap::new(),
@@ -139,7 +151,7 @@ impl Interleaved {
             skipped: BTreeMap::new(),
             held: BTreeMap::new(),
             charged: 0,
-            max_message,
+            limits,
             usual_len: 0,
         }
     }
@@ -176,13 +188,21 @@ impl Interleaved {
         let at = known.unwrap_or_else(|| self.begin(key, range.len()));
         let message = &mut self.messages[at];
         let before = message.charge;
-        if message.len() + range.len() > self.max_message {
+        if message.len() + range.len() > self.limits.message {
             return Err(TOO_LARGE);
         }
         let whole = message.take(header, datagram, range)?;
         self.charged = self.charged + message.charge - before;
-        if whole {
+        if !whole {
+            if message.data.len() >= self.limits.piece {
+                self.deliver_piece(key, at, inbox);
+            }
+        } else {
             let message = self.remove(key, at);
+            if message.delivered > 0 {
+                self.deliver_end(key, message, inbox);
+                return Ok(());
+            }
             let mut data = message.data;
             self.usual_len = data.len();
             if data.len() < data.capacity() / 2 {
@@ -191,6 +211,59 @@ impl Interleaved {
             self.complete(key, message.ppid, data.into(), inbox, drops);
         }
         Ok(())
+    }
+
+    /// Delivers what has come of a message, if it is the next of its stream.
+    fn deliver_piece(&mut self, key: Key, at: usize, inbox: &mut Inbox) {
+        let (stream, unordered, mid) = key;
+        if !unordered && !self.order.is_next(stream, mid) {
+            return;
+        }
+        let message = &mut self.messages[at];
+        let room = Vec::with_capacity(self.limits.piece.min(message.data.len()));
+        let (before, after) = (message.data.capacity(), room.capacity());
+        message.charge = message.charge - before + after;
+        self.charged = self.charged - before + after;
+        let mut data = std::mem::replace(&mut message.data, room);
+        data.shrink_to_fit();
+        message.delivered += data.len();
+        inbox.push_piece(named(key), message.ppid, data.into(), false);
+    }
+
+    /// Delivers the last piece of a message, and what waited for it.
+    fn deliver_end(&mut self, key: Key, message: Message, inbox: &mut Inbox) {
+        inbox.push_piece(named(key), message.ppid, message.data.into(), true);
+        let (stream, unordered, mid) = key;
+        if !unordered {
+            self.order.skip(stream, mid, inbox);
+            self.deliver_next(stream, inbox);
+        }
+    }
+
+    /// Delivers in part every message that can be.
+    pub(crate) fn deliver_what_there_is(&mut self, inbox: &mut Inbox) {
+        if self.limits.piece == usize::MAX {
+            return;
+        }
+        let begun: Vec<(Key, usize)> = self.index.iter().map(|(&key, &at)| (key, at)).collect();
+        for (key, at) in begun {
+            if !self.messages[at].data.is_empty() {
+                self.deliver_piece(key, at, inbox);
+            }
+        }
+    }
+
+    /// A stream expects another message than before: if much of it has come, that can be delivered.
+    fn deliver_next(&mut self, stream: StreamId, inbox: &mut Inbox) {
+        if self.limits.piece == usize::MAX || self.index.is_empty() {
+            return;
+        }
+        let key = (stream, false, self.order.next(stream));
+        if let Some(&at) = self.index.get(&key)
+            && self.messages[at].data.len() >= self.limits.piece
+        {
+            self.deliver_piece(key, at, inbox);
+        }
     }
 
     /// Takes in a message of one fragment.
@@ -204,7 +277,7 @@ impl Interleaved {
         drops: &mut Drops,
     ) -> Result<(), Violation> {
         let (stream, unordered, mid) = key;
-        if range.len() > self.max_message {
+        if range.len() > self.limits.message {
             return Err(TOO_LARGE);
         }
         if unordered && self.is_over(key) {
@@ -241,7 +314,7 @@ impl Interleaved {
     fn begin(&mut self, key: Key, len: usize) -> usize {
         // A guess is worth its memory while there are few; many small beginnings must not reserve much.
         let guess = if self.index.len() < 4 { self.usual_len } else { 0 };
-        let data = Vec::with_capacity(guess.min(self.max_message).max(len));
+        let data = Vec::with_capacity(guess.min(self.limits.message).max(len));
         let message = Message {
             charge: MESSAGE_OVERHEAD + data.capacity(),
             data,
@@ -290,6 +363,7 @@ impl Interleaved {
             inbox.push_message(stream, ppid, data);
         } else {
             self.order.complete((stream, mid), ppid, data, inbox, drops);
+            self.deliver_next(stream, inbox);
         }
     }
 
@@ -309,7 +383,7 @@ impl Interleaved {
         for stream in streams {
             // "the two counters … used for the MIDs MUST be reset to 0" (RFC 8260, section 2.3.2).
             self.skipped.remove(&stream);
-            self.drop_messages(stream, |_| true);
+            self.drop_messages(stream, inbox, |_| true);
         }
         for (place, (header, data)) in std::mem::take(&mut self.held) {
             self.charged -= data.len() + MESSAGE_OVERHEAD;
@@ -319,7 +393,7 @@ impl Interleaved {
     }
 
     /// Drops messages in progress of a stream.
-    fn drop_messages(&mut self, stream: StreamId, is_over: impl Fn(Key) -> bool) {
+    fn drop_messages(&mut self, stream: StreamId, inbox: &mut Inbox, is_over: impl Fn(Key) -> bool) {
         let of_stream = (stream, false, Mid(0))..=(stream, true, Mid(u32::MAX));
         let over: Vec<(Key, usize)> = self
             .index
@@ -328,7 +402,9 @@ impl Interleaved {
             .map(|(&key, &at)| (key, at))
             .collect();
         for (key, at) in over {
-            self.remove(key, at);
+            if self.remove(key, at).delivered > 0 {
+                inbox.push(Event::MessageAborted(named(key)));
+            }
         }
     }
 
@@ -336,13 +412,14 @@ impl Interleaved {
     /// stream" (section 2.3.1).
     pub(crate) fn forward(&mut self, chunk: &IForwardTsn<'_>, inbox: &mut Inbox) {
         for skipped in chunk.skipped() {
-            self.drop_messages(skipped.stream, |(_, unordered, mid)| {
+            self.drop_messages(skipped.stream, inbox, |(_, unordered, mid)| {
                 unordered == skipped.unordered && !skipped.mid.precedes(mid)
             });
             if skipped.unordered {
                 self.skipped.insert(skipped.stream, skipped.mid);
             } else {
                 self.order.skip(skipped.stream, skipped.mid, inbox);
+                self.deliver_next(skipped.stream, inbox);
             }
         }
     }
@@ -368,12 +445,22 @@ mod tests {
         }
     }
 
+    const LIMITS: Limits = Limits {
+        message: 100,
+        piece: usize::MAX,
+    };
+
     struct Bench(Interleaved, Inbox, Drops, Place);
 
     impl Bench {
         fn new() -> Self {
             let place = Place::first(Tsn(1));
-            Self(Interleaved::new(100), Inbox::default(), Drops::default(), place)
+            Self(
+                Interleaved::new(LIMITS),
+                Inbox::default(),
+                Drops::default(),
+                place,
+            )
         }
 
         fn push(&mut self, mid: u32, fsn: u32, bits: &str, text: &'static str) -> Result<(), Violation> {
@@ -488,7 +575,7 @@ mod tests {
     #[test]
     fn many_small_beginnings_reserve_little() {
         let mut bench = Bench::new();
-        bench.0.max_message = 256 << 10;
+        bench.0.limits.message = 256 << 10;
         bench.0.usual_len = 256 << 10;
         for mid in 0..10_000 {
             bench.push(mid, 0, "UB", "a").unwrap();

@@ -45,6 +45,13 @@ pub(crate) enum Ack {
     Now,
 }
 
+/// How large a message may be, and how much of it is kept before it is delivered in part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) message: usize,
+    pub(crate) piece: usize,
+}
+
 /// Makes messages of fragments.
 #[derive(Debug)]
 enum Assembly {
@@ -53,10 +60,14 @@ enum Assembly {
 }
 
 impl Assembly {
-    fn new(kind: DataKind, max_message: usize, cumulative: Place) -> Self {
+    fn new(kind: DataKind, config: &Config, cumulative: Place) -> Self {
+        let limits = Limits {
+            message: config.max_receive_message_size,
+            piece: config.partial_delivery.unwrap_or(usize::MAX),
+        };
         match kind {
-            DataKind::Data => Assembly::Data(Reassembly::new(max_message, cumulative)),
-            DataKind::IData => Assembly::IData(Interleaved::new(max_message)),
+            DataKind::Data => Assembly::Data(Reassembly::new(limits, cumulative)),
+            DataKind::IData => Assembly::IData(Interleaved::new(limits)),
         }
     }
 
@@ -64,6 +75,14 @@ impl Assembly {
         match self {
             Assembly::Data(reassembly) => reassembly.charged(),
             Assembly::IData(interleaved) => interleaved.charged(),
+        }
+    }
+
+    /// Delivers in part what can be, however little there is of it.
+    fn deliver_what_there_is(&mut self, inbox: &mut Inbox) {
+        match self {
+            Assembly::Data(reassembly) => reassembly.deliver_what_there_is(inbox),
+            Assembly::IData(interleaved) => interleaved.deliver_what_there_is(inbox),
         }
     }
 
@@ -104,7 +123,7 @@ impl Receiver {
         let first = Place::first(initial_tsn);
         Self {
             tracker: Tracker::new(first, config.max_gaps),
-            assembly: Assembly::new(kind, config.max_receive_message_size, first.previous()),
+            assembly: Assembly::new(kind, config, first.previous()),
             window: config.receive_window,
             advertised: config.receive_window,
             ack: Ack::None,
@@ -163,6 +182,10 @@ impl Receiver {
         // larger than the largest TSN received so far." What comes next in order is let in a little longer: it is
         // what sets the rest free.
         let used = self.assembly.charged() + inbox.charged();
+        if used > self.window / 2 && inbox.charged() == 0 {
+            // Messages that outgrow the window together would otherwise wait for each other.
+            self.assembly.deliver_what_there_is(inbox);
+        }
         let limit = match &self.assembly {
             _ if !in_order => self.window,
             // Where the peer interleaves so many messages that none of them can be finished within the window, only more
@@ -263,7 +286,7 @@ impl Receiver {
     pub(crate) fn restart(&mut self, config: &Config, kind: DataKind, next: Tsn) {
         self.tracker.jump(next);
         let cumulative = self.tracker.cumulative();
-        self.assembly = Assembly::new(kind, config.max_receive_message_size, cumulative);
+        self.assembly = Assembly::new(kind, config, cumulative);
     }
 
     /// Whether a reset waits for data.

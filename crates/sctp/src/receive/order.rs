@@ -94,6 +94,11 @@ impl Order {
         self.expected(stream) == mid
     }
 
+    /// The message that a stream expects.
+    pub(crate) fn next(&mut self, stream: StreamId) -> Mid {
+        self.expected(stream)
+    }
+
     /// Whether an ordered message was delivered or skipped before, or waits whole.
     pub(crate) fn is_stale(&mut self, stream: StreamId, mid: Mid) -> bool {
         mid.precedes(self.expected(stream))

@@ -14,11 +14,12 @@ use bytes::Bytes;
 
 use super::inbox::Inbox;
 use super::order::Order;
-use super::{OVERHEAD, kept};
+use super::{Limits, OVERHEAD, kept};
+use crate::event::{Event, MessageKey};
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::ForwardTsn;
 use crate::stats::Drops;
-use crate::types::{Place, Ppid, Ssn, StreamId};
+use crate::types::{Mid, Place, Ppid, Ssn, StreamId};
 
 /// The peer's fragments cannot be put together: the association must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,10 @@ struct Partial {
     label: Label,
     ppid: Ppid,
     next: Place,
+    /// What has not been delivered yet.
     data: Vec<u8>,
+    /// Bytes that have been.
+    delivered: usize,
     /// A FORWARD TSN ended right behind it: its rest may have been abandoned unsent.
     perhaps_abandoned: bool,
 }
@@ -76,6 +80,26 @@ impl Run {
     }
 }
 
+/// What a message that is delivered in part is called; `None` while it is not the next of its stream.
+fn key(order: &mut Order, label: Label) -> Option<MessageKey> {
+    let Label {
+        stream,
+        ssn,
+        unordered,
+    } = label;
+    let id = if unordered {
+        0
+    } else {
+        let mid = order.identify(stream, ssn, 0)?;
+        order.is_next(stream, mid).then_some(mid.0)?
+    };
+    Some(MessageKey {
+        stream,
+        unordered,
+        id,
+    })
+}
+
 /// Everything received and not yet delivered.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
@@ -86,13 +110,13 @@ pub(crate) struct Reassembly {
     /// Fragments without a beginning are the rest of something that a FORWARD TSN skipped.
     skipping: bool,
     charged: usize,
-    max_message: usize,
+    limits: Limits,
     /// The length of the last message of several fragments: a guess at the next one's.
     usual_len: usize,
 }
 
 impl Reassembly {
-    pub(crate) fn new(max_message: usize, cumulative: Place) -> Self {
+    pub(crate) fn new(limits: Limits, cumulative: Place) -> Self {
         Self {
             order: Order::default(),
             cumulative,
@@ -100,7 +124,7 @@ impl Reassembly {
             runs: BTreeMap::new(),
             skipping: false,
             charged: 0,
-            max_message,
+            limits,
             usual_len: 0,
         }
     }
@@ -126,7 +150,7 @@ impl Reassembly {
         drops: &mut Drops,
     ) -> Result<(), Violation> {
         self.cumulative = cumulative;
-        if range.len() > self.max_message {
+        if range.len() > self.limits.message {
             return Err(TOO_LARGE);
         }
         let in_order = place <= cumulative;
@@ -175,14 +199,14 @@ impl Reassembly {
         drops: &mut Drops,
     ) -> Result<(), Violation> {
         if beginning {
-            if let Some(partial) = self.partial.take() {
+            if let Some(partial) = &self.partial {
                 if !partial.perhaps_abandoned {
                     return Err(BAD_SEQUENCE);
                 }
-                self.charged -= partial.data.len() + OVERHEAD;
+                self.drop_partial(inbox);
             }
             self.skipping = false;
-            let usual = self.usual_len.min(self.max_message);
+            let usual = self.usual_len.min(self.limits.message);
             let data = Vec::with_capacity(usual.max(data.len() * 2));
             self.charged += OVERHEAD;
             self.partial = Some(Partial {
@@ -190,6 +214,7 @@ impl Reassembly {
                 ppid,
                 next: place,
                 data,
+                delivered: 0,
                 perhaps_abandoned: false,
             });
         }
@@ -199,15 +224,23 @@ impl Reassembly {
         if partial.next != place || partial.label != label {
             return Err(BAD_SEQUENCE);
         }
-        if partial.data.len() + data.len() > self.max_message {
+        if partial.delivered + partial.data.len() + data.len() > self.limits.message {
             return Err(TOO_LARGE);
         }
         partial.data.extend_from_slice(data);
         partial.next = place.next();
         self.charged += data.len();
-        if ending && let Some(partial) = self.partial.take() {
+        if !ending {
+            if partial.data.len() >= self.limits.piece {
+                self.deliver_piece(inbox);
+            }
+        } else if let Some(partial) = self.partial.take() {
             let mut data = partial.data;
             self.charged -= data.len() + OVERHEAD;
+            if partial.delivered > 0 {
+                self.deliver_end(label, partial.ppid, data.into(), inbox);
+                return Ok(());
+            }
             self.usual_len = data.len();
             if data.len() < data.capacity() / 2 {
                 data.shrink_to_fit();
@@ -215,6 +248,55 @@ impl Reassembly {
             self.complete(place, label, partial.ppid, Bytes::from(data), inbox, drops);
         }
         Ok(())
+    }
+
+    /// Delivers what has come of the message in progress, if it is the next of its stream.
+    fn deliver_piece(&mut self, inbox: &mut Inbox) {
+        let Some(partial) = &mut self.partial else { return };
+        let Some(message) = key(&mut self.order, partial.label) else {
+            return;
+        };
+        let room = Vec::with_capacity(self.limits.piece.min(partial.data.len()));
+        let mut data = std::mem::replace(&mut partial.data, room);
+        data.shrink_to_fit();
+        self.charged -= data.len();
+        partial.delivered += data.len();
+        inbox.push_piece(message, partial.ppid, data.into(), false);
+    }
+
+    /// Delivers the message in progress in part, if it can be.
+    pub(crate) fn deliver_what_there_is(&mut self, inbox: &mut Inbox) {
+        let has_some = self
+            .partial
+            .as_ref()
+            .is_some_and(|partial| !partial.data.is_empty());
+        if has_some && self.limits.piece < usize::MAX {
+            self.deliver_piece(inbox);
+        }
+    }
+
+    /// Delivers the last piece of a message, and those that waited for it.
+    fn deliver_end(&mut self, label: Label, ppid: Ppid, data: Bytes, inbox: &mut Inbox) {
+        let Some(message) = key(&mut self.order, label) else {
+            return;
+        };
+        inbox.push_piece(message, ppid, data, true);
+        if !label.unordered {
+            self.order.skip(label.stream, Mid(message.id), inbox);
+        }
+    }
+
+    /// Drops the message in progress: nothing more comes of it.
+    fn drop_partial(&mut self, inbox: &mut Inbox) {
+        let Some(partial) = self.partial.take() else {
+            return;
+        };
+        self.charged -= partial.data.len() + OVERHEAD;
+        if partial.delivered > 0
+            && let Some(message) = key(&mut self.order, partial.label)
+        {
+            inbox.push(Event::MessageAborted(message));
+        }
     }
 
     /// Keeps a fragment beyond a gap, joined with its neighbours.
@@ -280,7 +362,7 @@ impl Reassembly {
                 run.parts.append(&mut after.parts);
             }
         }
-        if run.len > self.max_message {
+        if run.len > self.limits.message {
             return Err(TOO_LARGE);
         }
         if run.beginning && run.ending && !self.order.is_held_back(first, label.stream) {
@@ -372,8 +454,8 @@ impl Reassembly {
         self.cumulative = cumulative;
         // "The receiver MUST remove any partially reassembled message, which is still missing one or more TSNs earlier
         // than or equal to the new cumulative TSN point."
-        if let Some(partial) = self.partial.take_if(|partial| partial.next <= new) {
-            self.charged -= partial.data.len() + OVERHEAD;
+        if self.partial.as_ref().is_some_and(|partial| partial.next <= new) {
+            self.drop_partial(inbox);
         }
         if let Some(partial) = &mut self.partial {
             partial.perhaps_abandoned = true;

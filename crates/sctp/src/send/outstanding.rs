@@ -4,6 +4,8 @@
 //! The chunks lie in a `VecDeque` indexed by TSN. A SACK costs what it newly acknowledges: the gap ack blocks of
 //! the last SACK are kept, and only what differs from them is looked at.
 
+mod cut;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 

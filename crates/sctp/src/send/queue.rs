@@ -3,6 +3,10 @@
 //! With DATA chunks the fragments of one message must have consecutive TSNs (RFC 9260, section 6.9), so a message that
 //! has begun is finished first. With I-DATA chunks streams may take turns at each fragment (RFC 8260, section 2.2.2);
 //! within a stream they may not. Only streams in use have a slot.
+//!
+//! A message may be handed over in [`pieces`].
+
+mod pieces;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -13,6 +17,7 @@ use super::Limit;
 use super::scheduler::{Share, Turns};
 use crate::config::Scheduler;
 use crate::types::{Mid, Ppid, StreamId};
+pub(crate) use pieces::Open;
 
 /// A piece of a message, ready for a TSN.
 #[derive(Debug, Clone)]
@@ -28,13 +33,15 @@ pub(crate) struct Fragment {
     pub(crate) data: Bytes,
 }
 
-/// A message that waits, or the rest of it.
+/// A message that waits, or the rest of it, or a piece of it.
 #[derive(Debug)]
 struct Waiting {
     data: Bytes,
     ppid: Ppid,
     unordered: bool,
     limit: Limit,
+    /// The message goes on after this: with the next one that waits, or with one still to come.
+    more: bool,
     /// Which message of the association this is.
     arrival: u64,
 }
@@ -46,6 +53,7 @@ struct Begun {
     size: Size,
     /// Bytes of it that count against what may be in progress at once; none when all went out in one piece.
     counted: usize,
+    unordered: bool,
 }
 
 /// Messages of a size wait for each other only.
@@ -82,6 +90,8 @@ struct Slot {
     next_unordered: Mid,
     waiting: VecDeque<Waiting>,
     begun: Option<Begun>,
+    /// The message whose last piece has not been handed over.
+    open: Option<Box<pieces::Open>>,
     buffered: usize,
     low_threshold: usize,
     reset: Reset,
@@ -98,6 +108,7 @@ impl Slot {
             next_unordered: Mid(0),
             waiting: VecDeque::new(),
             begun: None,
+            open: None,
             buffered: 0,
             low_threshold: 0,
             reset: Reset::None,
@@ -139,6 +150,8 @@ pub(crate) struct SendQueue {
     paused: bool,
     /// Messages that have begun.
     begun: usize,
+    /// Those of them whose next piece has not been handed over.
+    starved: usize,
     messages: usize,
     arrivals: u64,
     buffered: usize,
@@ -244,6 +257,10 @@ impl SendQueue {
     pub(crate) fn push(&mut self, stream: StreamId, ppid: Ppid, data: Bytes, unordered: bool, limit: Limit) {
         self.chosen = None;
         let at = self.find_or_create(stream);
+        self.enqueue(at, ppid, data, unordered, limit, false);
+    }
+
+    fn enqueue(&mut self, at: usize, ppid: Ppid, data: Bytes, unordered: bool, limit: Limit, more: bool) {
         let slot = &mut self.slots[at];
         self.arrivals += 1;
         self.messages += 1;
@@ -254,6 +271,7 @@ impl SendQueue {
             ppid,
             unordered,
             limit,
+            more,
             arrival: self.arrivals,
         });
         if !std::mem::replace(&mut slot.in_line, true) {
@@ -283,9 +301,9 @@ impl SendQueue {
     /// Whether something waits that only the window, the peer or the pacer can keep from being sent.
     pub(crate) fn wants_to_send(&self) -> bool {
         if self.paused {
-            self.begun > 0
+            self.begun > self.starved
         } else {
-            self.messages > 0
+            self.messages > 0 && !self.is_stalled()
         }
     }
 
@@ -327,7 +345,7 @@ impl SendQueue {
     fn front(&mut self) -> Option<usize> {
         if let Some(at) = self.turns.only() {
             let slot = &self.slots[at];
-            if slot.begun.is_some() {
+            if slot.begun.is_some() && !slot.waiting.is_empty() {
                 return Some(at);
             }
             if let Some(message) = slot.waiting.front()
@@ -354,6 +372,9 @@ impl SendQueue {
             let at = self.turns.front(stay)?;
             let slot = &mut self.slots[at];
             let Some(message) = slot.waiting.front() else {
+                if slot.begun.is_some() && self.interleaving.is_none() {
+                    return None;
+                }
                 slot.in_line = false;
                 self.turns.leave();
                 continue;
@@ -370,6 +391,7 @@ impl SendQueue {
     /// Bytes of the next fragment when `room` are free; `None` when nothing waits. Drops what expired unsent: no
     /// TSN and no SSN was spent on it, so the peer need not know.
     pub(crate) fn next_len(&mut self, now: Instant, room: usize) -> Option<usize> {
+        self.chosen = None;
         loop {
             let at = self.front()?;
             let slot = &self.slots[at];
@@ -380,7 +402,7 @@ impl SendQueue {
                 return Some(len);
             }
             self.abandoned += 1;
-            self.pop_message(at);
+            self.drop_front(at);
             self.pass_turn(at);
         }
     }
@@ -395,7 +417,8 @@ impl SendQueue {
         let slot = &mut self.slots[at];
         let message = slot.waiting.front_mut()?;
         let len = message.data.len();
-        let ending = len <= room;
+        let exhausts = len <= room;
+        let ending = exhausts && !message.more;
         let beginning = slot.begun.is_none();
         let begun = slot.begun.get_or_insert_with(|| {
             let size = Size::of(len, interleaving);
@@ -406,11 +429,12 @@ impl SendQueue {
                 next_fsn: 0,
                 size,
                 counted,
+                unordered: message.unordered,
             }
         });
         let fsn = begun.next_fsn;
         begun.next_fsn = fsn.wrapping_add(1);
-        let data = if ending {
+        let data = if exhausts {
             std::mem::take(&mut message.data)
         } else {
             message.data.split_to(room)
@@ -431,7 +455,12 @@ impl SendQueue {
         self.uncharge(at, fragment.data.len());
         if ending {
             self.end_message(at);
+        }
+        if exhausts {
             self.pop_message(at);
+        }
+        if exhausts && !ending {
+            self.next_piece(at);
         }
         self.pass_turn(at);
         Some(fragment)
@@ -440,12 +469,9 @@ impl SendQueue {
     /// The message that has begun has ended: its number is spent.
     fn end_message(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        if let Some(message) = slot.waiting.front() {
-            let unordered = message.unordered;
-            let counter = slot.counter(unordered);
-            *counter = counter.next();
-        }
         let Some(begun) = slot.begun.take() else { return };
+        let counter = slot.counter(begun.unordered);
+        *counter = counter.next();
         self.in_progress[begun.size as usize] -= begun.counted;
         self.begun -= 1;
         if begun.counted > 0 {
@@ -457,8 +483,11 @@ impl SendQueue {
     fn pass_turn(&mut self, at: usize) {
         let slot = &mut self.slots[at];
         if slot.waiting.is_empty() {
-            slot.in_line = false;
-            self.turns.leave();
+            // With DATA chunks nobody else may go before the message is finished.
+            if slot.begun.is_none() || self.interleaving.is_some() {
+                slot.in_line = false;
+                self.turns.leave();
+            }
         } else {
             self.turns.requeue(&slot.share, slot.arrival());
         }
@@ -469,8 +498,11 @@ impl SendQueue {
         let Some(at) = self.find(stream).filter(|&at| self.slots[at].begun.is_some()) else {
             return false;
         };
+        if self.slots[at].waiting.is_empty() {
+            self.starved -= 1;
+        }
         self.end_message(at);
-        self.pop_message(at);
+        self.drop_front(at);
         true
     }
 
@@ -495,7 +527,7 @@ impl SendQueue {
         }
         let slot = &mut self.slots[at];
         if slot.waiting.is_empty() {
-            if slot.reset == Reset::Requested {
+            if slot.reset == Reset::Requested && slot.open.is_none() {
                 self.drained.insert(slot.id);
             }
             if slot.waiting.capacity() > KEPT_CAPACITY {

@@ -1,0 +1,102 @@
+//! What an idle connection costs: heap bytes, all layers together, with an open channel.
+#![allow(clippy::print_stdout)]
+
+mod common;
+
+use allocation_counter::measure;
+use common::{config, soon};
+use dunlin::{DataChannel, DataChannelInit, Endpoint, EndpointConfig, Event, Events, PeerConnection};
+
+/// Connected pairs, with what keeps them alive.
+struct Pairs {
+    _endpoints: Vec<Endpoint>,
+    peers: Vec<(PeerConnection, Events, DataChannel)>,
+}
+
+async fn connect(
+    (alice, mut alice_events): (PeerConnection, Events),
+    (bob, mut bob_events): (PeerConnection, Events),
+    pairs: &mut Pairs,
+) {
+    let ours = alice
+        .create_data_channel("idle", DataChannelInit::default())
+        .unwrap();
+    bob.set_remote_description(alice.set_local_description().unwrap())
+        .unwrap();
+    alice
+        .set_remote_description(bob.set_local_description().unwrap())
+        .unwrap();
+    let theirs = loop {
+        tokio::select! {
+            event = alice_events.next() => {
+                if let Some(Event::IceCandidate(candidate)) = event {
+                    bob.add_ice_candidate(candidate).unwrap();
+                }
+            }
+            event = bob_events.next() => match event {
+                Some(Event::IceCandidate(candidate)) => alice.add_ice_candidate(candidate).unwrap(),
+                Some(Event::DataChannel(channel)) => break channel,
+                _ => {}
+            },
+        }
+    };
+    soon("the channel", ours.opened()).await.unwrap();
+    pairs.peers.push((alice, alice_events, ours));
+    pairs.peers.push((bob, bob_events, theirs));
+}
+
+/// Makes `count` pairs; what they allocate and keep is all that is measured.
+fn kept(count: usize, shared: bool) -> (i64, i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let make = async |pairs: &mut Pairs, count| {
+        for _ in 0..count {
+            let endpoints = pairs._endpoints.clone();
+            let [alice, bob] = match &endpoints[..] {
+                [a, b] => [
+                    a.connection(config()).await.unwrap(),
+                    b.connection(config()).await.unwrap(),
+                ],
+                _ => [
+                    PeerConnection::bind(config()).await.unwrap(),
+                    PeerConnection::bind(config()).await.unwrap(),
+                ],
+            };
+            connect(alice, bob, pairs).await;
+        }
+    };
+    let mut pairs = Pairs {
+        _endpoints: Vec::new(),
+        peers: Vec::with_capacity(4 * count),
+    };
+    runtime.block_on(async {
+        if shared {
+            for _ in 0..2 {
+                let at = EndpointConfig::at("127.0.0.1:0".parse().unwrap());
+                pairs._endpoints.push(Endpoint::bind(at).await.unwrap());
+            }
+        }
+        // What is made once: tables, buffers of the thread.
+        make(&mut pairs, 2).await;
+    });
+    let measured = measure(|| runtime.block_on(make(&mut pairs, count)));
+    let peers = 2 * count as i64;
+    let result = (measured.bytes_current / peers, measured.count_current / peers);
+    drop(pairs);
+    result
+}
+
+/// The bar of the product is 40 kB of resident memory. One third of that may be what the heap itself costs.
+#[test]
+fn an_idle_connection_costs_less_than_40_kb() {
+    for (name, shared) in [
+        ("on a shared endpoint", true),
+        ("with sockets of their own", false),
+    ] {
+        let (bytes, pieces) = kept(20, shared);
+        println!("{name}: {bytes} bytes in {pieces} pieces per peer, besides what OpenSSL allocates");
+        assert!(bytes < 30_000, "{name}: {bytes}");
+    }
+}
