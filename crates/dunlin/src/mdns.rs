@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, ResourceRecord, TYPE};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
@@ -77,7 +79,7 @@ async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
     socket.bind(&SocketAddr::from((interface, 0)).into())?;
     let socket = UdpSocket::from_std(socket.into())?;
     let id = u16::from_be_bytes(*dunlin_crypto::random::seed().first_chunk().unwrap_or(&[0; 2]));
-    let question = query(id, name);
+    let question = query(id, name)?;
     let receive = async {
         let mut buffer = vec![0; MAX_DATAGRAM];
         for _ in 0..MAX_DATAGRAMS {
@@ -116,119 +118,33 @@ async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
         .unwrap_or_else(|_| timeout())
 }
 
-const A: u16 = 1;
-const AAAA: u16 = 28;
-/// Class IN, with the bit that asks for a unicast response (RFC 6762, section 5.4).
-const IN_UNICAST: u16 = 0x8001;
-
-/// A query for both kinds of addresses (RFC 1035, section 4.1).
-fn query(id: u16, name: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    for word in [id, 0, 2, 0, 0, 0] {
-        out.extend(word.to_be_bytes());
-    }
-    for kind in [A, AAAA] {
-        for label in name.split('.') {
-            out.push(label.len().min(63) as u8);
-            out.extend(label.bytes().take(63));
-        }
-        out.push(0);
-        out.extend(kind.to_be_bytes());
-        out.extend(IN_UNICAST.to_be_bytes());
-    }
-    out
+/// A query for both kinds of addresses, with the bit that asks for a unicast response (RFC 6762, section 5.4).
+fn query(id: u16, name: &str) -> io::Result<Vec<u8>> {
+    let name = Name::new(name).map_err(|_| invalid("it is no name of DNS"))?;
+    let mut packet = Packet::new_query(id);
+    packet.questions = [TYPE::A, TYPE::AAAA]
+        .map(|kind| Question::new(name.clone(), kind.into(), CLASS::IN.into(), true))
+        .into();
+    packet
+        .build_bytes_vec()
+        .map_err(|_| invalid("it does not fit a query"))
 }
 
 /// The addresses that a response to `id` gives to `name`; `None` when it is none, or malformed.
 fn addresses(response: &[u8], id: u16, name: &str) -> Option<BTreeSet<IpAddr>> {
-    const RESPONSE: u16 = 0x8000;
-    let mut reader = Reader {
-        data: response,
-        at: 0,
-    };
-    let (theirs, flags) = (reader.word()?, reader.word()?);
+    let packet = Packet::parse(response).ok()?;
     // RFC 6762, section 6.7: to a query like ours the response "MUST repeat the query ID".
-    if theirs != id || flags & RESPONSE == 0 {
+    if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
     }
-    let (questions, answers) = (reader.word()?, reader.word()?);
-    reader.take(4)?;
-    for _ in 0..questions {
-        reader.name()?;
-        reader.take(4)?;
-    }
-    let mut found = BTreeSet::new();
-    for _ in 0..answers {
-        let whose = reader.name()?;
-        let (kind, class) = (reader.word()?, reader.word()?);
-        reader.take(4)?;
-        let len = usize::from(reader.word()?);
-        let data = reader.take(len)?;
-        // The top bit of the class is a matter of caches (RFC 6762, section 10.2).
-        if !whose.eq_ignore_ascii_case(name) || class & 0x7fff != 1 {
-            continue;
-        }
-        match kind {
-            A => found.insert(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
-            AAAA => found.insert(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).into()),
-            _ => false,
-        };
-    }
-    Some(found)
-}
-
-/// Reads a message of DNS.
-struct Reader<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let taken = self.data.get(self.at..)?.get(..len)?;
-        self.at += len;
-        Some(taken)
-    }
-
-    fn word(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    /// RFC 1035, sections 3.1 and 4.1.4: labels, and pointers to where the rest stands. A pointer leads back only, so
-    /// that none leads round in a circle.
-    fn name(&mut self) -> Option<String> {
-        let mut name = String::new();
-        let (mut at, mut behind) = (self.at, None);
-        loop {
-            let len = usize::from(*self.data.get(at)?);
-            match len {
-                0 => break,
-                0xc0.. => {
-                    let target = (len & 0x3f) << 8 | usize::from(*self.data.get(at + 1)?);
-                    behind.get_or_insert(at + 2);
-                    if target >= at {
-                        return None;
-                    }
-                    at = target;
-                }
-                1..64 => {
-                    let label = self.data.get(at + 1..at + 1 + len)?;
-                    if !name.is_empty() {
-                        name.push('.');
-                    }
-                    name.push_str(std::str::from_utf8(label).ok()?);
-                    // RFC 1035, section 3.1.
-                    if name.len() > 255 {
-                        return None;
-                    }
-                    at += 1 + len;
-                }
-                _ => return None,
-            }
-        }
-        self.at = behind.unwrap_or(at + 1);
-        Some(name)
-    }
+    let of_name = |record: &&ResourceRecord<'_>| record.name.to_string().eq_ignore_ascii_case(name);
+    let ours = packet.answers.iter().filter(of_name);
+    let address = |record: &ResourceRecord<'_>| match &record.rdata {
+        RData::A(record) => Some(Ipv4Addr::from(record.address).into()),
+        RData::AAAA(record) => Some(Ipv6Addr::from(record.address).into()),
+        _ => None,
+    };
+    Some(ours.filter_map(address).collect())
 }
 
 fn invalid(text: &'static str) -> io::Error {
@@ -243,27 +159,25 @@ mod tests {
 
     /// What a responder sends to a query like ours.
     fn response(query: &[u8], answers: &[IpAddr]) -> Vec<u8> {
-        let mut out = query.to_vec();
-        out[2] = 0x84;
-        out[7] = answers.len() as u8;
-        for answer in answers {
-            // A pointer to the name in the question.
-            out.extend([0xc0, 12]);
-            let (kind, data) = match answer {
-                IpAddr::V4(ip) => (A, ip.octets().to_vec()),
-                IpAddr::V6(ip) => (AAAA, ip.octets().to_vec()),
-            };
-            out.extend(kind.to_be_bytes());
-            out.extend([0, 1, 0, 0, 0, 10, 0, data.len() as u8]);
-            out.extend(data);
-        }
-        out
+        let mut packet = Packet::parse(query).unwrap().into_reply();
+        let name = packet.questions[0].qname.clone();
+        packet.answers = answers
+            .iter()
+            .map(|answer| {
+                let data = match *answer {
+                    IpAddr::V4(ip) => RData::A(ip.into()),
+                    IpAddr::V6(ip) => RData::AAAA(ip.into()),
+                };
+                ResourceRecord::new(name.clone(), CLASS::IN, 10, data)
+            })
+            .collect();
+        packet.build_bytes_vec_compressed().unwrap()
     }
 
     #[test]
     fn the_address_of_the_name_is_read_and_nothing_else() {
         let (v4, v6): (IpAddr, IpAddr) = ("192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap());
-        let query = query(77, NAME);
+        let query = query(77, NAME).unwrap();
         let of = |answers: &[IpAddr]| addresses(&response(&query, answers), 77, NAME).unwrap();
         assert_eq!(of(&[v4]), BTreeSet::from([v4]));
         assert_eq!(of(&[v6, v4, v4]), BTreeSet::from([v4, v6]));
@@ -280,7 +194,7 @@ mod tests {
 
     #[test]
     fn malformed_responses_are_none() {
-        let whole = response(&query(77, NAME), &["192.0.2.7".parse().unwrap()]);
+        let whole = response(&query(77, NAME).unwrap(), &["192.0.2.7".parse().unwrap()]);
         for len in 0..whole.len() {
             assert_eq!(addresses(&whole[..len], 77, NAME), None, "{len}");
         }
