@@ -182,6 +182,7 @@ mod tests {
         assert_eq!(mixed.waiting(), 10);
         mixed.gather(&mut gathered, |_| 4);
         assert!(mixed.is_empty());
+        assert_eq!(mixed.len(), 0);
         let of = |port| [(port, 1200, 3, 3100), (port, 0, 1, 0), (port, 1200, 1, 1200)];
         assert_eq!(shape(&mut gathered), [of(1), of(2)].concat());
     }

@@ -60,7 +60,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Listeners")]
     pub(super) key: Option<PathBuf>,
     /// Threads, among which the kernel spreads the clients; 0 for one per core. With more than one, allocations cannot
-    /// move (RFC 8016). [default: 0]
+    /// move (RFC 8016), and there are no TCP relays (RFC 6062). [default: 0]
     #[arg(long, value_name = "N", help_heading = "Listeners")]
     pub(super) workers: Option<usize>,
 

@@ -57,7 +57,7 @@ pub struct Config {
     /// core. Default 1.
     ///
     /// A client meets the worker that its address and port lead to. With more than one worker an allocation can therefore
-    /// not move to another address (`server.mobility` is off).
+    /// not move to another address (`server.mobility` is off), and there are no TCP relays (RFC 6062).
     pub workers: usize,
     /// Size of the socket buffers of listeners, in bytes, as far as the system allows. Default 4 MiB.
     pub listener_buffer: usize,

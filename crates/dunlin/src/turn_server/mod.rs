@@ -37,6 +37,7 @@ mod shared;
 mod socket;
 mod stats;
 mod stream;
+mod tcp_relay;
 mod worker;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use dunlin_net::{Path, Transport};
 use dunlin_turn::Frames;
 use socket2::SockRef;
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
+use super::tcp_relay::{Bound, splice};
 use super::worker::{Buffers, Handle};
 
 /// Bytes that are read at once, at least.
@@ -29,13 +31,16 @@ struct Waiting {
 }
 
 /// What goes out to one client.
-#[derive(Debug)]
 pub(super) struct Stream {
     waiting: RefCell<Waiting>,
     max: usize,
     wake: Notify,
     /// Something came in since the last look.
     alive: Cell<bool>,
+    /// The peer's connection that this one is for from now on (RFC 6062).
+    pub(super) bound: Cell<Option<Bound>>,
+    /// Nothing is written any more when what waits is.
+    ending: Cell<bool>,
 }
 
 impl Stream {
@@ -45,6 +50,8 @@ impl Stream {
             max,
             wake: Notify::new(),
             alive: Cell::new(false),
+            bound: Cell::new(None),
+            ending: Cell::new(false),
         }
     }
 
@@ -61,9 +68,17 @@ impl Stream {
         true
     }
 
+    /// Has [`write`](Self::write) come to its end.
+    fn end(&self) {
+        self.ending.set(true);
+        self.wake.notify_one();
+    }
+
     /// Writes what waits, all at once on TCP. On TLS each message gets a record of its own: there are clients that look
     /// at their socket and not at what their TLS library still holds of a record (coturn's among them).
-    async fn write(&self, mut to: impl AsyncWrite + Unpin, transport: Transport) {
+    ///
+    /// Gives the writer back when all is written after [`end`](Self::end).
+    async fn write<W: AsyncWrite + Unpin>(&self, mut to: W, transport: Transport) -> Option<W> {
         let mut taken = Waiting::default();
         loop {
             self.wake.notified().await;
@@ -73,15 +88,14 @@ impl Stream {
             }
             let mut start = 0;
             for end in taken.ends.drain(..) {
-                if to.write_all(&taken.bytes[start..end]).await.is_err() {
-                    return;
-                }
+                to.write_all(&taken.bytes[start..end]).await.ok()?;
                 start = end;
             }
-            if to.flush().await.is_err() {
-                return;
-            }
+            to.flush().await.ok()?;
             taken.bytes.clear();
+            if self.ending.get() && self.waiting.borrow().bytes.is_empty() {
+                return Some(to);
+            }
         }
     }
 }
@@ -169,17 +183,28 @@ async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, worker: Handle, buffers
 
 /// Carries messages both ways until one side has ended, or the client has been silent for too long.
 async fn carry(
-    io: impl AsyncRead + AsyncWrite,
+    io: impl AsyncRead + AsyncWrite + Unpin,
     path: Path,
     stream: &Stream,
     worker: &Handle,
     buffers: &Buffers,
 ) {
-    let (from, to) = tokio::io::split(io);
-    tokio::select! {
-        () = read(from, path, stream, worker, buffers) => {}
-        () = stream.write(to, path.transport) => {}
-        () = silence(path, stream, worker) => log::debug!("turn: {path}: silent, and no allocation"),
+    let (mut from, to) = tokio::io::split(io);
+    let mut writing = std::pin::pin!(stream.write(to, path.transport));
+    let bound = tokio::select! {
+        bound = read(&mut from, path, stream, worker, buffers) => bound,
+        _ = &mut writing => None,
+        () = silence(path, stream, worker) => {
+            log::debug!("turn: {path}: silent, and no allocation");
+            None
+        }
+    };
+    if let Some((bound, rest)) = bound {
+        // The answer goes out before the first byte of the peer.
+        stream.end();
+        if let Some(to) = writing.await {
+            splice(from.unsplit(to), rest, bound, worker, buffers).await;
+        }
     }
 }
 
@@ -195,13 +220,14 @@ async fn silence(path: Path, stream: &Stream, worker: &Handle) {
     }
 }
 
+/// Takes messages until the end, or until the connection becomes that of a peer: then what follows is no message.
 async fn read(
-    mut from: impl AsyncRead + Unpin,
+    from: &mut (impl AsyncRead + Unpin),
     path: Path,
     stream: &Stream,
     worker: &Handle,
     buffers: &Buffers,
-) {
+) -> Option<(Bound, BytesMut)> {
     let legacy = worker.borrow().config.server.rfc5766_channels;
     let mut frames = if legacy {
         Frames::rfc5766()
@@ -212,23 +238,32 @@ async fn read(
     loop {
         frames.buffer().reserve(READ);
         match from.read_buf(frames.buffer()).await {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return None,
             Ok(_) => {}
         }
         stream.alive.set(true);
         // What begins with ChannelData is not TURN; "GET " looks like the head of a long one.
         if !greeted && frames.buffer().first().is_some_and(|first| *first >= 64) {
-            return log::debug!("turn: {path}: a stream that does not begin with STUN");
+            log::debug!("turn: {path}: a stream that does not begin with STUN");
+            return None;
         }
         let mut state = worker.borrow_mut();
         let now = Instant::now();
         while let Some(message) = frames.take() {
             greeted = true;
             state.take_stream(now, path, &message);
+            if message.first().is_some_and(|first| *first < 64) {
+                // It may be the last one.
+                state.pump(now, worker, buffers);
+                if let Some(bound) = stream.bound.take() {
+                    return Some((bound, std::mem::take(frames.buffer())));
+                }
+            }
         }
         state.pump(now, worker, buffers);
         if frames.is_out_of_step() {
-            return log::debug!("turn: {path}: neither STUN nor ChannelData on a stream");
+            log::debug!("turn: {path}: neither STUN nor ChannelData on a stream");
+            return None;
         }
     }
 }

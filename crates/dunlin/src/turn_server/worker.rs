@@ -2,7 +2,7 @@
 //! one is ready happens here, under a borrow that is never held while waiting.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use dunlin_net::{Path, Transmit, Transport};
 use dunlin_turn::Server;
+use dunlin_turn::attribute::{ConnectionId, RequestedTransport};
 use dunlin_turn::server::{AddressFamily, Event, Forward, PortPolicy, RelayId};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
@@ -28,6 +29,7 @@ use super::shared::{Command, News, Shared};
 use super::socket::{Batch, Received, Socket};
 use super::stats::{Counters, Stats};
 use super::stream::{self, Stream};
+use super::tcp_relay::{Peer, TcpRelay};
 use crate::train::Trains;
 
 /// Datagrams go out when this many bytes of them are collected, or all that came are dealt with.
@@ -129,8 +131,11 @@ pub(super) struct Worker {
     /// UDP and DTLS.
     pub(super) listeners: Vec<Rc<Socket>>,
     relays: Vec<Option<OpenRelay>>,
+    pub(super) tcp_relays: HashMap<usize, TcpRelay>,
+    /// Connections of TCP relays with peers.
+    pub(super) peers: BTreeMap<ConnectionId, Peer>,
     by_address: HashMap<SocketAddr, Rc<Socket>>,
-    ports: Ports,
+    pub(super) ports: Ports,
     /// Relay addresses and those that a 1:1 NAT puts before them. Few NATs take back what is sent to their own outside,
     /// so what our relays send to each other stays inside, under the outer names.
     behind: Vec<(IpAddr, IpAddr)>,
@@ -169,6 +174,8 @@ impl Worker {
             streams: HashMap::new(),
             listeners: Vec::new(),
             relays: Vec::new(),
+            tcp_relays: HashMap::new(),
+            peers: BTreeMap::new(),
             by_address: HashMap::new(),
             ports,
             behind: config
@@ -331,8 +338,11 @@ impl Worker {
     fn handle_event(&mut self, now: Instant, event: Event, this: &Handle, buffers: &Buffers) {
         match event {
             Event::OpenRelay {
-                relay, family, port, ..
-            } => match self.open_relay(relay, family, port, this, buffers) {
+                relay,
+                family,
+                port,
+                transport,
+            } => match self.open_relay(relay, family, (port, transport), this, buffers) {
                 Ok(address) => {
                     // Before the client learns of it.
                     self.shared
@@ -350,6 +360,7 @@ impl Worker {
                 }
             },
             Event::CloseRelay(relay) => {
+                self.counters.relays -= u64::from(self.tcp_relays.remove(&relay.index()).is_some());
                 if let Some(open) = self.relays.get_mut(relay.index()).and_then(Option::take) {
                     open.task.abort();
                     self.by_address.remove(&open.socket.local());
@@ -358,6 +369,13 @@ impl Worker {
                     self.counters.relays -= 1;
                 }
             }
+            Event::ConnectPeer {
+                relay,
+                connection,
+                peer,
+            } => self.connect_peer(now, relay, connection, peer, (this, buffers)),
+            Event::BindConnection { connection, client } => self.bind_connection(now, connection, client),
+            Event::CloseConnection(connection) => self.close_connection(connection),
             Event::Allocated {
                 client,
                 username,
@@ -392,10 +410,13 @@ impl Worker {
         &mut self,
         relay: RelayId,
         family: AddressFamily,
-        port: PortPolicy,
+        (port, transport): (PortPolicy, RequestedTransport),
         this: &Handle,
         buffers: &Buffers,
     ) -> io::Result<SocketAddr> {
+        if transport == RequestedTransport::TCP {
+            return self.open_tcp_relay(relay, family, this, buffers);
+        }
         if let PortPolicy::Reserved(token) = port {
             let reserved = self.shared.claim(token).ok_or(io::ErrorKind::NotFound)?;
             self.keep_relay(relay, reserved.socket, reserved.address, this, buffers)?;

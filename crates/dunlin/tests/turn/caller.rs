@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use dunlin_dtls::{Connection, PeerIdentity, Role};
 use dunlin_net::{Path, Transport};
+use dunlin_turn::attribute::ConnectionId;
 use dunlin_turn::client::{Allocated, Client, Config, Event, Failure, Received};
 use dunlin_turn::{Credentials, Frames};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -145,6 +146,45 @@ impl Caller {
         });
         assert!(framed.is_some(), "no permission for {peer}");
         self.write(&out).await;
+    }
+
+    /// A second connection to the server, bound to that of a peer (RFC 6062, section 4.3).
+    pub(crate) async fn data_connection(
+        &mut self,
+        server: SocketAddr,
+        connection: ConnectionId,
+    ) -> TcpStream {
+        let mut stream = TcpStream::connect(server).await.unwrap();
+        let path = Path {
+            local: stream.local_addr().unwrap(),
+            remote: server,
+            transport: Transport::Tcp,
+        };
+        let now = Instant::now();
+        self.client.bind_connection(now, connection, path).unwrap();
+        let mut out = Vec::new();
+        let event = loop {
+            while let Some(transmit) = self.client.poll_transmit(Instant::now(), &mut out) {
+                assert_eq!(transmit.path, path);
+                stream.write_all(&out).await.unwrap();
+                out.clear();
+            }
+            // What follows the answer is the peer's, so no byte more than that is read. A first one may bring a nonce for
+            // this connection.
+            let mut answer = BytesMut::zeroed(20);
+            soon("an answer", stream.read_exact(&mut answer)).await.unwrap();
+            let length = usize::from(u16::from_be_bytes([answer[2], answer[3]]));
+            answer.resize(20 + length, 0);
+            soon("its attributes", stream.read_exact(&mut answer[20..]))
+                .await
+                .unwrap();
+            let _ = self.client.handle_datagram(Instant::now(), path, answer);
+            if let Some(event) = self.client.poll_event() {
+                break event;
+            }
+        };
+        assert_eq!(event, Event::ConnectionBound { connection, path });
+        stream
     }
 
     async fn write(&mut self, message: &[u8]) {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use caller::{Caller, george, soon};
 use dunlin::turn_server::{BindError, Config, Identity, Prefix, RelayAddress, TurnServer, User};
 use dunlin_net::Transport;
-use dunlin_turn::attribute::EvenPort;
+use dunlin_turn::attribute::{EvenPort, RequestedTransport};
 use dunlin_turn::client::{Event, Failure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -210,6 +210,94 @@ async fn a_certificate_is_replaced_while_the_server_runs() {
     whole_story(&site, site.call(Transport::Tls).await).await;
     whole_story(&site, site.call(Transport::Dtls).await).await;
     whole_story(&site, before).await;
+}
+
+/// RFC 6062, both ways: the client's data connection carries bytes and nothing else.
+#[tokio::test]
+async fn tcp_relays_connect_and_are_connected_to() {
+    let site = site(|config| config.workers = 1);
+    let server = site.address(Transport::Tcp);
+    let tcp = |config: &mut dunlin_turn::client::Config| config.transport = RequestedTransport::TCP;
+    let mut caller = Caller::connect(Transport::Tcp, server, "", tcp).await;
+    let relayed = caller.allocated().await.relayed;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    caller
+        .client
+        .permit(std::time::Instant::now(), address.ip())
+        .unwrap();
+    assert_eq!(
+        soon("a permission", caller.event()).await,
+        Event::Permitted(address.ip())
+    );
+    caller.client.connect(std::time::Instant::now(), address).unwrap();
+    let accepting = soon("the relay to connect", listener.accept());
+    let (accepted, event) = tokio::join!(accepting, caller.event());
+    let (mut peer, from) = accepted.unwrap();
+    assert_eq!(from, relayed);
+    let Event::Connected { connection, .. } = event else {
+        panic!("{event:?}");
+    };
+    // Sent before anybody takes the connection over.
+    peer.write_all(b"early").await.unwrap();
+    let mut data = caller.data_connection(server, connection).await;
+    assert_eq!(read_all(&mut data, 5).await, b"early");
+    data.write_all(b"to the peer").await.unwrap();
+    assert_eq!(read_all(&mut peer, 11).await, b"to the peer");
+    // More than any buffer holds.
+    let much = vec![7; 3 << 20];
+    let (sent, got) = tokio::join!(peer.write_all(&much), read_all(&mut data, much.len()));
+    sent.unwrap();
+    assert!(got == much);
+    drop(peer);
+    assert_eq!(soon("the end", data.read(&mut [0; 8])).await.unwrap(), 0);
+
+    let mut incoming = TcpStream::connect(relayed).await.unwrap();
+    let Event::ConnectionAttempt { connection, peer } = soon("an attempt", caller.event()).await else {
+        panic!("no attempt");
+    };
+    assert_eq!(peer, incoming.local_addr().unwrap());
+    let mut data = caller.data_connection(server, connection).await;
+    data.write_all(b"welcome").await.unwrap();
+    assert_eq!(read_all(&mut incoming, 7).await, b"welcome");
+    // With the allocation go its connections and its port.
+    caller.client.close();
+    assert_eq!(caller.failure().await, Failure::Released);
+    assert_eq!(soon("the end", incoming.read(&mut [0; 8])).await.unwrap(), 0);
+    assert_eq!(site.server.stats().await.sockets.relays, 0);
+    let gone = async { while TcpStream::connect(relayed).await.is_ok() {} };
+    soon("the relay's port to be closed", gone).await;
+}
+
+/// A peer that nobody listens for, and one that is not permitted.
+#[tokio::test]
+async fn tcp_relays_refuse_whom_they_cannot_reach() {
+    let site = site(|config| config.workers = 1);
+    let server = site.address(Transport::Tcp);
+    let tcp = |config: &mut dunlin_turn::client::Config| config.transport = RequestedTransport::TCP;
+    let mut caller = Caller::connect(Transport::Tcp, server, "", tcp).await;
+    let relayed = caller.allocated().await.relayed;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    caller.client.connect(std::time::Instant::now(), address).unwrap();
+    let refused = soon("a refusal", caller.event()).await;
+    assert_eq!(
+        refused,
+        Event::ConnectRefused {
+            peer: address,
+            code: 447
+        }
+    );
+    let mut stranger = TcpStream::connect(relayed).await.unwrap();
+    let end = soon("the relay to hang up", stranger.read(&mut [0; 8])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+async fn read_all(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    soon("bytes", stream.read_exact(&mut bytes)).await.unwrap();
+    bytes
 }
 
 #[tokio::test]

@@ -158,6 +158,17 @@ impl Server {
         }
     }
 
+    /// Whom the nonce of a ConnectionBind request may have been given to, beside its sender: the client's other connection
+    /// from the same address, by which it asked for this one. Clients go on with the nonce that they have.
+    pub(super) fn control_of(&self, path: Path, request: &Message<'_>) -> Option<SocketAddr> {
+        if request.method() != Method::CONNECTION_BIND {
+            return None;
+        }
+        let connection = self.connections.get(&ConnectionId::read(request)?)?;
+        let client = self.allocations.get(connection.allocation)?.client.remote;
+        (client.ip() == path.remote.ip()).then_some(client)
+    }
+
     fn check_connection_bind(
         &mut self,
         origin: Origin,

@@ -1,5 +1,7 @@
 //! From a client's request to its answer: authentication, then the method (RFC 8656, section 5).
 
+use std::net::SocketAddr;
+
 use dunlin_net::Path;
 use dunlin_stun::attribute::{
     CHANNEL_NUMBER, CONNECTION_ID, DATA, DONT_FRAGMENT, EVEN_PORT, LIFETIME, NONCE, PASSWORD_ALGORITHM,
@@ -120,12 +122,17 @@ impl Server {
             0 => 0,
             start => start + self.age().as_secs(),
         };
-        let verified = self
-            .verifier
-            .check(self.age(), path.remote, request, |identity, algorithm| {
-                let fits = |key: &IntegrityKey| request.verify_integrity(key).is_ok();
-                self.users.find(identity, algorithm, unix_time, fits)
-            })?;
+        let check = |source: SocketAddr| {
+            self.verifier
+                .check(self.age(), source, request, |identity, algorithm| {
+                    let fits = |key: &IntegrityKey| request.verify_integrity(key).is_ok();
+                    self.users.find(identity, algorithm, unix_time, fits)
+                })
+        };
+        let verified = match (check(path.remote), self.control_of(path, request)) {
+            (Err(Refusal::StaleNonce), Some(control)) => check(control)?,
+            (verified, _) => verified?,
+        };
         Ok(Session {
             username: verified.key.username.into_owned().into(),
             key: verified.key.key.into_owned(),

@@ -20,7 +20,8 @@ pub struct Case {
     pub options: &'static [&'static str],
     /// TLS and DTLS have a port of their own.
     pub secure: bool,
-    /// How many allocations each of the clients makes: RTP and RTCP, unless told otherwise.
+    /// The server has one worker, as TCP relays need it.
+    pub single: bool,
     pub who: Who,
 }
 
@@ -29,6 +30,7 @@ const PLAIN: Case = Case {
     what: "",
     options: &[],
     secure: false,
+    single: false,
     who: Who::User,
 };
 
@@ -91,6 +93,13 @@ pub const ALL: &[Case] = &[
         name: "tcp-indications",
         what: "TCP, Send and Data indications",
         options: &["-t", "-s"],
+        ..PLAIN
+    },
+    Case {
+        name: "tcp-relay",
+        what: "TCP, relays that speak TCP to each other (RFC 6062)",
+        options: &["-t", "-T"],
+        single: true,
         ..PLAIN
     },
     Case {
