@@ -13,8 +13,10 @@ use crate::relay_path::local_ip;
 /// Loopback addresses come only on request, or when the host has nothing else: two peers on a laptop without
 /// a network still find each other.
 pub(crate) fn local_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
-    let mut all = Selection::default();
-    all.include_loopback = include_loopback;
+    let all = Selection {
+        include_loopback,
+        ..Selection::default()
+    };
     all.addresses()
 }
 
@@ -163,8 +165,10 @@ mod tests {
 
     #[test]
     fn interfaces_and_ranges_can_be_left_out() {
-        let mut selection = Selection::default();
-        selection.include_loopback = true;
+        let mut selection = Selection {
+            include_loopback: true,
+            ..Selection::default()
+        };
         let all = selection.addresses().unwrap();
         let loopback = Subnet::new("127.0.0.0".parse().unwrap(), 8);
         assert!(all.iter().any(|ip| loopback.contains(*ip)));
