@@ -4,7 +4,7 @@
 
 mod world;
 
-use dunlin_ice::{Config, Kind, Role, TransportPolicy};
+use dunlin_ice::{Config, Kind, Renomination, Role, TransportPolicy};
 use dunlin_net::Transport;
 use world::turn::with_turn;
 use world::{A, B, World, addr, config, ms};
@@ -67,6 +67,24 @@ fn two_nats_take_two_round_trips_to_data() {
     assert_eq!(kinds(&world), [Kind::ServerReflexive; 2]);
     // Host candidates, which lead nowhere here, go first: Ta of 50 ms is one round trip more.
     assert!(first <= 2.1, "{first}");
+}
+
+#[test]
+fn with_renomination_the_choice_is_made_a_round_trip_later() {
+    let mut world = two(2, |mut config| {
+        config.stun_servers = vec![addr(STUN)];
+        config
+    });
+    for node in &mut world.nodes {
+        node.agent.set_remote_renomination(Some(Renomination::Draft));
+    }
+    world.nat("10.1.0.1", "203.0.113.1", true);
+    world.nat("10.2.0.1", "203.0.113.2", true);
+    world.add(A, "10.1.0.1:1000");
+    world.add(B, "10.2.0.1:2000");
+    let (_, [first, chosen]) = round_trips(world);
+    println!("NAT to NAT, renomination: data after {first:.2}, chosen after {chosen:.2}");
+    assert!(first <= 2.1 && chosen <= 3.2, "{first} {chosen}");
 }
 
 #[test]
