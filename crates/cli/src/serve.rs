@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// The UDP port for media and data; 0 takes a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     ice_port: u16,
+    /// Lets browsers send media and data over TCP as well, to the same port: for networks that let no UDP out.
+    #[arg(long)]
+    ice_tcp: bool,
     #[command(flatten)]
     relay: relay::Options,
 }
@@ -103,6 +106,7 @@ pub(crate) async fn open(options: &Options) -> Result<App, ServeError> {
     let mut sockets = EndpointConfig::default();
     // The page is served to this machine by default, whose browser may have no other network.
     sockets.include_loopback = options.bind.is_loopback() || options.bind.is_unspecified();
+    sockets.tcp = options.ice_tcp;
     for ip in &options.ice_ip {
         // An address that can be bound is one of this host's; any other is a NAT's.
         match std::net::UdpSocket::bind((*ip, 0)) {

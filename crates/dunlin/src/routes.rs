@@ -1,7 +1,7 @@
 //! Whose datagram is this: many connections on one port.
 //!
-//! A STUN request names the connection in its USERNAME: "the username fragment provided by the peer, followed
-//! by a colon" (RFC 8445, section 7.2.2). Everything else belongs to the connection that talks with its sender.
+//! A STUN request names the connection in its USERNAME, which begins with the username fragment that its recipient has
+//! provided and a colon (RFC 8445, section 7.2.2). Everything else belongs to the connection that talks with its sender.
 
 use std::collections::HashMap;
 

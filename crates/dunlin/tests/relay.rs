@@ -10,6 +10,7 @@ mod common;
 mod turn;
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use common::{config, echo_through, soon};
 use dunlin::{
@@ -127,6 +128,8 @@ async fn each_failure_has_a_sentence() {
         assert!(!failures.is_empty());
         failures[0].to_string()
     };
+    let expired = Turn::start_until(2020).await;
+    let start = Instant::now();
     let trusted = || TlsRoots::Pem(turn.certificate.clone());
     let tls = turn.tls.port();
     assert_eq!(
@@ -140,6 +143,15 @@ async fn each_failure_has_a_sentence() {
     assert_eq!(
         sentence(format!("turns:127.0.0.1:{tls}"), PASSWORD, trusted()).await,
         "TLS to it failed: its certificate is for another name than 127.0.0.1"
+    );
+    assert_eq!(
+        sentence(
+            format!("turns:localhost:{}", expired.tls.port()),
+            PASSWORD,
+            TlsRoots::Pem(expired.certificate.clone())
+        )
+        .await,
+        "TLS to it failed: its certificate has expired"
     );
     let text = sentence(format!("turn:{refused}?transport=tcp"), PASSWORD, trusted()).await;
     assert!(
@@ -157,6 +169,8 @@ async fn each_failure_has_a_sentence() {
         .await,
         "this program does not reach this server over dtls"
     );
+    // All seven together.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -28,8 +28,7 @@ pub(crate) struct Base {
     /// The host candidate that pairs are formed with.
     pub(crate) candidate: Candidate,
     preference: u16,
-    /// Whose relayed address it is: RFC 8445, section 5.1.1.2: "The base of a relayed candidate is the candidate
-    /// itself."
+    /// Whose relayed address it is: RFC 8445, section 5.1.1.2: the base of a relayed candidate "is that candidate itself".
     pub(crate) relay: Option<RelayId>,
     /// The far end of a TCP connection that we have opened.
     pub(crate) connected: Option<SocketAddr>,

@@ -43,7 +43,9 @@ impl Agent {
             return;
         };
         let better = |pair: &Pair| pair.generation == best.generation && pair.priority > best.priority;
-        if self.list.iter().any(|pair| pair.is_pending() && better(pair)) {
+        // What may be nominated again need not wait for what may turn out to be better.
+        let final_choice = self.numbers.dialect.is_none();
+        if final_choice && self.list.iter().any(|pair| pair.is_pending() && better(pair)) {
             let ends = [best.local.kind, best.remote.kind];
             let wait = if ends.contains(&Kind::Relayed) {
                 self.config.nomination_wait_relay

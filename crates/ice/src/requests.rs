@@ -342,8 +342,8 @@ impl Agent {
         }
     }
 
-    /// A signalled candidate takes the place of the peer-reflexive one that was learned at its address (RFC 8838,
-    /// section 11.4).
+    /// A signalled candidate takes the place of the peer-reflexive one that was learned at its address. RFC 8838, section
+    /// 11, step 4 would rather have two pairs and discard one.
     pub(crate) fn replace_peer_reflexive(&mut self, candidate: &Candidate) {
         let role = self.role;
         let Address::Socket(address) = candidate.address else {

@@ -399,7 +399,7 @@ impl Agent {
             if self.names.hid(path.remote.ip()) {
                 return None;
             }
-            // RFC 8656, section 9: without a permission "no data can be relayed". It is asked for at once.
+            // RFC 8656, section 9: without a permission "relaying is not permitted". It is asked for at once.
             match self.relays.permit(self.now, relay, path.remote.ip()) {
                 Ok(granted) => pair.needs_permission = !granted,
                 Err(error) => {

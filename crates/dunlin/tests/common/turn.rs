@@ -39,14 +39,22 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) async fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let certificate = made.cert.pem().into_bytes();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        Self::start_until(4000).await
+    }
+
+    /// With a certificate that is valid until this year.
+    pub(crate) async fn start_until(year: i32) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let made = params.self_signed(&key).unwrap();
+        let certificate = made.pem().into_bytes();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let tls_config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![made.der().clone()], key)
             .unwrap();
         let udp = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
