@@ -19,7 +19,7 @@ use crate::timer::Timer;
 /// The sizes to try between the largest and the usual one: what fits a jumbo frame of 9,000 bytes under IPv6, UDP and DTLS
 /// headers. An Ethernet frame would not hold a second fragment.
 const SIZES: [usize; 1] = [8_880];
-/// RFC 8899, section 5.1.2: "The default value of MAX_PROBES is 3."
+/// RFC 8899, section 5.1.2: "The default value of MAX_PROBES is 3." Here for each size.
 const MAX_PROBES: u8 = 3;
 /// Section 5.1.1: the PROBE_TIMER "MUST NOT be smaller than 1 second". It "SHOULD be larger than 15 seconds" for the
 /// sake of paths that are slow to answer; the round trip is known here.
@@ -157,8 +157,8 @@ impl PathMtu {
         }
     }
 
-    /// What became of chunks that lay beyond the usual size in their packets. Section 4.3: a black hole shows when "the
-    /// PL detects a set of consecutive" losses.
+    /// What became of chunks that lay beyond the usual size in their packets. Section 4.3: "to detect excessive loss of data
+    /// sent with a specific packet size and then conclude that this excessive loss could be a result of an invalid PLPMTU".
     pub(crate) fn on_sack(&mut self, now: Instant, arrived: bool, lost: u32) {
         if arrived {
             self.lost = 0;
@@ -206,8 +206,8 @@ impl Association {
         }
     }
 
-    /// Appends the probe that is due, a packet of its own: "the probe packet … carries no data that would have to be
-    /// retransmitted" (RFC 8899, section 4.1).
+    /// Appends the probe that is due, a packet of its own: "Probe packets consist of an SCTP common header followed by a
+    /// HEARTBEAT chunk and a PAD chunk" (RFC 8899, section 6.2.1.2).
     pub(crate) fn write_path_probe(&mut self, out: &mut Vec<u8>) -> bool {
         let State::Open(tcb, Phase::Established) = &mut self.state else {
             return false;

@@ -2,10 +2,13 @@
 // The filter of the world is shared with the test.
 #![allow(clippy::disallowed_types)]
 
+// The filter of the wire counts for the test.
+#![allow(clippy::disallowed_types)]
+
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::*;
@@ -17,12 +20,12 @@ const LARGE: usize = 16_000;
 /// What a test sees of a path that carries packets of so many bytes.
 struct Path {
     world: World,
-    capacity: Arc<AtomicUsize>,
+    capacity: Rc<Cell<usize>>,
     /// Packets with data beyond the usual size that got through.
-    large: Arc<AtomicUsize>,
-    refused: Arc<AtomicUsize>,
+    large: Rc<Cell<usize>>,
+    refused: Rc<Cell<usize>>,
     /// The tag of what A receives.
-    tag: Arc<AtomicU32>,
+    tag: Rc<Cell<u32>>,
 }
 
 fn path(capacity: usize) -> Path {
@@ -34,21 +37,21 @@ fn path(capacity: usize) -> Path {
         link.rate = 100e6;
         link.queue = millis(50);
     }
-    let capacity = Arc::new(AtomicUsize::new(capacity));
-    let (large, refused) = (Arc::default(), Arc::default());
-    let counters: (Arc<AtomicUsize>, Arc<AtomicUsize>) = (Arc::clone(&large), Arc::clone(&refused));
-    let limit = Arc::clone(&capacity);
-    let tag: Arc<AtomicU32> = Arc::default();
-    let seen = Arc::clone(&tag);
+    let capacity = Rc::new(Cell::new(capacity));
+    let (large, refused) = (Rc::default(), Rc::default());
+    let counters: (Rc<Cell<usize>>, Rc<Cell<usize>>) = (Rc::clone(&large), Rc::clone(&refused));
+    let limit = Rc::clone(&capacity);
+    let tag: Rc<Cell<u32>> = Rc::default();
+    let seen = Rc::clone(&tag);
     world.filter = Some(Box::new(move |side, packet| {
         if side == B {
-            seen.store(u32_at(packet, 4), Ordering::Relaxed);
+            seen.set(u32_at(packet, 4));
         }
-        let fits = packet.len() <= limit.load(Ordering::Relaxed);
+        let fits = packet.len() <= limit.get();
         if !fits {
-            counters.1.fetch_add(1, Ordering::Relaxed);
+            counters.1.set(counters.1.get() + 1);
         } else if packet.len() > USUAL && has_data(packet) {
-            counters.0.fetch_add(1, Ordering::Relaxed);
+            counters.0.set(counters.0.get() + 1);
         }
         for (kind, _, value) in chunks(packet) {
             let data = matches!(kind, 0 | 64);
@@ -85,11 +88,11 @@ impl Path {
     }
 
     fn large(&self) -> usize {
-        self.large.swap(0, Ordering::Relaxed)
+        self.large.replace(0)
     }
 
     fn refused(&self) -> usize {
-        self.refused.swap(0, Ordering::Relaxed)
+        self.refused.replace(0)
     }
 }
 
@@ -141,7 +144,7 @@ fn a_path_that_carries_less_all_at_once_is_noticed_and_everything_arrives() {
     }
     path.world.run(millis(60));
     assert!(path.large() > 0);
-    path.capacity.store(1400, Ordering::Relaxed);
+    path.capacity.set(1400);
     path.world.run_until_received(B, 120, Duration::from_secs(20));
     let refused = path.refused();
     assert!((1..200).contains(&refused), "{refused}");
@@ -152,7 +155,7 @@ fn a_path_that_carries_less_all_at_once_is_noticed_and_everything_arrives() {
     assert!(path.refused() <= 1);
     assert!(took < Duration::from_secs(1), "{took:?}");
     // The larger packets come back when the path carries them again.
-    path.capacity.store(LARGE, Ordering::Relaxed);
+    path.capacity.set(LARGE);
     path.world.run(Duration::from_secs(30));
     path.transfer(20);
     path.world.run(Duration::from_secs(2));
@@ -164,7 +167,7 @@ fn a_path_that_carries_less_all_at_once_is_noticed_and_everything_arrives() {
 fn another_path_begins_with_the_usual_size_at_once() {
     let mut path = path(LARGE);
     path.transfer(20);
-    path.capacity.store(1400, Ordering::Relaxed);
+    path.capacity.set(1400);
     let now = path.world.now;
     path.world.ends[A].handle_path_change(now, LARGE);
     path.transfer(20);
@@ -189,7 +192,7 @@ fn a_forged_answer_to_a_probe_is_not_believed() {
             .iter()
             .any(|line| line == "A> HEARTBEAT + PAD (lost)")
     );
-    let tag = path.tag.load(Ordering::Relaxed);
+    let tag = path.tag.get();
     for nonce in [0u64, 1, u64::MAX] {
         let mut value = vec![0, 1, 0, 12];
         value.extend(nonce.to_be_bytes());

@@ -27,6 +27,8 @@ use crate::world::World;
 
 /// What `poll_transmit` may append: the default of the configuration.
 const MAX_DATAGRAM: usize = 1200;
+/// Two sizes, three times each, for each path that a peer selects and sends much on.
+const MAX_PROBES: usize = 48;
 /// RFC 8489's retransmissions, DTLS's and the losses of a plan leave much room below this.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How long the slowest plan may take for its messages.
@@ -96,6 +98,7 @@ pub fn connect_and_talk(seed: u64, world: &mut World<Party>) -> Outcome {
 impl<'a> Script<'a> {
     fn set_the_stage(seed: u64, plan: Plan, world: &'a mut World<Party>) -> Self {
         world.max_datagram = MAX_DATAGRAM;
+        world.max_probes = MAX_PROBES;
         let stun: SocketAddr = (IpAddr::from([203, 0, 113, 1]), 3478).into();
         if plan.stun {
             world.add(Party::Stun(StunServer::default()), &[stun.ip()], &Link::default());
