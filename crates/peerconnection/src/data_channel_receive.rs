@@ -241,7 +241,8 @@ impl Channels {
     }
 
     fn is_over_for_peer(&self, id: ChannelId, stream: StreamId) -> bool {
-        let over = |channel: &DataChannel| channel.state == ChannelState::Closing && channel.reset_by_peer;
+        let over =
+            |channel: &Box<DataChannel>| channel.state == ChannelState::Closing && channel.reset_by_peer;
         self.channels.get(&id).is_some_and(over) && self.is_peers(stream)
     }
 

@@ -38,7 +38,8 @@ impl Parity {
 /// All channels of a connection.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    pub(crate) channels: BTreeMap<ChannelId, DataChannel>,
+    /// Boxed: most connections have few, and a node of the map has room for eleven.
+    pub(crate) channels: BTreeMap<ChannelId, Box<DataChannel>>,
     pub(crate) by_stream: BTreeMap<StreamId, ChannelId>,
     next_id: u32,
     pub(crate) parity: Option<Parity>,
@@ -88,11 +89,11 @@ impl Channels {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &DataChannel)> {
-        self.channels.iter().map(|(id, channel)| (*id, channel))
+        self.channels.iter().map(|(id, channel)| (*id, &**channel))
     }
 
     pub(crate) fn get(&self, id: ChannelId) -> Option<&DataChannel> {
-        self.channels.get(&id)
+        self.channels.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -162,7 +163,7 @@ impl Channels {
         if let Some(stream) = channel.stream {
             self.by_stream.insert(stream, id);
         }
-        self.channels.insert(id, channel);
+        self.channels.insert(id, Box::new(channel));
         id
     }
 
@@ -171,7 +172,7 @@ impl Channels {
         if self.parity.replace(parity).is_some() {
             return;
         }
-        let nameless = |(id, channel): (&ChannelId, &DataChannel)| {
+        let nameless = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
             (channel.stream.is_none() && channel.state == ChannelState::Connecting).then_some(*id)
         };
         let waiting: Vec<ChannelId> = self.channels.iter().filter_map(nameless).collect();
@@ -195,7 +196,7 @@ impl Channels {
         events: &mut VecDeque<Event>,
     ) {
         self.connected = true;
-        let connecting = |(id, channel): (&ChannelId, &DataChannel)| {
+        let connecting = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
             (channel.state == ChannelState::Connecting).then_some(*id)
         };
         let waiting: Vec<ChannelId> = self.channels.iter().filter_map(connecting).collect();
@@ -358,7 +359,7 @@ impl Channels {
         self.connected = false;
         self.refused.clear();
         self.dcep_parts.clear();
-        let live = |(id, channel): (&ChannelId, &DataChannel)| {
+        let live = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
             (channel.state != ChannelState::Closed).then_some(*id)
         };
         let live: Vec<ChannelId> = self.channels.iter().filter_map(live).collect();

@@ -73,6 +73,11 @@ impl Browser {
             ])
             .args(FLAGS)
             .arg(without(flavour.chromium()))
+            .args(
+                flavour
+                    .field_trials()
+                    .map(|trials| format!("--force-fieldtrials={trials}")),
+            )
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
             .stdin(Stdio::piped())

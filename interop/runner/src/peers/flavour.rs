@@ -9,21 +9,31 @@ pub enum Flavour {
     WithoutHybrid,
     /// DTLS 1.2 at most; Firefox only.
     Dtls12,
+    /// I-DATA (RFC 8260), which Chromium and libwebrtc do not offer by default.
+    Interleaving,
+    /// The SCTP stack of former times; Firefox only.
+    Usrsctp,
 }
 
 impl Flavour {
     /// Features to switch off in Chromium.
     pub fn chromium(self) -> &'static [&'static str] {
         match self {
-            Flavour::Usual | Flavour::Dtls12 => &[],
+            Flavour::Usual | Flavour::Dtls12 | Flavour::Interleaving | Flavour::Usrsctp => &[],
             Flavour::WithoutHybrid => &["WebRtcPqcForDtls"],
         }
+    }
+
+    /// Field trials of Chromium and of libwebrtc.
+    pub fn field_trials(self) -> Option<&'static str> {
+        (self == Flavour::Interleaving).then_some("WebRTC-DataChannelMessageInterleaving/Enabled/")
     }
 
     /// Preferences of Firefox.
     pub fn firefox(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Flavour::Usual => &[],
+            Flavour::Usual | Flavour::Interleaving => &[],
+            Flavour::Usrsctp => &[("media.peerconnection.sctp.use_dcsctp", "false")],
             Flavour::WithoutHybrid => &[
                 ("media.webrtc.enable_pq_hybrid_kex", "false"),
                 ("media.webrtc.send_mlkem_keyshare", "false"),

@@ -142,7 +142,7 @@ impl Peers {
                 Ok(Seat { session, end })
             }
             program => {
-                let command = programs::command(program).ok_or("this peer is no program")?;
+                let command = programs::command(program, flavour).ok_or("this peer is no program")?;
                 let (session, end) = program::start(command, &name, self.trace)?;
                 let end = End::Told(end);
                 Ok(Seat { session, end })
