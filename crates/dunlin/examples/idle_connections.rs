@@ -1,6 +1,6 @@
 //! What idle connections cost: `cargo run --release --example idle_connections -- 200 [own]` makes so many pairs with an
 //! open channel, on two endpoints or with sockets of their own, and prints resident memory and processor time per peer.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 use std::time::{Duration, Instant};
 

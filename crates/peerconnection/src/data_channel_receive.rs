@@ -72,6 +72,10 @@ impl Channels {
     }
 
     /// A message that is too large to be kept comes in pieces.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is the one piece and where it goes"
+    )]
     pub(crate) fn handle_piece(
         &mut self,
         now: Instant,
@@ -241,9 +245,8 @@ impl Channels {
     }
 
     fn is_over_for_peer(&self, id: ChannelId, stream: StreamId) -> bool {
-        let over =
-            |channel: &Box<DataChannel>| channel.state == ChannelState::Closing && channel.reset_by_peer;
-        self.channels.get(&id).is_some_and(over) && self.is_peers(stream)
+        let over = |channel: &DataChannel| channel.state == ChannelState::Closing && channel.reset_by_peer;
+        self.get(id).is_some_and(over) && self.is_peers(stream)
     }
 
     fn is_peers(&self, stream: StreamId) -> bool {

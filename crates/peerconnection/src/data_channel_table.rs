@@ -92,6 +92,11 @@ impl Channels {
         self.channels.iter().map(|(id, channel)| (*id, &**channel))
     }
 
+    fn ids_of(&self, wanted: impl Fn(&DataChannel) -> bool) -> Vec<ChannelId> {
+        let all = self.iter().filter(|(_, channel)| wanted(channel));
+        all.map(|(id, _)| id).collect()
+    }
+
     pub(crate) fn get(&self, id: ChannelId) -> Option<&DataChannel> {
         self.channels.get(&id).map(Box::as_ref)
     }
@@ -143,7 +148,7 @@ impl Channels {
         }
         let id = match init.id {
             None => return Err(CreateChannelError::NegotiatedWithoutId),
-            Some(id) if id >= STREAM_LIMIT => return Err(CreateChannelError::IdOutOfRange { id }),
+            Some(id) if id == STREAM_LIMIT => return Err(CreateChannelError::IdOutOfRange { id }),
             Some(id) if self.by_stream.contains_key(&StreamId(id)) => {
                 return Err(CreateChannelError::IdInUse { id });
             }
@@ -172,11 +177,9 @@ impl Channels {
         if self.parity.replace(parity).is_some() {
             return;
         }
-        let nameless = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
-            (channel.stream.is_none() && channel.state == ChannelState::Connecting).then_some(*id)
-        };
-        let waiting: Vec<ChannelId> = self.channels.iter().filter_map(nameless).collect();
-        for id in waiting {
+        let nameless =
+            |channel: &DataChannel| channel.stream.is_none() && channel.state == ChannelState::Connecting;
+        for id in self.ids_of(nameless) {
             let Some(stream) = self.free_stream(parity) else {
                 self.fail(id, ChannelFailure::NoIdLeft, events);
                 continue;
@@ -196,11 +199,7 @@ impl Channels {
         events: &mut VecDeque<Event>,
     ) {
         self.connected = true;
-        let connecting = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
-            (channel.state == ChannelState::Connecting).then_some(*id)
-        };
-        let waiting: Vec<ChannelId> = self.channels.iter().filter_map(connecting).collect();
-        for id in waiting {
+        for id in self.ids_of(|channel| channel.state == ChannelState::Connecting) {
             self.open(now, id, sctp, events);
         }
     }
@@ -358,12 +357,9 @@ impl Channels {
     pub(crate) fn close_all(&mut self, failure: Option<ChannelFailure>, events: &mut VecDeque<Event>) {
         self.connected = false;
         self.refused.clear();
+        self.unread -= self.dcep_parts.values().map(Vec::len).sum::<usize>();
         self.dcep_parts.clear();
-        let live = |(id, channel): (&ChannelId, &Box<DataChannel>)| {
-            (channel.state != ChannelState::Closed).then_some(*id)
-        };
-        let live: Vec<ChannelId> = self.channels.iter().filter_map(live).collect();
-        for id in live {
+        for id in self.ids_of(|channel| channel.state != ChannelState::Closed) {
             match failure {
                 Some(failure) => self.fail(id, failure, events),
                 None => self.remove(id, events),
@@ -393,14 +389,11 @@ impl Channels {
                 continue;
             };
             channel.reset_by_peer = true;
-            match (channel.state, channel.stream) {
-                (ChannelState::Open, Some(stream)) => {
-                    channel.state = ChannelState::Closing;
-                    channel.writing = None;
-                    events.push_back(Event::ChannelClosing(id));
-                    sctp.reset_stream(stream);
-                }
-                _ => {}
+            if let (ChannelState::Open, Some(stream)) = (channel.state, channel.stream) {
+                channel.state = ChannelState::Closing;
+                channel.writing = None;
+                events.push_back(Event::ChannelClosing(id));
+                sctp.reset_stream(stream);
             }
             self.remove_if_both_reset(id, events);
         }

@@ -4,6 +4,9 @@
 //!
 //! `SEEDS=10000 cargo test -p dunlin-sctp --release --test against_sctp_proto` runs more of them; `SEED=7` runs one.
 
+// What sctp-proto wants.
+#![allow(clippy::disallowed_types)]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -179,7 +179,7 @@ impl Model {
     }
 
     fn finish(&mut self) {
-        for (_, known) in &mut self.known {
+        for known in self.known.values_mut() {
             for side in [A, B] {
                 if let Some(id) = known.ends[side]
                     && known.writing[side].take().is_some()
