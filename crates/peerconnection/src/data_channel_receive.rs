@@ -72,7 +72,10 @@ impl Channels {
     }
 
     /// A message that is too large to be kept comes in pieces.
-    #[allow(clippy::too_many_arguments)] // What the event says, and what it changes.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is the one piece and where it goes"
+    )]
     pub(crate) fn handle_piece(
         &mut self,
         now: Instant,
@@ -243,7 +246,7 @@ impl Channels {
 
     fn is_over_for_peer(&self, id: ChannelId, stream: StreamId) -> bool {
         let over = |channel: &DataChannel| channel.state == ChannelState::Closing && channel.reset_by_peer;
-        self.channels.get(&id).is_some_and(over) && self.is_peers(stream)
+        self.get(id).is_some_and(over) && self.is_peers(stream)
     }
 
     fn is_peers(&self, stream: StreamId) -> bool {

@@ -30,7 +30,7 @@ impl Channels {
             return Err(SendMessageError::NotOpen { message });
         };
         let full = self.is_full(sctp, message.len());
-        let Some((channel, stream)) = open_channel(self.channels.get_mut(&id)) else {
+        let Some((channel, stream)) = open_channel(self.channels.get_mut(&id).map(Box::as_mut)) else {
             return Err(SendMessageError::NotOpen { message });
         };
         let size = message.len();
@@ -69,7 +69,7 @@ impl Channels {
         len: Option<usize>,
     ) -> Result<(), PieceError> {
         let limit = self.max_message_size;
-        let Some((channel, _)) = open_channel(self.channels.get_mut(&id)) else {
+        let Some((channel, _)) = open_channel(self.channels.get_mut(&id).map(Box::as_mut)) else {
             return Err(PieceError::NotOpen);
         };
         if let Some(size) = len.filter(|&len| len > limit) {
@@ -96,7 +96,7 @@ impl Channels {
             return Err(PieceError::NotOpen);
         };
         let full = self.is_full(sctp, piece.len());
-        let Some((channel, stream)) = open_channel(self.channels.get_mut(&id)) else {
+        let Some((channel, stream)) = open_channel(self.channels.get_mut(&id).map(Box::as_mut)) else {
             return Err(PieceError::NotOpen);
         };
         let Some(writing) = channel.writing else {

@@ -38,7 +38,8 @@ impl Parity {
 /// All channels of a connection.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    pub(crate) channels: BTreeMap<ChannelId, DataChannel>,
+    /// Boxed: most connections have few, and a node of the map has room for eleven.
+    pub(crate) channels: BTreeMap<ChannelId, Box<DataChannel>>,
     pub(crate) by_stream: BTreeMap<StreamId, ChannelId>,
     next_id: u32,
     pub(crate) parity: Option<Parity>,
@@ -88,11 +89,16 @@ impl Channels {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelId, &DataChannel)> {
-        self.channels.iter().map(|(id, channel)| (*id, channel))
+        self.channels.iter().map(|(id, channel)| (*id, &**channel))
+    }
+
+    fn ids_of(&self, wanted: impl Fn(&DataChannel) -> bool) -> Vec<ChannelId> {
+        let all = self.iter().filter(|(_, channel)| wanted(channel));
+        all.map(|(id, _)| id).collect()
     }
 
     pub(crate) fn get(&self, id: ChannelId) -> Option<&DataChannel> {
-        self.channels.get(&id)
+        self.channels.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -162,7 +168,7 @@ impl Channels {
         if let Some(stream) = channel.stream {
             self.by_stream.insert(stream, id);
         }
-        self.channels.insert(id, channel);
+        self.channels.insert(id, Box::new(channel));
         id
     }
 
@@ -171,11 +177,9 @@ impl Channels {
         if self.parity.replace(parity).is_some() {
             return;
         }
-        let nameless = |(id, channel): (&ChannelId, &DataChannel)| {
-            (channel.stream.is_none() && channel.state == ChannelState::Connecting).then_some(*id)
-        };
-        let waiting: Vec<ChannelId> = self.channels.iter().filter_map(nameless).collect();
-        for id in waiting {
+        let nameless =
+            |channel: &DataChannel| channel.stream.is_none() && channel.state == ChannelState::Connecting;
+        for id in self.ids_of(nameless) {
             let Some(stream) = self.free_stream(parity) else {
                 self.fail(id, ChannelFailure::NoIdLeft, events);
                 continue;
@@ -195,11 +199,7 @@ impl Channels {
         events: &mut VecDeque<Event>,
     ) {
         self.connected = true;
-        let connecting = |(id, channel): (&ChannelId, &DataChannel)| {
-            (channel.state == ChannelState::Connecting).then_some(*id)
-        };
-        let waiting: Vec<ChannelId> = self.channels.iter().filter_map(connecting).collect();
-        for id in waiting {
+        for id in self.ids_of(|channel| channel.state == ChannelState::Connecting) {
             self.open(now, id, sctp, events);
         }
     }
@@ -357,12 +357,9 @@ impl Channels {
     pub(crate) fn close_all(&mut self, failure: Option<ChannelFailure>, events: &mut VecDeque<Event>) {
         self.connected = false;
         self.refused.clear();
+        self.unread -= self.dcep_parts.values().map(Vec::len).sum::<usize>();
         self.dcep_parts.clear();
-        let live = |(id, channel): (&ChannelId, &DataChannel)| {
-            (channel.state != ChannelState::Closed).then_some(*id)
-        };
-        let live: Vec<ChannelId> = self.channels.iter().filter_map(live).collect();
-        for id in live {
+        for id in self.ids_of(|channel| channel.state != ChannelState::Closed) {
             match failure {
                 Some(failure) => self.fail(id, failure, events),
                 None => self.remove(id, events),

@@ -378,6 +378,9 @@ impl PeerConnection {
             self.events.push_back(Event::TrackEnded(transceiver));
         }
         if let Some(sections) = applied.media {
+            if !sections.is_empty() {
+                self.transport.want_srtp();
+            }
             self.tracks
                 .apply(&sections, &self.negotiation.jsep, &mut self.transport.media);
         }

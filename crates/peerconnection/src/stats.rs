@@ -89,6 +89,8 @@ pub struct CandidatePairStats {
 pub struct SctpStats {
     /// Smoothed round-trip time in seconds.
     pub smoothed_round_trip_time: Option<f64>,
+    /// Whether messages of different channels are interleaved (RFC 8260); unknown before the handshake is done.
+    pub interleaving: Option<bool>,
     /// Congestion window in bytes.
     pub congestion_window: usize,
     /// The window that the peer last offered, in bytes.
@@ -196,6 +198,7 @@ impl PeerConnection {
             sctp: self.transport.sctp.as_ref().map(|sctp| {
                 let stats = sctp.stats();
                 SctpStats {
+                    interleaving: sctp.interleaves(),
                     smoothed_round_trip_time: stats.smoothed_rtt.map(|rtt| rtt.as_secs_f64()),
                     congestion_window: stats.congestion_window,
                     receiver_window: stats.peer_window,

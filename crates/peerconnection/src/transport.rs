@@ -71,7 +71,9 @@ pub(crate) struct Transport {
     dtls: DtlsStage,
     dtls_state: DtlsState,
     parameters: Option<DtlsParameters>,
-    srtp: Option<dunlin_srtp::Session>,
+    /// A connection without media needs none, and its ciphers cost 9 kB.
+    srtp: Option<Box<dunlin_srtp::Session>>,
+    wants_srtp: bool,
     /// What came for the association before it was there.
     early_sctp: VecDeque<Bytes>,
     pub(crate) drops: TransportDrops,
@@ -105,6 +107,7 @@ impl Transport {
             dtls_state: DtlsState::New,
             parameters: None,
             srtp: None,
+            wants_srtp: false,
             early_sctp: VecDeque::new(),
             drops: TransportDrops::default(),
             certificate,
@@ -140,7 +143,7 @@ impl Transport {
 
     /// The SRTP profile in use, once keys are agreed.
     pub(crate) fn srtp_profile(&self) -> Option<dunlin_srtp::Profile> {
-        self.srtp.as_ref().map(dunlin_srtp::Session::profile)
+        self.srtp.as_ref().map(|srtp| srtp.profile())
     }
 
     /// The descriptions say who opens the handshake and whose certificate is right.
@@ -391,7 +394,9 @@ impl Transport {
             let Some(event) = dtls.poll_event() else { return };
             match event {
                 dunlin_dtls::Event::Connected => {
-                    self.start_srtp();
+                    if self.wants_srtp {
+                        self.start_srtp();
+                    }
                     self.set_dtls_state(DtlsState::Connected, events);
                     events.push_back(TransportEvent::Secured);
                 }
@@ -434,6 +439,13 @@ impl Transport {
         self.sctp = Some(sctp);
     }
 
+    /// There is media to send or to receive.
+    pub(crate) fn want_srtp(&mut self) {
+        if !std::mem::replace(&mut self.wants_srtp, true) && self.is_secured() {
+            self.start_srtp();
+        }
+    }
+
     /// Keys SRTP with what DTLS exports (RFC 5764, section 4.2).
     fn start_srtp(&mut self) {
         let DtlsStage::Running(dtls) = &self.dtls else {
@@ -458,7 +470,7 @@ impl Transport {
             Ok(session) => {
                 let overhead = self.ice.path_mtu_overhead() + session.overhead_rtp();
                 self.media.set_max_datagram(self.max_datagram - overhead);
-                self.srtp = Some(session);
+                self.srtp = Some(Box::new(session));
             }
             Err(error) => warn!("SRTP cannot start: {error}"),
         }

@@ -587,3 +587,86 @@ fn malformed_descriptions_name_the_line_and_change_nothing() {
     pair.peers[0].set_remote_description(pair.now, offer).unwrap();
     assert_eq!(pair.peers[0].signaling_state(), SignalingState::HaveRemoteOffer);
 }
+
+/// RFC 8841, section 6: "If the SDP "max-message-size" attribute is not present …, the default value is 64K"; "If the value of
+/// the attribute is zero, the SCTP endpoint will handle messages of any size". Ours says what `Config` says.
+#[test]
+fn the_peers_largest_message_is_what_its_description_says() {
+    for (line, size) in [
+        ("", 65_536),
+        ("a=max-message-size:0\r\n", usize::MAX),
+        ("a=max-message-size:1000\r\n", 1000),
+    ] {
+        let mut b = Config::default();
+        b.max_message_size = 0;
+        let mut pair = Pair::with(Config::default(), b);
+        let ours = pair.peers[0]
+            .create_data_channel(pair.now, "a", DataChannelInit::default())
+            .unwrap();
+        assert_eq!(
+            pair.peers[0].max_message_size(),
+            usize::MAX,
+            "nothing is known yet"
+        );
+        let offer = pair.peers[0].set_local_description(pair.now, None).unwrap();
+        assert!(offer.sdp.contains("a=max-message-size:262144\r\n"));
+        pair.peers[1].set_remote_description(pair.now, offer).unwrap();
+        let mut answer = pair.peers[1].set_local_description(pair.now, None).unwrap();
+        assert!(answer.sdp.contains("a=max-message-size:0\r\n"));
+        answer.sdp = answer.sdp.replace("a=max-message-size:0\r\n", line);
+        pair.peers[0].set_remote_description(pair.now, answer).unwrap();
+        pair.run(Duration::from_secs(2));
+        assert_eq!(pair.peers[0].max_message_size(), size);
+        assert_eq!(pair.peers[1].max_message_size(), 262_144);
+        let large = Message::from(vec![1; size.min(5 << 20) + usize::from(size < 5 << 20)]);
+        match pair.peers[0].send(pair.now, ours, large) {
+            Ok(()) => assert_eq!(size, usize::MAX),
+            Err(SendMessageError::TooLarge { limit, .. }) => assert_eq!(limit, size),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Through all layers: a message of 16 MiB, piece by piece, into a receiver that keeps 4 MiB.
+#[test]
+fn a_message_larger_than_the_receive_buffer_is_read_in_pieces() {
+    let mut b = Config::default();
+    b.max_message_size = 0;
+    let mut pair = Pair::with(Config::default(), b);
+    let ours = pair.peers[0]
+        .create_data_channel(pair.now, "a", DataChannelInit::default())
+        .unwrap();
+    pair.negotiate();
+    pair.run(Duration::from_secs(2));
+    let theirs = pair.opened(1)[0];
+    let total = 16 << 20;
+    let now = pair.now;
+    pair.peers[0]
+        .begin_message(now, ours, MessageKind::Binary, Some(total))
+        .unwrap();
+    let (mut sent, mut got) = (0, 0);
+    while got < total {
+        while sent < total {
+            let len = 100_000.min(total - sent);
+            let piece = Bytes::from(vec![(sent / 100_000) as u8; len]);
+            let now = pair.now;
+            match pair.peers[0].send_piece(now, ours, piece, sent + len == total) {
+                Ok(()) => sent += len,
+                Err(PieceError::Full { .. }) => break,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        pair.run(Duration::from_millis(100));
+        let now = pair.now;
+        while let Some(Piece::Data { data, last, .. }) = pair.peers[1].receive_piece(now, theirs) {
+            assert!(
+                data.iter()
+                    .enumerate()
+                    .all(|(i, byte)| *byte == ((got + i) / 100_000) as u8)
+            );
+            got += data.len();
+            assert_eq!(last, got == total);
+        }
+    }
+    assert_eq!(pair.peers[0].buffered_amount(ours), 0);
+}

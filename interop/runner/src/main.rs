@@ -10,6 +10,7 @@
 
 mod cases;
 mod dtls;
+mod emulator;
 mod judge;
 mod namespace;
 mod nat;
@@ -39,6 +40,9 @@ struct Arguments {
     /// Only the cases whose name contains this.
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// The big cases, too: a thousand channels, 256 MiB through a bad network.
+    #[arg(long)]
+    big: bool,
     /// Only one variant.
     #[arg(long, value_name = "WHO")]
     offers: Option<Offers>,
@@ -146,7 +150,7 @@ async fn run(arguments: &Arguments) -> ExitCode {
     }
     let chosen: Vec<_> = cases::ALL
         .iter()
-        .filter(|case| selected(case.name, arguments))
+        .filter(|case| selected(case, arguments))
         .collect();
     if chosen.is_empty() {
         eprintln!("no case has a name like that; `--list` shows them");
@@ -169,8 +173,12 @@ async fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn selected(name: &str, arguments: &Arguments) -> bool {
-    arguments.case.as_deref().is_none_or(|part| name.contains(part))
+/// Big cases run only when they are asked for.
+fn selected(case: &cases::Case, arguments: &Arguments) -> bool {
+    match arguments.case.as_deref() {
+        Some(part) => case.name.contains(part) && (!case.is_big() || arguments.big || part == case.name),
+        None => !case.is_big() || arguments.big,
+    }
 }
 
 fn ended(result: Result<(), String>) -> ExitCode {

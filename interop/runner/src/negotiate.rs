@@ -1,5 +1,6 @@
 //! Offer, answer and candidates between the two ends of a case.
 
+use crate::emulator::Emulator;
 use crate::pair::{Pair, SOON};
 use crate::session::Session;
 use serde_json::{Value, json};
@@ -67,16 +68,16 @@ pub async fn connected(session: &Session) -> Result<(), String> {
 }
 
 /// Carries candidates from each end to the other for as long as the case runs.
-pub async fn carry_candidates(pair: &Pair) -> String {
+pub async fn carry_candidates(pair: &Pair, emulator: Option<&Emulator>) -> String {
     let (offerer, answerer) = (pair.offerer(), pair.answerer());
     tokio::select! {
-        reason = carry(offerer, answerer) => reason,
-        reason = carry(answerer, offerer) => reason,
+        reason = carry(offerer, answerer, emulator) => reason,
+        reason = carry(answerer, offerer, emulator) => reason,
     }
 }
 
 /// Never returns unless the receiver refuses a candidate.
-async fn carry(from: &Session, to: &Session) -> String {
+async fn carry(from: &Session, to: &Session, emulator: Option<&Emulator>) -> String {
     let applied = |event: &Value| event["event"] == "remote-applied";
     let mut index = 0;
     while !applied(&to.event_at(index).await) {
@@ -86,14 +87,24 @@ async fn carry(from: &Session, to: &Session) -> String {
     loop {
         let event = from.event_at(index).await;
         index += 1;
-        if event["event"] == "candidate"
-            && let Err(reason) = to.command("candidate", json!({"candidate": event["candidate"]})).await
+        if event["event"] != "candidate" {
+            continue;
+        }
+        let candidate = match emulator {
+            None => event["candidate"].clone(),
+            Some(emulator) => match emulator.in_front_of(&event["candidate"]).await {
+                Ok(Some(candidate)) => candidate,
+                Ok(None) => continue,
+                Err(error) => return format!("the emulated link: {error}"),
+            },
+        };
+        if let Err(reason) = to.command("candidate", json!({"candidate": candidate})).await
             // A peer that is closed or gone takes no candidates; the case itself judges that.
             && !reason.contains("is gone")
             && !reason.contains("InvalidStateError")
             && !reason.contains("the connection is closed")
         {
-            return format!("a candidate was refused: {reason} ({})", event["candidate"]);
+            return format!("a candidate was refused: {reason} ({candidate})");
         }
     }
 }
@@ -101,6 +112,12 @@ async fn carry(from: &Session, to: &Session) -> String {
 fn edited(description: &Value, edit: Edit) -> Result<Value, String> {
     let sdp = description["sdp"].as_str().ok_or("a description without sdp")?;
     Ok(json!({"type": description["type"], "sdp": edit(sdp)}))
+}
+
+/// No candidates: they travel by themselves.
+pub fn without_candidates(sdp: &str) -> String {
+    let other = |line: &&str| !line.starts_with("a=candidate:") && !line.starts_with("a=end-of-candidates");
+    sdp.split("\r\n").filter(other).collect::<Vec<_>>().join("\r\n")
 }
 
 /// The offerer will be the DTLS client (RFC 8842, section 5.3: the answerer takes the other role).

@@ -2,6 +2,7 @@
 
 use crate::Arguments;
 use crate::cases::Case;
+use crate::emulator::Emulator;
 use crate::negotiate;
 use crate::pair::Pair;
 use crate::peers::{Flavour, Kind, Peers};
@@ -101,7 +102,7 @@ async fn one(
     peer_offers: bool,
 ) -> std::result::Result<String, String> {
     let role = if kind == ours { ("peer", "ours") } else { ("", "") };
-    let mut peer = peers.start(kind, Flavour::Usual, role.0, case.alone()).await?;
+    let mut peer = peers.start(kind, case.flavour(), role.0, case.alone()).await?;
     let our_seat = peers.start(ours, Flavour::Usual, role.1, false).await?;
     let seed = u32::from(std::process::id() as u16) << 8;
     let pair = Pair {
@@ -110,9 +111,10 @@ async fn one(
         peer_offers,
         seed,
     };
+    let emulator = case.link().map(|link| Emulator::new(link, u64::from(seed)));
     let result = tokio::select! {
         result = case.run(&pair, &mut peer) => result,
-        reason = negotiate::carry_candidates(&pair) => Err(reason),
+        reason = negotiate::carry_candidates(&pair, emulator.as_ref()) => Err(reason),
         () = tokio::time::sleep(case.limit) => Err(format!("given up after {:?}", case.limit)),
     };
     let result = match result {

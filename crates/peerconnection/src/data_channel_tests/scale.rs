@@ -1,4 +1,5 @@
 //! As many channels as there can be.
+#![allow(clippy::print_stdout)]
 
 use std::time::Duration;
 
@@ -108,4 +109,43 @@ fn the_number_of_channels_is_limited_for_both_sides() {
     let refused = world.create(A, "", init()).unwrap();
     world.run(Duration::from_secs(1));
     assert_eq!(world.state(A, refused), Some(ChannelState::Closed));
+}
+
+/// What an open channel costs, on both sides together, with what the association keeps of its stream; and that nothing of it
+/// stays when it is closed.
+#[test]
+fn an_open_channel_costs_about_a_kilobyte_on_each_side() {
+    let mut world = World::connected();
+    let count = 10_000;
+    let mut ids = Vec::with_capacity(count);
+    let opened = allocation_counter::measure(|| {
+        for i in 0..count {
+            ids.push(world.create(A, &format!("channel {i}"), init()).unwrap());
+        }
+        world.run(Duration::from_secs(10));
+        for side in &mut world.sides {
+            side.told.shrink_to_fit();
+        }
+    });
+    let accepted = world.accepted(B);
+    assert_eq!(accepted.len(), count);
+    let told = 2 * count as i64 * size_of::<Event>() as i64;
+    let each = (opened.bytes_current - told) / (2 * count as i64);
+    println!("an open channel: {each} bytes a side");
+    assert!(each < 1100, "{each}");
+    let closed = allocation_counter::measure(|| {
+        for id in &ids {
+            world.close(A, *id);
+        }
+        world.run(Duration::from_secs(60));
+        for (side, ids) in [(A, &ids), (B, &accepted)] {
+            for id in ids {
+                world.sides[side].channels.forget(*id);
+            }
+            world.sides[side].told = Vec::new();
+        }
+    });
+    let left = (opened.bytes_current + closed.bytes_current) / (2 * count as i64);
+    println!("and when it is closed: {left} bytes a side");
+    assert!(left < 600, "{left}");
 }

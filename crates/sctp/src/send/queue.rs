@@ -236,6 +236,7 @@ impl SendQueue {
 
     fn remove(&mut self, id: StreamId) {
         if let Some(at) = self.index.remove(&id) {
+            self.slots[at].waiting = VecDeque::new();
             self.free.push(at);
             self.last = None;
         }

@@ -5,8 +5,21 @@ use crate::peers::Kind;
 
 /// Why a peer cannot take part in a case, if it cannot.
 pub fn reason(case: Id, peer: Kind, peer_offers: bool) -> Option<&'static str> {
-    if peer.is_small() && matches!(case, Id::Bulk | Id::AudioEcho | Id::Video(_) | Id::Together) {
+    if peer.is_small()
+        && matches!(
+            case,
+            Id::Bulk | Id::Lossy | Id::AudioEcho | Id::Video(_) | Id::Together
+        )
+    {
         return Some("this peer program has data channels only, and counts nothing");
+    }
+    if case == Id::Interleaved && !matches!(peer, Kind::Chromium | Kind::Libwebrtc) {
+        return Some("it has no I-DATA, or no switch for it");
+    }
+    if case == Id::Usrsctp && peer != Kind::Firefox {
+        return Some(
+            "only Firefox has usrsctp behind a switch; node-datachannel and GStreamer have nothing else",
+        );
     }
     match peer {
         Kind::Libwebrtc if case == Id::Video("H264") => {

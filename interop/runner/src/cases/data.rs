@@ -1,6 +1,6 @@
 //! Data channels. The offerer sends and the answerer echoes, so with both variants each side does both.
 
-use crate::negotiate::{Plan, connect};
+use crate::negotiate::{self, Plan, connect};
 use crate::pair::{Pair, SOON};
 use crate::pattern;
 use crate::session::Session;
@@ -146,9 +146,10 @@ pub async fn negotiated(pair: &Pair) -> Result<String, String> {
     Ok(String::new())
 }
 
-pub async fn twenty_channels(pair: &Pair) -> Result<String, String> {
+/// Many channels at once, with one message on each that comes back.
+pub async fn channels(pair: &Pair, count: u32, size: usize) -> Result<String, String> {
     pair.start_data().await?;
-    let labels: Vec<String> = (0..20).map(|index| format!("channel {index}")).collect();
+    let labels: Vec<String> = (0..count).map(|index| format!("channel {index}")).collect();
     for label in &labels {
         open(pair, label, json!({})).await?;
     }
@@ -158,11 +159,11 @@ pub async fn twenty_channels(pair: &Pair) -> Result<String, String> {
     }
     for (index, label) in labels.iter().enumerate() {
         let seed = pair.seed.wrapping_add(index as u32);
-        let message = json!({"label": label, "kind": "binary", "size": 16384, "seed": seed});
+        let message = json!({"label": label, "kind": "binary", "size": size, "seed": seed});
         pair.offerer().command("send", message).await?;
     }
     for (index, label) in labels.iter().enumerate() {
-        let hash = pattern::hash("binary", 16384, pair.seed.wrapping_add(index as u32));
+        let hash = pattern::hash("binary", size, pair.seed.wrapping_add(index as u32));
         pair.offerer()
             .expect(SOON, "message", json!({"label": label, "sha256": hash}))
             .await?;
@@ -188,26 +189,66 @@ pub async fn close(pair: &Pair, closing: &Session, other: &Session) -> Result<St
 }
 
 pub async fn bulk(pair: &Pair) -> Result<String, String> {
-    const TOTAL: usize = 32 << 20;
     let limit = Duration::from_secs(50);
+    flood(
+        pair,
+        (pair.offerer(), pair.answerer()),
+        32 << 20,
+        limit,
+        Plan::default(),
+    )
+    .await
+}
+
+/// We send, whoever offers: with the congestion control of other stacks it would take an hour.
+pub async fn lossy(pair: &Pair) -> Result<String, String> {
+    let plan = Plan {
+        edit_offer: negotiate::without_candidates,
+        edit_answer: negotiate::without_candidates,
+        ..Plan::default()
+    };
+    flood(
+        pair,
+        (&pair.ours, &pair.peer),
+        256 << 20,
+        Duration::from_secs(590),
+        plan,
+    )
+    .await
+}
+
+async fn flood(
+    pair: &Pair,
+    (from, to): (&Session, &Session),
+    total: usize,
+    limit: Duration,
+    plan: Plan,
+) -> Result<String, String> {
     pair.offerer().command("new", json!({})).await?;
     pair.answerer().command("new", json!({})).await?;
     open(pair, "data", json!({})).await?;
-    connect(pair, Plan::default()).await?;
+    connect(pair, plan).await?;
     opened(pair, "data").await?;
-    pair.answerer()
-        .command("collect", json!({"label": "data", "total": TOTAL}))
+    to.command("collect", json!({"label": "data", "total": total}))
         .await?;
-    let flood = json!({"label": "data", "total": TOTAL, "chunk": 65536, "seed": pair.seed});
-    let sent = pair.offerer().command_within(limit, "flood", flood).await?;
-    let got = pair
-        .answerer()
-        .expect(limit, "collected", json!({"label": "data"}))
-        .await?;
-    let wanted = json!(pattern::hash("binary", TOTAL, pair.seed));
-    if got["sha256"] != wanted || sent["sha256"] != wanted || got["size"] != json!(TOTAL) {
+    let flood = json!({"label": "data", "total": total, "chunk": 65536, "seed": pair.seed});
+    let sent = from.command_within(limit, "flood", flood).await?;
+    let got = to.expect(limit, "collected", json!({"label": "data"})).await?;
+    let wanted = json!(pattern::hash("binary", total, pair.seed));
+    if got["sha256"] != wanted || sent["sha256"] != wanted || got["size"] != json!(total) {
         return Err(format!("not what was sent: {got}"));
     }
     let seconds = got["seconds"].as_f64().unwrap_or(f64::INFINITY);
-    Ok(format!("{:.0} MB/s", TOTAL as f64 / 1e6 / seconds))
+    Ok(format!("{:.0} MB/s", total as f64 / 1e6 / seconds))
+}
+
+/// RFC 8260: the peer has I-DATA switched on, and so have we.
+pub async fn interleaved(pair: &Pair) -> Result<String, String> {
+    echo(pair).await?;
+    let stats = pair.ours.command("stats", json!({})).await?;
+    let agreed = &stats["stats"]["sctp"]["interleaving"];
+    if *agreed != json!(true) {
+        return Err(format!("I-DATA was not agreed on: {agreed}"));
+    }
+    Ok(String::new())
 }

@@ -6,8 +6,9 @@ mod failure;
 mod media;
 mod transport;
 
+use crate::emulator::Link;
 use crate::pair::Pair;
-use crate::peers::{Kind, Seat};
+use crate::peers::{Flavour, Kind, Seat};
 use std::time::Duration;
 
 /// One row of the table.
@@ -30,6 +31,10 @@ pub enum Id {
     NoRetransmits,
     Negotiated,
     TwentyChannels,
+    ThousandChannels,
+    Interleaved,
+    Usrsctp,
+    Lossy,
     PeerClosesChannel,
     WeCloseChannel,
     Bulk,
@@ -126,6 +131,34 @@ pub const ALL: &[Case] = &[
         "20 channels at once",
     ),
     case(
+        "data-interleaved",
+        Id::Interleaved,
+        1,
+        40,
+        "I-DATA is agreed on, and messages of all sizes come back",
+    ),
+    case(
+        "data-usrsctp",
+        Id::Usrsctp,
+        1,
+        60,
+        "messages of all sizes come back from usrsctp",
+    ),
+    case(
+        "data-1000-channels",
+        Id::ThousandChannels,
+        2,
+        120,
+        "1,000 channels, each echoes",
+    ),
+    case(
+        "data-256-mib-lossy",
+        Id::Lossy,
+        4,
+        600,
+        "we send 256 MiB through 2 % loss and 50 ms of delay each way",
+    ),
+    case(
         "data-close-by-peer",
         Id::PeerClosesChannel,
         1,
@@ -183,6 +216,28 @@ impl Case {
         self.id == Id::PeerVanishes
     }
 
+    /// What the peer is told besides the usual.
+    pub fn flavour(&self) -> Flavour {
+        match self.id {
+            Id::Interleaved => Flavour::Interleaving,
+            Id::Usrsctp => Flavour::Usrsctp,
+            _ => Flavour::Usual,
+        }
+    }
+
+    /// The network between the two, if it is to be worse than it is.
+    pub fn link(&self) -> Option<Link> {
+        (self.id == Id::Lossy).then_some(Link {
+            delay: Duration::from_millis(50),
+            loss: 0.02,
+        })
+    }
+
+    /// It takes longer than belongs into every run.
+    pub fn is_big(&self) -> bool {
+        matches!(self.id, Id::ThousandChannels | Id::Lossy)
+    }
+
     /// Runs it; the text of a success is shown beside it.
     pub async fn run(&self, pair: &Pair, peer: &mut Seat) -> Result<String, String> {
         match self.id {
@@ -190,7 +245,11 @@ impl Case {
             Id::Unordered => data::unordered(pair).await,
             Id::NoRetransmits => data::no_retransmits(pair).await,
             Id::Negotiated => data::negotiated(pair).await,
-            Id::TwentyChannels => data::twenty_channels(pair).await,
+            Id::TwentyChannels => data::channels(pair, 20, 16_384).await,
+            Id::ThousandChannels => data::channels(pair, 1000, 100).await,
+            Id::Interleaved => data::interleaved(pair).await,
+            Id::Usrsctp => data::echo(pair).await,
+            Id::Lossy => data::lossy(pair).await,
             Id::PeerClosesChannel => data::close(pair, &pair.peer, &pair.ours).await,
             Id::WeCloseChannel => data::close(pair, &pair.ours, &pair.peer).await,
             Id::Bulk => data::bulk(pair).await,

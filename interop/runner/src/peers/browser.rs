@@ -74,6 +74,11 @@ impl Browser {
             .args(FLAGS)
             .args(flavour.switches())
             .arg(without(flavour.chromium()))
+            .args(
+                flavour
+                    .field_trials()
+                    .map(|trials| format!("--force-fieldtrials={trials}")),
+            )
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
             .stdin(Stdio::piped())

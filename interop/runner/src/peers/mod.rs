@@ -176,7 +176,7 @@ impl Peers {
                 Ok(Seat { session, end })
             }
             program => {
-                let command = programs::command(program).ok_or("this peer is no program")?;
+                let command = programs::command(program, flavour).ok_or("this peer is no program")?;
                 self.program(command, &name)
             }
         }

@@ -1,15 +1,16 @@
 //! The peers that are programs: what each is started with.
 
-use super::{Kind, folder};
+use super::{Flavour, Kind, folder};
 use std::path::PathBuf;
 use tokio::process::Command;
 
 /// The command that starts a peer program, if the peer is one.
-pub fn command(kind: Kind) -> Option<Command> {
+pub fn command(kind: Kind, flavour: Flavour) -> Option<Command> {
     match kind {
         Kind::Libwebrtc => {
             let mut command = venv_python("libwebrtc");
             command.env("WRTC_ALLOW_LOOPBACK", "1");
+            command.envs(flavour.field_trials().map(|trials| ("WRTC_FIELD_TRIALS", trials)));
             Some(command)
         }
         Kind::Aiortc => Some(venv_python("aiortc")),
