@@ -1,6 +1,4 @@
 //! Packets grow where the path carries larger ones, and nothing is lost where it does not, or no longer does (RFC 8899).
-// The filter of the world is shared with the test.
-#![allow(clippy::disallowed_types)]
 // The filter of the wire counts for the test.
 #![allow(clippy::disallowed_types)]
 
