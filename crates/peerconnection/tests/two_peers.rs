@@ -182,12 +182,7 @@ fn datagrams_of_data_grow_to_what_the_path_carries() {
         (9_000, 100..1000, 3..4),
         (1_472, 0..1, 6..7),
     ] {
-        let config = || {
-            let mut config = Config::default();
-            config.max_path_datagram = 16_376;
-            config
-        };
-        let mut pair = Pair::with(config(), config());
+        let mut pair = Pair::new();
         pair.mtu = mtu;
         let ours = pair.peers[0]
             .create_data_channel(pair.now, "bulk", DataChannelInit::default())

@@ -51,8 +51,9 @@ pub struct Config {
     /// 1,200 bytes when the path MTU is unknown).
     pub max_datagram: usize,
     /// The largest packet to look for on the path, in bytes (RFC 8899): where larger ones than [`Config::max_datagram`]
-    /// arrive, many fragments share a packet. They must not be fragmented below, so datagrams need the DF bit. Default
-    /// 0: nothing larger is looked for.
+    /// arrive, many fragments share a packet. They must not be fragmented below, so datagrams need the DF bit. Only where
+    /// the peer lists PAD (RFC 4820) among its extensions: some stacks end the connection when a packet is larger than
+    /// their buffer. We list it unless this is 0. Default 0: nothing larger is looked for.
     pub max_path_datagram: usize,
     /// The largest message that may be sent, in bytes: what the peer said with `a=max-message-size`. Default
     /// 262,144 (Chromium's).

@@ -70,6 +70,7 @@ impl Association {
                 interleaving: self.config.interleaving,
                 interleaved_partial_reliability: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
+                padding: self.config.max_path_datagram > 0,
             },
         }
     }

@@ -282,9 +282,11 @@ impl Association {
                 .set(Timer::Retransmission, self.now + tcb.rto.current());
         }
         if sent_new {
-            let (total, max) = (self.stats.bytes_sent, self.config.max_path_datagram);
-            tcb.path_mtu
-                .on_data_sent(self.now, total, self.config.max_datagram, max);
+            if tcb.peer.capabilities.padding {
+                let (total, max) = (self.stats.bytes_sent, self.config.max_path_datagram);
+                tcb.path_mtu
+                    .on_data_sent(self.now, total, self.config.max_datagram, max);
+            }
             self.restart_probe_timer();
         }
     }

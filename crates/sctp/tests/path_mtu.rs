@@ -131,6 +131,24 @@ fn who_is_not_told_to_look_sends_no_larger_packets() {
     assert!(world.largest <= USUAL);
 }
 
+/// Some stacks end the connection when a packet is larger than their buffer.
+#[test]
+fn who_does_not_list_pad_is_sent_no_larger_packets() {
+    for listing in [A, B] {
+        let mut configs = [Config::default(), Config::default()];
+        configs[listing].max_path_datagram = LARGE;
+        let [a, b] = configs;
+        let mut world = World::with(a, b, 7);
+        world.ends[A].connect(world.now);
+        world.run(millis(200));
+        for _ in 0..20 {
+            world.send(listing, 1, vec![7; 65_536]);
+        }
+        world.run_until_received(1 - listing, 20, Duration::from_secs(10));
+        assert!(world.largest <= USUAL);
+    }
+}
+
 /// What was cut for the large packets still fits the small ones: nothing has to be fragmented again.
 #[test]
 fn a_path_that_carries_less_all_at_once_is_noticed_and_everything_arrives() {

@@ -81,8 +81,8 @@ async fn negotiate(options: &Options) -> Result<Link, String> {
 fn config(options: &Options) -> Config {
     let mut config = Config::default();
     config.sockets.bind = vec![([127, 0, 0, 1], 0).into()];
-    if options.large_datagrams {
-        config.peer.max_path_datagram = 16_376;
+    if options.usual_datagrams {
+        config.peer.max_path_datagram = 0;
     }
     if let Some(bytes) = options.socket_buffer {
         config.sockets.socket_buffer = bytes;

@@ -47,9 +47,9 @@ pub struct Options {
     /// The size asked for socket buffers, in bytes; without it the facade's default.
     #[arg(long, value_name = "BYTES")]
     socket_buffer: Option<usize>,
-    /// Data channels look for datagrams larger than 1,200 bytes.
+    /// Data channels look for no datagrams larger than 1,200 bytes, as with a browser.
     #[arg(long)]
-    large_datagrams: bool,
+    usual_datagrams: bool,
     /// This process measures one figure, and its memory is part of it.
     #[arg(long, hide = true)]
     alone: bool,
@@ -177,8 +177,8 @@ fn alone(options: &Options, name: &str) -> Result<String, String> {
     let mut command = std::process::Command::new(program);
     command.args(["datachannel", "--alone", "--json", "--only", name, "--seconds"]);
     command.arg(options.seconds.to_string());
-    if options.large_datagrams {
-        command.arg("--large-datagrams");
+    if options.usual_datagrams {
+        command.arg("--usual-datagrams");
     }
     if let Some(bytes) = options.socket_buffer {
         command.args(["--socket-buffer", &bytes.to_string()]);

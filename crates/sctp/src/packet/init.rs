@@ -26,6 +26,8 @@ pub(crate) struct Capabilities {
     pub(crate) interleaved_partial_reliability: bool,
     /// The sender of this INIT accepts packets with a zero checksum (RFC 9653).
     pub(crate) zero_checksum: bool,
+    /// PAD (RFC 4820), listed as a sign: packets of any size are taken, so the path may be probed with them (decision 15).
+    pub(crate) padding: bool,
 }
 
 impl Capabilities {
@@ -36,6 +38,7 @@ impl Capabilities {
             | u8::from(self.zero_checksum) << 2
             | u8::from(self.interleaving) << 3
             | u8::from(self.interleaved_partial_reliability) << 4
+            | u8::from(self.padding) << 5
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
@@ -45,6 +48,7 @@ impl Capabilities {
             zero_checksum: bits & 4 != 0,
             interleaving: bits & 8 != 0,
             interleaved_partial_reliability: bits & 16 != 0,
+            padding: bits & 32 != 0,
         }
     }
 }
@@ -116,6 +120,7 @@ impl<'a> ReceivedInit<'a> {
                 capabilities.partial_reliability |= lists(super::kind::FORWARD_TSN);
                 capabilities.interleaving |= lists(super::kind::I_DATA);
                 capabilities.interleaved_partial_reliability |= lists(super::kind::I_FORWARD_TSN);
+                capabilities.padding |= lists(super::kind::PAD);
             }
             parameter::kind::ZERO_CHECKSUM => {
                 capabilities.zero_checksum |=
@@ -166,13 +171,14 @@ impl Init {
             }
             // Last, because a chunk's length leaves out only the padding of its last parameter.
             let can = &self.capabilities;
-            let mut extensions = [0; 4];
+            let mut extensions = [0; 5];
             let mut count = 0;
             for (present, kind) in [
                 (can.reconfiguration, super::kind::RE_CONFIG),
                 (can.partial_reliability, super::kind::FORWARD_TSN),
                 (can.interleaving, super::kind::I_DATA),
                 (can.interleaved_partial_reliability, super::kind::I_FORWARD_TSN),
+                (can.padding, super::kind::PAD),
             ] {
                 if present {
                     extensions[count] = kind;
@@ -203,6 +209,7 @@ mod tests {
             interleaving: true,
             interleaved_partial_reliability: true,
             zero_checksum: true,
+            padding: true,
         },
     };
 
