@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_does_not_probe_its_own_network() {
+    fn threat_24_a_server_does_not_probe_its_own_network() {
         let filter = RemoteFilter::public_only();
         for text in [
             "127.0.0.1:5",
