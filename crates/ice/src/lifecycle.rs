@@ -68,6 +68,7 @@ impl Agent {
         self.run_consent();
         self.run_keepalive();
         self.consider_move();
+        self.notice_silence();
         self.release_others();
         self.run_tcp();
         self.run_patience();
@@ -178,6 +179,20 @@ impl Agent {
         } else {
             pac.max(self.now)
         })
+    }
+
+    /// Nothing was heard on the path in use for so long that it counts as disconnected.
+    pub(crate) fn is_silent(&self) -> bool {
+        let selected = self.selected.and_then(|id| self.list.get(id));
+        selected.is_some_and(|pair| self.silent_at(pair) <= self.now)
+    }
+
+    /// The path in use has just fallen silent: consent holds for longer, but the peer may be waiting behind a NAT that
+    /// has to be opened from here.
+    fn notice_silence(&mut self) {
+        if matches!(self.state, State::Connected | State::Completed) && self.is_silent() {
+            self.look_again();
+        }
     }
 
     fn silent_at(&self, pair: &Pair) -> Instant {

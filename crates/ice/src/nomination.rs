@@ -202,6 +202,9 @@ impl Agent {
             return;
         }
         self.timers.release_at = None;
+        if self.is_silent() {
+            return self.look_again();
+        }
         if let Some(keep) = self.nominated {
             self.release_relays(keep);
             let kept = self.kept_pairs(keep);

@@ -184,9 +184,10 @@ impl Agent {
         }
     }
 
-    /// Whether pairs are still formed and checked although one is nominated: both sides may find a better one.
+    /// Whether pairs are still formed and checked although one is nominated: both sides may find a better one, or need
+    /// another one.
     pub(crate) fn may_improve(&self) -> bool {
-        self.nominated.is_none() || self.numbers.dialect.is_some()
+        self.nominated.is_none() || self.numbers.dialect.is_some() || self.is_silent()
     }
 
     /// Pairs that stay beside the nominated one: those that may still turn out to be better, and with the controlling

@@ -251,6 +251,10 @@ impl Agent {
         let bases = self.gatherer.bases().to_vec();
         self.form_pairs(&bases, std::slice::from_ref(&candidate));
         self.remote.push(candidate);
+        // Long after the choice it says that the peer's network is another one, and that its path may be gone.
+        if self.nominated.is_some() && self.timers.release_at.is_none() && self.may_improve() {
+            self.look_again();
+        }
         self.pump();
         Ok(())
     }
@@ -350,6 +354,29 @@ impl Agent {
                 let _pair = self.add_pair(base, remote);
             }
         }
+    }
+
+    /// Every pair is tried (again) beside the one in use, worse ones too, until they are let go as after a nomination: a
+    /// peer that has lost its path is found at another, and a NAT before us lets its checks in.
+    pub(crate) fn look_again(&mut self) {
+        if self.current.remote.is_none() || self.config.lite {
+            return;
+        }
+        let (nominated, generation) = (self.nominated, self.current.number);
+        let failed = |pair: &&mut Pair| {
+            let other = Some(pair.id) != nominated && pair.generation == generation;
+            other && pair.state == PairState::Failed
+        };
+        self.list
+            .iter_mut()
+            .filter(failed)
+            .for_each(|pair| pair.state = PairState::Frozen);
+        for base in self.gatherer.bases().to_vec() {
+            for remote in self.remote.clone() {
+                let _pair = self.add_pair(&base, &remote);
+            }
+        }
+        self.timers.release_at = Some(self.now + self.config.release_delay);
     }
 
     fn form_all_pairs(&mut self) {

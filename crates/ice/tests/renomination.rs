@@ -59,6 +59,62 @@ fn a_better_pair_that_comes_to_life_takes_over_and_nobody_notices() {
     }
 }
 
+/// B is behind a NAT that lets in only whom B has sent something, and that has forgotten A's second address.
+fn behind_a_forgetful_nat(dialect: Option<Renomination>) -> World {
+    let mut world = World::new(5, [config(Role::Controlling), config(Role::Controlled)]);
+    world.add(A, "192.0.2.1:1000");
+    world.add(A, "192.0.2.2:1000");
+    world.nat("10.0.0.2", "203.0.113.1", true);
+    world.add(B, "10.0.0.2:2000");
+    for node in &mut world.nodes {
+        node.agent.set_remote_renomination(dialect);
+    }
+    world.signal();
+    assert!(world.run(ms(5000), World::both_completed));
+    world.run_for(ms(10_000));
+    assert_eq!(local_of_a(&world), "192.0.2.1:1000");
+    world.nats[0].contacted.remove(&addr("192.0.2.2:1").ip());
+    let now = world.now;
+    world.hosts[A].retain(|host| *host != addr("192.0.2.1:1000"));
+    world.dead.insert(addr("192.0.2.1:1").ip());
+    let agent = &mut world.nodes[A].agent;
+    agent.remove_local_address(now, addr("192.0.2.1:1000"), Transport::Udp);
+    world
+}
+
+fn moved(world: &World) -> bool {
+    let remote = world.nodes[B].agent.selected_path().map(|path| path.remote);
+    world.nodes[A].agent.selected_path().is_some() && remote == Some(addr("192.0.2.2:1000"))
+}
+
+/// Found by the lab of kernel NATs: the peer that had lost nothing kept still, and the other's checks stayed outside.
+#[test]
+fn a_peer_that_falls_silent_is_looked_for_and_so_let_in() {
+    for dialect in [None, DIALECTS[0], DIALECTS[1]] {
+        let mut world = behind_a_forgetful_nat(dialect);
+        assert!(
+            world.run(ms(10_000), |w| moved(w) && w.both_completed()),
+            "{dialect:?}"
+        );
+    }
+}
+
+/// A candidate long after the others says that something has changed: there is no need to wait for silence.
+#[test]
+fn a_late_candidate_makes_the_other_side_look_for_its_peer_at_once() {
+    for dialect in DIALECTS {
+        let mut world = behind_a_forgetful_nat(dialect);
+        world.run_for(ms(500));
+        world.add(A, "192.0.2.3:1000");
+        world.dead.insert(addr("192.0.2.3:1").ip());
+        world.tell_candidates(A, B);
+        assert!(
+            world.run(ms(1000), |w| moved(w) && w.both_completed()),
+            "{dialect:?}"
+        );
+    }
+}
+
 #[test]
 fn the_pair_that_was_left_is_kept_with_consent_and_takes_over_when_the_new_one_dies() {
     for dialect in DIALECTS {

@@ -48,7 +48,8 @@ pub struct Nat {
     outside: IpAddr,
     filters: bool,
     mappings: BTreeMap<u16, u16>,
-    contacted: BTreeSet<IpAddr>,
+    /// Who was sent something, and may answer.
+    pub contacted: BTreeSet<IpAddr>,
 }
 
 struct Flight {
