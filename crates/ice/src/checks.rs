@@ -276,6 +276,7 @@ impl Agent {
             return;
         }
         let is_news = pair.state != PairState::Succeeded;
+        let found = is_news && self.timers.looking && self.role == Role::Controlling;
         pair.state = PairState::Succeeded;
         pair.outcome = Outcome::Valid;
         pair.local = local.unwrap_or_else(|| pair.local.clone());
@@ -297,6 +298,8 @@ impl Agent {
             }
             // RFC 8445, section 7.3.1.5: the pair was waiting for this check to be nominated.
             Role::Controlled if wanted => self.accept_nomination(id),
+            // It may be worse than the path in use, but that one has to show that it still works.
+            _ if found => self.suspect_move(id),
             _ => {}
         }
     }

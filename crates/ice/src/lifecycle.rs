@@ -34,6 +34,8 @@ pub(crate) struct Timers {
     pub(crate) had_path: bool,
     /// The path of this generation went with its local address.
     pub(crate) lost_base: bool,
+    /// All pairs are being tried again, because the path in use may be gone.
+    pub(crate) looking: bool,
     /// The path in use is asked for a sign of life, because the peer is heard on another.
     pub(crate) probe: Option<Probe>,
 }

@@ -9,7 +9,7 @@ use crate::agent::Agent;
 use crate::candidate::Kind;
 use crate::event::Event;
 use crate::lifecycle::Probe;
-use crate::pair::{Pair, PairId, PairState};
+use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::role::Role;
 use crate::transactions::{Purpose, Transaction};
 
@@ -143,6 +143,11 @@ impl Agent {
             Some((best, path)) => {
                 info!("ice: the peer has moved to {path}");
                 if controlling {
+                    // Or else it would be the better one of the two until its consent expires.
+                    if let Some(old) = self.list.get_mut(id) {
+                        (old.state, old.consent, old.outcome) = (PairState::Failed, None, Outcome::TimedOut);
+                    }
+                    self.transactions.retain(|transaction| transaction.pair != id);
                     self.nominated = None;
                     self.list.trigger_nomination(best);
                 } else {
@@ -171,6 +176,7 @@ impl Agent {
         let better = |pair: &Pair| improves && pair.priority > priority;
         self.nominated = Some(id);
         self.timers.nominate_at = None;
+        self.timers.looking = false;
         self.list.clear_triggers();
         self.list.retain(|pair| {
             let of_old = pair.id == id || pair.generation != generation;
@@ -205,6 +211,7 @@ impl Agent {
         if self.is_silent() {
             return self.look_again();
         }
+        self.timers.looking = false;
         if let Some(keep) = self.nominated {
             self.release_relays(keep);
             let kept = self.kept_pairs(keep);

@@ -376,6 +376,7 @@ impl Agent {
                 let _pair = self.add_pair(&base, &remote);
             }
         }
+        self.timers.looking = true;
         self.timers.release_at = Some(self.now + self.config.release_delay);
     }
 

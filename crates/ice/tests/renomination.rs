@@ -59,9 +59,14 @@ fn a_better_pair_that_comes_to_life_takes_over_and_nobody_notices() {
     }
 }
 
+const ROLES: [[Role; 2]; 2] = [
+    [Role::Controlling, Role::Controlled],
+    [Role::Controlled, Role::Controlling],
+];
+
 /// B is behind a NAT that lets in only whom B has sent something, and that has forgotten A's second address.
-fn behind_a_forgetful_nat(dialect: Option<Renomination>) -> World {
-    let mut world = World::new(5, [config(Role::Controlling), config(Role::Controlled)]);
+fn behind_a_forgetful_nat(dialect: Option<Renomination>, roles: [Role; 2]) -> World {
+    let mut world = World::new(5, roles.map(config));
     world.add(A, "192.0.2.1:1000");
     world.add(A, "192.0.2.2:1000");
     world.nat("10.0.0.2", "203.0.113.1", true);
@@ -91,11 +96,13 @@ fn moved(world: &World) -> bool {
 #[test]
 fn a_peer_that_falls_silent_is_looked_for_and_so_let_in() {
     for dialect in [None, DIALECTS[0], DIALECTS[1]] {
-        let mut world = behind_a_forgetful_nat(dialect);
-        assert!(
-            world.run(ms(10_000), |w| moved(w) && w.both_completed()),
-            "{dialect:?}"
-        );
+        for roles in ROLES {
+            let mut world = behind_a_forgetful_nat(dialect, roles);
+            assert!(
+                world.run(ms(10_000), |w| moved(w) && w.both_completed()),
+                "{dialect:?} {roles:?}"
+            );
+        }
     }
 }
 
@@ -103,15 +110,27 @@ fn a_peer_that_falls_silent_is_looked_for_and_so_let_in() {
 #[test]
 fn a_late_candidate_makes_the_other_side_look_for_its_peer_at_once() {
     for dialect in DIALECTS {
-        let mut world = behind_a_forgetful_nat(dialect);
-        world.run_for(ms(500));
-        world.add(A, "192.0.2.3:1000");
-        world.dead.insert(addr("192.0.2.3:1").ip());
-        world.tell_candidates(A, B);
-        assert!(
-            world.run(ms(1000), |w| moved(w) && w.both_completed()),
-            "{dialect:?}"
-        );
+        for roles in ROLES {
+            let mut world = behind_a_forgetful_nat(dialect, roles);
+            world.run_for(ms(500));
+            world.add(A, "192.0.2.3:1000");
+            world.dead.insert(addr("192.0.2.3:1").ip());
+            world.tell_candidates(A, B);
+            assert!(
+                world.run(ms(1500), |w| moved(w) && w.both_completed()),
+                "{dialect:?} {roles:?}"
+            );
+            // The pair that is gone has the higher priority: nobody goes back to it.
+            world.keep_log = true;
+            world.log.clear();
+            world.run_for(ms(3000));
+            assert!(
+                world
+                    .log
+                    .iter()
+                    .all(|(_, _, to, _)| *to != addr("192.0.2.1:1000"))
+            );
+        }
     }
 }
 
