@@ -82,7 +82,12 @@ async fn all(arguments: &Arguments, chosen: &[Case]) -> Result<(), String> {
         Ok(site) => site,
         Err(NoLab::Failed(reason)) => return Err(reason),
         Err(NoLab::Refused(reason)) => {
-            eprintln!("nat: skipped: the kernel gives no NAT in a network namespace: {reason}");
+            let reason = format!("the kernel gives no NAT in a network namespace: {reason}");
+            // Nobody reads a skip there.
+            if std::env::var_os("CI").is_some() {
+                return Err(reason);
+            }
+            eprintln!("nat: skipped: {reason}");
             return Ok(());
         }
     };
