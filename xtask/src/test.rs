@@ -1,7 +1,8 @@
 //! `xtask test`: everything, from nothing, with a count of what ran in the last lines.
 
+use crate::programs::{self, Build};
 use crate::run::{Steps, in_ci, output, run};
-use crate::{check, programs, setup};
+use crate::{check, setup};
 use serde_json::Value;
 use std::process::Command;
 
@@ -34,7 +35,7 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     let tests = check::steps_of_check(steps)?;
     lines.push(format!("{} tests, {} documentation tests", tests.unit, tests.doc));
     let arguments = ["--seeds".to_owned(), SEEDS.to_string()];
-    steps.step("simulator", || programs::sim(&arguments))?;
+    steps.step("simulator", || programs::simulator(Build::Tested, &arguments))?;
     lines.push(format!("simulator: {SEEDS} seeds"));
     if let Err(reason) = peers {
         return Err(format!(
@@ -42,21 +43,20 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
         ));
     }
     let json = ["--json".to_owned()];
-    let report = steps.step("interop", || reported(programs::interop_command(&json)?))?;
+    let report = steps.step("interop", || reported(Build::Tested.interop(&json)?))?;
     lines.extend(interop_lines("interop", &report));
-    let report = steps.step("dtls", || {
-        reported(programs::dtls_command(&setup::fast(), &json)?)
-    })?;
+    let report = steps.step("dtls", || reported(Build::Tested.dtls(&setup::fast(), &json)?))?;
     lines.extend(interop_lines("dtls", &report));
-    steps.step("page", || {
-        run(&mut programs::interop_command(&["--page".to_owned()])?)
-    })?;
+    steps.step(
+        "page",
+        || run(&mut Build::Tested.interop(&["--page".to_owned()])?),
+    )?;
     lines.push("page: the program's page passed in Chromium".to_owned());
     let stacks = ["chromium", "libwebrtc"].map(str::to_owned);
-    steps.step("turn", || programs::turn(&stacks))?;
+    steps.step("turn", || programs::turn(Build::Tested, &stacks))?;
     lines.push("turn: coturn's clients, Chromium and libwebrtc passed against `dunlin turn`".to_owned());
     let small = ["--alone", "--fast"].map(str::to_owned);
-    steps.step("nat", || programs::nat(&small))?;
+    steps.step("nat", || programs::nat(Build::Tested, &small))?;
     lines.push("nat: two dunlin peers passed behind the kernel's NATs, and browsers without UDP".to_owned());
     steps.step("coturn", programs::coturn)?;
     lines.push("coturn: two dunlin peers passed through it".to_owned());
