@@ -298,6 +298,20 @@ impl Gatherer {
         self.advertise(candidate, address, config);
     }
 
+    /// What this relay gave is the last choice from now on: its server is not among those that are asked any more.
+    pub(crate) fn make_last_choice(&mut self, relay: RelayId) {
+        let lowest = priority(Kind::Relayed, 0, 1);
+        for base in self.bases.iter_mut().filter(|base| base.relay == Some(relay)) {
+            base.preference = 0;
+            base.candidate.priority = lowest;
+            let told = self
+                .advertised
+                .iter_mut()
+                .filter(|told| told.base == base.address);
+            told.for_each(|told| told.candidate.priority = lowest);
+        }
+    }
+
     /// The addresses that a relay gave.
     pub(crate) fn relayed_by(&self, relay: RelayId) -> Vec<SocketAddr> {
         let given = self.bases.iter().filter(|base| base.relay == Some(relay));

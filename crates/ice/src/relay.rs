@@ -57,6 +57,9 @@ pub struct OpenPath {
     /// A connection to the peer (RFC 6544), from this address: what arrives is cut out with
     /// [`TcpFrames`](crate::TcpFrames). `None`: to a TURN server.
     pub peer_from: Option<IpAddr>,
+    /// This agent has another allocation of that server, so over UDP it takes a socket that is not used with it: there
+    /// is one allocation per 5-tuple (RFC 8656, section 5).
+    pub another: bool,
 }
 
 /// What a relay has to tell the agent.
@@ -130,6 +133,8 @@ impl Relay {
 #[derive(Debug)]
 pub(crate) struct Relays {
     servers: Vec<(TurnServer, ServerState)>,
+    /// So many of them, from the first, are to be asked. The others were, and relay for us still.
+    listed: usize,
     table: Vec<Relay>,
     next_id: u32,
     news: VecDeque<News>,
@@ -140,15 +145,10 @@ pub(crate) struct Relays {
 
 impl Relays {
     pub(crate) fn new(config: &Config) -> Self {
-        let servers = config.turn_servers.iter().enumerate().map(|(index, server)| {
-            let state = match index < config.max_turn_servers {
-                true => ServerState::Idle,
-                false => ServerState::Failed(ServerError::TooMany(config.max_turn_servers)),
-            };
-            (server.clone(), state)
-        });
+        let servers = listed(config);
         Self {
-            servers: servers.collect(),
+            listed: servers.len(),
+            servers,
             table: Vec::new(),
             next_id: 0,
             news: VecDeque::new(),
@@ -160,6 +160,31 @@ impl Relays {
     /// Whether there are none: then everything here is free.
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Other servers are to be asked from now on. An allocation that one gave us which is not among them, or was with other
+    /// credentials, stays for as long as it is needed. Answers which relays these are.
+    pub(crate) fn set_servers(&mut self, config: &Config) -> Vec<RelayId> {
+        let before = std::mem::replace(&mut self.servers, listed(config));
+        self.listed = self.servers.len();
+        let mut places = Vec::with_capacity(before.len());
+        for (old, (server, state)) in before.into_iter().enumerate() {
+            let place = self.servers.iter().position(|(known, _)| *known == server);
+            let place = place.unwrap_or(self.servers.len());
+            if let Some((_, fresh)) = self.servers.get_mut(place) {
+                if !matches!(state, ServerState::Failed(ServerError::TooMany(_))) {
+                    *fresh = state;
+                }
+            } else if self.table.iter().any(|relay| relay.server == old) {
+                self.servers.push((server, state));
+            }
+            places.push(place);
+        }
+        for relay in &mut self.table {
+            relay.server = places[relay.server];
+        }
+        let unlisted = self.table.iter().filter(|relay| relay.server >= self.listed);
+        unlisted.map(|relay| relay.id).collect()
     }
 
     /// Servers that failed, or whose allocation was given back, may be asked again.
@@ -177,7 +202,7 @@ impl Relays {
 
     /// Asks every server that was not asked.
     pub(crate) fn gather(&mut self, now: Instant, config: &Config) {
-        for index in 0..self.servers.len() {
+        for index in 0..self.listed {
             let (server, state) = &self.servers[index];
             if *state != ServerState::Idle {
                 continue;
@@ -198,12 +223,19 @@ impl Relays {
     ) {
         let id = RelayId(self.next_id);
         self.next_id += 1;
+        let transport = self.servers[server].0.transport;
+        let same = |relay: &Relay| {
+            !relay.is_leaving()
+                && relay.target == target
+                && self.servers[relay.server].0.transport == transport
+        };
         self.news.push_back(News::Open(OpenPath {
             id,
             server: target,
-            transport: self.servers[server].0.transport,
+            transport,
             name: name.clone(),
             peer_from: None,
+            another: self.table.iter().any(same),
         }));
         self.table.push(Relay {
             id,
@@ -538,6 +570,18 @@ impl Relays {
     pub(crate) fn reports(&self) -> impl Iterator<Item = ServerReport> {
         self.servers.iter().map(|(server, state)| report(server, state))
     }
+}
+
+/// The servers of the configuration; those beyond the limit are not asked.
+fn listed(config: &Config) -> Vec<(TurnServer, ServerState)> {
+    let servers = config.turn_servers.iter().enumerate().map(|(index, server)| {
+        let state = match index < config.max_turn_servers {
+            true => ServerState::Idle,
+            false => ServerState::Failed(ServerError::TooMany(config.max_turn_servers)),
+        };
+        (server.clone(), state)
+    });
+    servers.collect()
 }
 
 fn report(server: &TurnServer, state: &ServerState) -> ServerReport {

@@ -1,7 +1,7 @@
 //! What follows from the relays for the agent: bases, pairs and permissions that come and go, and what the parent
 //! says about the ways to the servers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use dunlin_net::{Path, Transport};
@@ -12,7 +12,7 @@ use crate::event::{Event, State};
 use crate::pair::{Outcome, PairId};
 use crate::relay::{News, RelayId};
 use crate::report::FailureReason;
-use crate::server::{ServerError, ServerReport};
+use crate::server::{ServerError, ServerReport, TurnServer};
 
 impl Agent {
     /// The parent has opened the way that [`Event::OpenPath`] asked for. What comes over `path` goes to
@@ -54,6 +54,25 @@ impl Agent {
         reports.extend(self.gatherer.reports(&self.config));
         reports.extend(self.relays.reports());
         reports
+    }
+
+    /// Other STUN and TURN servers, from the next gathering on, which is that of a restart, or the first. `failed` are those
+    /// that have no address. Where a server of before relays for us, it goes on until another path is chosen, and so it does
+    /// if its credentials are new: those are for the next allocation.
+    pub fn set_servers(
+        &mut self,
+        now: Instant,
+        stun: Vec<SocketAddr>,
+        turn: Vec<TurnServer>,
+        failed: Vec<ServerReport>,
+    ) {
+        self.now = self.now.max(now);
+        self.config.stun_servers = stun;
+        self.config.turn_servers = turn;
+        self.config.failed_servers = failed;
+        for relay in self.relays.set_servers(&self.config) {
+            self.gatherer.make_last_choice(relay);
+        }
     }
 
     fn after_relays(&mut self) {

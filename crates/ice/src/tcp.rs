@@ -150,6 +150,7 @@ impl Agent {
                 transport: Transport::Tcp,
                 name: None,
                 peer_from: Some(local),
+                another: false,
             }));
         }
     }

@@ -359,16 +359,13 @@ fn a_relay_that_must_not_reach_the_peer_says_so_in_the_report() {
     assert!(report.contains("does not relay to it (error 403)"), "{report}");
 }
 
-#[test]
-fn an_ice_restart_keeps_the_relay_and_gets_a_new_pair_on_it() {
-    let mut world = apart(13, Transport::Udp, relay_only);
-    connect(&mut world);
-    let before = world.turn[0].server.stats().allocations;
+fn restart(world: &mut World) {
     for node in [A, B] {
         let now = world.now;
         world.nodes[node].agent.restart(now);
     }
     world.run_for(ms(500));
+    talk(world);
     world.signal();
     let new_pair = |world: &World| {
         let nominated = |node: usize| {
@@ -378,8 +375,96 @@ fn an_ice_restart_keeps_the_relay_and_gets_a_new_pair_on_it() {
         nominated(A) && nominated(B)
     };
     assert!(world.run(ms(5000), new_pair));
-    talk(&mut world);
+    talk(world);
+}
+
+#[test]
+fn an_ice_restart_keeps_the_relay_and_gets_a_new_pair_on_it() {
+    let mut world = apart(13, Transport::Udp, relay_only);
+    connect(&mut world);
+    let before = world.turn[0].server.stats().allocations;
+    restart(&mut world);
     world.run_for(ms(5000));
     assert_eq!(world.turn[0].server.stats().allocations, before);
     assert_eq!(states(&world), [State::Completed; 2]);
+}
+
+/// How many allocations each server has.
+fn allocations(world: &World) -> Vec<u64> {
+    let servers = world.turn.iter();
+    servers.map(|turn| turn.server.stats().allocations).collect()
+}
+
+fn set_servers(world: &mut World, server: &dunlin_ice::TurnServer) {
+    let now = world.now;
+    for node in [A, B] {
+        let agent = &mut world.nodes[node].agent;
+        agent.set_servers(now, Vec::new(), vec![server.clone()], Vec::new());
+    }
+}
+
+#[test]
+fn another_server_takes_over_at_a_restart() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut world = apart(14, transport, relay_only);
+        world.add_turn(OTHER, |_| {});
+        connect(&mut world);
+        set_servers(&mut world, &turn_server(OTHER, transport, "the password"));
+        world.run_for(ms(5000));
+        assert_eq!(allocations(&world), [2, 0], "nothing happens before the restart");
+        restart(&mut world);
+        for node in [A, B] {
+            let path = world.nodes[node].agent.selected_path().unwrap();
+            assert_eq!(path.remote, addr(OTHER));
+            let servers = world.nodes[node].agent.server_reports();
+            assert!(servers.iter().any(|report| report.address == Some(addr(OTHER))));
+        }
+        world.run_for(ms(5000));
+        assert_eq!(allocations(&world), [0, 2]);
+        // The next change forgets it.
+        set_servers(&mut world, &turn_server(OTHER, transport, "the password"));
+        assert_eq!(world.nodes[A].agent.server_reports().len(), 1);
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn new_credentials_are_for_an_allocation_of_its_own() {
+    let user = |name: &str| dunlin_turn::server::User {
+        username: name.to_owned(),
+        password: "the password".to_owned(),
+    };
+    for transport in [Transport::Udp, Transport::Tls] {
+        let mut world = apart(15, transport, relay_only);
+        world.turn.clear();
+        world.add_turn(SERVER, |config| config.users = vec![user("user"), user("later")]);
+        connect(&mut world);
+        let before = world.nodes[A].agent.selected_path().unwrap();
+        let mut server = turn_server(SERVER, transport, "the password");
+        server.credentials.username = "later".to_owned();
+        set_servers(&mut world, &server);
+        // The same again changes nothing.
+        set_servers(&mut world, &server);
+        restart(&mut world);
+        assert_eq!(failures(&world, A), []);
+        let after = world.nodes[A].agent.selected_path().unwrap();
+        assert_eq!(after.remote, before.remote);
+        assert_ne!(after.local, before.local, "there is one allocation per 5-tuple");
+        world.run_for(ms(5000));
+        assert_eq!(allocations(&world), [2], "the old ones are given back");
+        // And those are refreshed with what they were made with.
+        world.keep_log = false;
+        world.run_for(Duration::from_secs(700));
+        talk(&mut world);
+    }
+}
+
+#[test]
+fn servers_that_are_set_before_gathering_are_those_that_are_asked() {
+    let mut world = apart(16, Transport::Udp, relay_only);
+    world.add_turn(OTHER, |_| {});
+    set_servers(&mut world, &turn_server(OTHER, Transport::Udp, "the password"));
+    connect(&mut world);
+    talk(&mut world);
+    assert_eq!(allocations(&world), [0, 2]);
 }

@@ -1,9 +1,9 @@
 //! What the owner does for ICE: it opens ways to TURN servers and asks for names; and what became of the servers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use dunlin_ice::{FailureReport, RelayId, Report, ServerError};
+use dunlin_ice::{FailureReport, RelayId, Report, ServerError, ServerReport, TurnServer};
 use dunlin_net::Path;
 
 use crate::PeerConnection;
@@ -29,6 +29,20 @@ impl PeerConnection {
         let now = self.advance(now);
         self.transport.ice.relay_path_lost(now, path, error);
         self.pump(now);
+    }
+
+    /// Other STUN and TURN servers, for the next gathering (RFC 9429, section 4.1.18, `setConfiguration`): that of the first
+    /// description, or, where there was one, that of [`restart_ice`](Self::restart_ice), which is for the owner to call.
+    /// `failed` are those without an address. A relay in use goes on until the restart has found another path.
+    pub fn set_ice_servers(
+        &mut self,
+        now: Instant,
+        stun: Vec<SocketAddr>,
+        turn: Vec<TurnServer>,
+        failed: Vec<ServerReport>,
+    ) {
+        let now = self.advance(now);
+        self.transport.ice.set_servers(now, stun, turn, failed);
     }
 
     /// The answer to [`Event::ResolveName`](crate::Event::ResolveName): the one address that the name has.

@@ -410,6 +410,11 @@ impl World {
                     return agent.relay_path_failed(now, open.id, error);
                 };
                 let mut path = Path::udp(*host, open.server);
+                if open.another && open.transport == Transport::Udp {
+                    self.ports += 1;
+                    path.local.set_port(self.ports);
+                    self.hosts[index].push(path.local);
+                }
                 if open.transport != Transport::Udp {
                     if let Some(error) = self.no_connections.clone() {
                         return agent.relay_path_failed(now, open.id, error);
