@@ -266,7 +266,7 @@ impl PeerConnection {
     /// when ICE failed. Its `Display` is for a person.
     #[must_use]
     pub fn ice_report(&self) -> IceReport {
-        self.core().lock().peer.ice_report()
+        self.core().lock().peer.ice_report(Instant::now())
     }
 
     /// Numbers about everything, now.

@@ -1,6 +1,6 @@
 //! What the owner does for ICE: it opens ways to TURN servers and asks for names; and what became of the servers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use dunlin_ice::{FailureReport, RelayId, Report, ServerError};
@@ -45,12 +45,20 @@ impl PeerConnection {
         self.pump(now);
     }
 
-    /// What ICE has tried so far: servers, candidates, pairs. After a failure, as it was then.
+    /// The owner has learned that nobody listens at this UDP port of a STUN or TURN server (ICMP): see
+    /// [`Agent::server_port_unreachable`](dunlin_ice::Agent::server_port_unreachable).
+    pub fn server_port_unreachable(&mut self, now: Instant, server: SocketAddr) {
+        let now = self.advance(now);
+        self.transport.ice.server_port_unreachable(now, server);
+        self.pump(now);
+    }
+
+    /// What ICE has tried until `now`: servers, candidates, pairs. After a failure, as it was then.
     #[must_use]
-    pub fn ice_report(&self) -> Report {
+    pub fn ice_report(&self, now: Instant) -> Report {
         match &self.ice_failure {
             Some(failure) => failure.tried.clone(),
-            None => self.transport.ice.report(),
+            None => self.transport.ice.report_at(now),
         }
     }
 
