@@ -1,8 +1,9 @@
 //! `dunlin check`: asks STUN and TURN servers for addresses as a connection would, and prints what became of each.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use dunlin::{
     BindError, Config, ConnectionError, CreateChannelError, DataChannelInit, DescriptionError, IceServer,
     PeerConnection, ServerState, TlsRoots,
@@ -11,10 +12,15 @@ use dunlin::{
 /// Which servers to ask.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// A STUN server: `stun:HOST`. May be given more than once.
+    /// A STUN server: `stun:HOST` or `stuns:HOST`. May be given more than once.
     #[arg(long, value_name = "URL")]
     stun: Vec<String>,
-    /// A TURN server: `turn:HOST`, `turn:HOST?transport=tcp` or `turns:HOST`. May be given more than once.
+    /// How the STUN servers are reached, which their URLs cannot say: tcp is TLS for `stuns:`, udp is DTLS.
+    /// [default: UDP for `stun:`, TLS for `stuns:`]
+    #[arg(long, value_name = "tcp|udp", requires = "stun")]
+    stun_transport: Option<StunTransport>,
+    /// A TURN server: `turn:HOST` (UDP), `turn:HOST?transport=tcp`, `turns:HOST` (TLS) or `turns:HOST?transport=udp`
+    /// (DTLS). May be given more than once.
     #[arg(long, value_name = "URL", requires = "user", requires = "credential")]
     turn: Vec<String>,
     /// The user's name, for all TURN servers.
@@ -23,9 +29,18 @@ pub(crate) struct Options {
     /// The user's password, for all TURN servers.
     #[arg(long, value_name = "PASSWORD")]
     credential: Option<String>,
-    /// Certificates (PEM) to trust instead of the system's, for TURN over TLS.
+    /// Certificates (PEM) to trust instead of the system's, for TLS and DTLS.
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
+    /// How long the servers have to answer, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    within: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StunTransport {
+    Tcp,
+    Udp,
 }
 
 /// Why the check did not go well.
@@ -54,7 +69,13 @@ pub(crate) async fn run(options: Options) -> Result<(), CheckError> {
     }
     let mut config = Config::default();
     config.sockets.include_loopback = true;
+    let over_tcp = options
+        .stun_transport
+        .map(|over| matches!(over, StunTransport::Tcp));
     config.ice_servers = options.stun.into_iter().map(IceServer::stun).collect();
+    for server in &mut config.ice_servers {
+        server.stun_over_tcp = over_tcp;
+    }
     let (user, credential) = (
         options.user.unwrap_or_default(),
         options.credential.unwrap_or_default(),
@@ -71,7 +92,11 @@ pub(crate) async fn run(options: Options) -> Result<(), CheckError> {
     // An offer without a channel would have nothing to gather for.
     let _channel = connection.create_data_channel("check", DataChannelInit::default())?;
     connection.set_local_description()?;
-    connection.gathered().await?;
+    // Who is silent by then is told of as such.
+    let patience = Duration::from_secs(options.within);
+    if let Ok(gathered) = tokio::time::timeout(patience, connection.gathered()).await {
+        gathered?;
+    }
     let report = connection.ice_report();
     for server in &report.servers {
         println!("{server}");

@@ -1,6 +1,10 @@
 //! `dunlin check` as its users meet it.
 
+#![allow(clippy::disallowed_methods)]
+
+use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn check(arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_dunlin"))
@@ -24,6 +28,58 @@ fn what_is_missing_is_said() {
     let (success, _, error) = check(&["--stun", "http://127.0.0.1"]);
     assert!(
         !success && error.contains("is no URL of a STUN or TURN server"),
+        "{error}"
+    );
+}
+
+/// Wrong port and silence, as a user meets them: each has its sentence within five seconds, and the exit says so.
+#[test]
+fn silence_and_a_wrong_port_have_sentences_within_five_seconds() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    let silent_tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (silent, silent_tcp) = (
+        silent
+            .local_addr()
+            .map(|address| format!("turn:{address}"))
+            .unwrap(),
+        silent_tcp
+            .local_addr()
+            .map(|address| format!("turn:{address}?transport=tcp"))
+            .unwrap(),
+    );
+    let nobody = [format!("turn:{nobody}"), format!("turns:{nobody}?transport=udp")];
+    let start = Instant::now();
+    let (success, report, error) = check(&[
+        "--turn",
+        &silent,
+        "--turn",
+        &silent_tcp,
+        "--turn",
+        &nobody[0],
+        "--turn",
+        &nobody[1],
+        "--user",
+        "me",
+        "--credential",
+        "x",
+    ]);
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+    for line in [
+        format!(
+            "{silent}: no answer yet: nothing came back in 5 s, which usually means that a firewall drops UDP"
+        ),
+        format!("{silent_tcp}: no answer yet: nothing came back in 5 s, but the connection is made"),
+        format!("{}: nobody listens at this UDP port", nobody[0]),
+        format!("{}: no connection to it: Connection refused", nobody[1]),
+    ] {
+        assert!(report.contains(&line), "{report}\nlacks {line}");
+    }
+    assert!(
+        !success && error.contains("4 of 4 servers gave no address"),
         "{error}"
     );
 }

@@ -127,6 +127,10 @@ pub struct Config {
     /// SRTP protection profiles (RFC 5764, section 4.1.2), best first; the server's order decides. Empty, the
     /// default: `use_srtp` is neither offered nor answered.
     pub srtp_profiles: Vec<u16>,
+    /// As a client: the name of the server that is meant (RFC 6066, section 3), where several share an address. It only
+    /// asks for a certificate; whether that is the right one is for [`PeerIdentity`] to say. An address is not sent.
+    /// Default: none.
+    pub server_name: Option<String>,
     /// Application protocols (RFC 7301), best first; the server's order decides. A server with a list refuses a client
     /// whose list has nothing in common with it; a client without a list is welcome. Default: none.
     pub alpn: Vec<Vec<u8>>,
@@ -198,6 +202,7 @@ impl Config {
             ],
             signature_schemes: DEFAULT_SCHEMES.to_vec(),
             srtp_profiles: Vec::new(),
+            server_name: None,
             alpn: Vec::new(),
             connection_id: None,
             record_size_limit: None,

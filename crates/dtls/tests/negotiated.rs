@@ -3,8 +3,10 @@
 mod common;
 
 use common::analyser::{Analyser, DATA};
-use common::{BOTH_ROLES, BOTH_VERSIONS, Net, closed, configs_of, connect, other, pass};
-use dunlin_dtls::{AlertDescription, CloseReason, Event, ExportError, HandshakeError, Role, Version};
+use common::{BOTH_ROLES, BOTH_VERSIONS, Net, closed, configs_of, connect, epoch, other, pass};
+use dunlin_dtls::{
+    AlertDescription, CloseReason, Connection, Event, ExportError, HandshakeError, Role, Version,
+};
 
 fn names(list: &[&str]) -> Vec<Vec<u8>> {
     list.iter().map(|name| name.as_bytes().to_vec()).collect()
@@ -34,6 +36,24 @@ fn the_servers_best_application_protocol_is_spoken_and_none_where_one_side_has_n
                     "{version} {offered:?} {known:?}"
                 );
             }
+        }
+    }
+}
+
+/// > Clients MAY include an extension of type "server_name" (RFC 6066, section 3)
+#[test]
+fn the_name_of_the_server_that_is_meant_is_in_the_hello_and_an_address_is_not() {
+    for version in BOTH_VERSIONS {
+        for (name, sent) in [("turn.example.org", true), ("192.0.2.1", false)] {
+            let (mut client, server) = configs_of(version);
+            client.server_name = Some(name.to_owned());
+            let mut hello = Vec::new();
+            let mut connection = Connection::new(client.clone(), [1; 32], epoch());
+            while connection.poll_transmit(epoch(), &mut hello) {}
+            let found = hello.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+            assert_eq!(found, sent, "{version} {name}");
+            // A server that knows nothing of it goes on without.
+            connect(client, server);
         }
     }
 }

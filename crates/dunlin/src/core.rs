@@ -12,12 +12,12 @@ use dunlin_net::Path;
 use dunlin_peerconnection as peer;
 use dunlin_peerconnection::{ChannelId, ConnectionState, TransceiverId};
 use tokio::sync::Notify;
-use tokio_rustls::TlsConnector;
 
 use crate::channel_state::ChannelShared;
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
 use crate::routes::Key;
+use crate::tls::Tls;
 use crate::track_state::{Listening, TrackShared};
 
 /// What is kept for `Events::next`: ids, which become handles only when they are handed out.
@@ -143,8 +143,8 @@ pub(crate) struct State {
     /// No other connection uses the endpoint's sockets: TURN servers may be reached from them. (RFC 8656, section 5:
     /// one allocation per 5-tuple.)
     pub(crate) own_sockets: bool,
-    /// Whom to trust, when a TURN server is reached over TLS.
-    pub(crate) tls: Option<TlsConnector>,
+    /// Whom to trust, when a server is reached over TLS or DTLS.
+    pub(crate) tls: Option<Tls>,
     /// Why the connection failed or was closed by the peer.
     pub(crate) reason: Option<ConnectionError>,
     /// The driver let go of the connection: nothing moves any more.

@@ -491,7 +491,9 @@ fn drain(
         if used.last() != Some(&transmit.path) {
             let local = transmit.path.local;
             let stream = transmit.path.transport != Transport::Udp;
-            segments = if stream { STREAM_TRAIN } else { 1 };
+            // An association of DTLS takes one message at a time.
+            let together = stream && transmit.path.transport != Transport::Dtls;
+            segments = if together { STREAM_TRAIN } else { 1 };
             segments = sockets
                 .iter()
                 .find(|socket| !stream && socket.serves(local))

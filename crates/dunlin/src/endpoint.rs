@@ -17,8 +17,9 @@ use crate::event::Events;
 use crate::mailbox::Mailbox;
 use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::watch::{Watch, announced};
-use crate::{ice_server, interfaces, peer_tcp, tls};
+use crate::{ice_server, interfaces, peer_tcp, unreachable};
 
 /// Sockets that many connections share: one port for a whole server.
 ///
@@ -115,11 +116,13 @@ impl Endpoint {
     ) -> Result<(PeerConnection, Events), BindError> {
         let servers = ice_server::resolve(&config.ice_servers).await?;
         let tls = match servers.needs_tls() {
-            true => Some(tls::connector(&config.tls_roots)?),
+            true => Some(Tls::new(&config.tls_roots)?),
             false => None,
         };
+        let over_udp = servers.uses_udp();
         let mut peer_config = config.peer;
         peer_config.stun_servers.extend(servers.stun);
+        peer_config.stun_ways.extend(servers.stun_ways);
         peer_config.turn_servers.extend(servers.turn);
         peer_config.failed_servers.extend(servers.failed);
         peer_config.ice_transport_policy = config.ice_transport_policy;
@@ -141,8 +144,12 @@ impl Endpoint {
             core: core.clone(),
             channel_buffer: config.channel_buffer,
         });
+        let watched = Arc::downgrade(&core);
         if !mailbox.add(core) {
             return Err(BindError::EndpointGone);
+        }
+        if over_udp {
+            drop(tokio::spawn(unreachable::watch(watched)));
         }
         Ok((PeerConnection::new(connection.clone()), Events::new(connection)))
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use dunlin_net::Transport;
 use dunlin_peerconnection::uri::{Host, ServerUri};
-use dunlin_peerconnection::{ServerError, ServerReport, ServerState, TurnCredentials, TurnServer};
+use dunlin_peerconnection::{
+    IceServers, ServerError, ServerReport, ServerState, StunServer, TurnCredentials, TurnServer,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::task::JoinSet;
 
@@ -28,10 +30,18 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct IceServer {
-    /// `stun:host`, `turn:host`, `turns:host`, each with `:port` if it is not the usual one (RFC 7064, RFC 7065), and
-    /// `?transport=tcp` for TURN over TCP. A single one may stand without brackets in JSON.
+    /// `stun:host`, `stuns:host`, `turn:host`, `turns:host`, each with `:port` if it is not the usual one (RFC 7064, RFC
+    /// 7065). TURN is over UDP, or TLS for `turns:`; `?transport=tcp` is TURN over TCP, and `?transport=udp` of `turns:`
+    /// is DTLS (RFC 7350). A single one may stand without brackets in JSON.
     #[serde(deserialize_with = "one_or_many")]
     pub urls: Vec<String>,
+    /// How STUN servers are reached, which their URIs cannot say (RFC 7064): by a TCP connection, with TLS for `stuns:`
+    /// (`true`), or by datagrams, with DTLS for `stuns:` (`false`). Default: UDP for `stun:` and TLS for `stuns:`.
+    ///
+    /// Only the answers over plain UDP make candidates: a server that is reached otherwise sees another socket than the
+    /// one that peers are talked to from. The others appear in the report: the server is there, and lets us through.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "stunOverTcp")]
+    pub stun_over_tcp: Option<bool>,
     /// The user's name, for TURN.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username: String,
@@ -57,6 +67,7 @@ impl IceServer {
             urls: vec![url.into()],
             username: username.into(),
             credential: credential.into(),
+            ..Self::default()
         }
     }
 }
@@ -78,6 +89,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) stun: Vec<SocketAddr>,
+    pub(crate) stun_ways: Vec<StunServer>,
     pub(crate) turn: Vec<TurnServer>,
     pub(crate) failed: Vec<ServerReport>,
 }
@@ -85,7 +97,25 @@ pub(crate) struct Resolved {
 impl Resolved {
     /// Whether a certificate will have to be verified.
     pub(crate) fn needs_tls(&self) -> bool {
-        self.turn.iter().any(|server| server.transport == Transport::Tls)
+        let secure = |transport| matches!(transport, Transport::Tls | Transport::Dtls);
+        let mut stun = self.stun_ways.iter().map(|server| server.transport);
+        let mut turn = self.turn.iter().map(|server| server.transport);
+        stun.any(secure) || turn.any(secure)
+    }
+
+    /// Whether a server is asked by datagrams that nothing protects.
+    pub(crate) fn uses_udp(&self) -> bool {
+        let mut turn = self.turn.iter();
+        !self.stun.is_empty() || turn.any(|server| server.transport == Transport::Udp)
+    }
+
+    pub(crate) fn into_servers(self) -> IceServers {
+        IceServers {
+            stun: self.stun,
+            stun_ways: self.stun_ways,
+            turn: self.turn,
+            failed: self.failed,
+        }
     }
 
     fn fail(&mut self, url: &str, uri: &ServerUri, error: ServerError) {
@@ -100,13 +130,25 @@ impl Resolved {
     }
 
     fn add(&mut self, url: &str, uri: &ServerUri, server: &IceServer, address: SocketAddr) {
+        let transport = uri.transport();
+        let name = match &uri.host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
+        };
         if !uri.scheme.is_turn() {
-            if !self.stun.contains(&address) {
+            let known = |server: &StunServer| server.address == address && server.transport == transport;
+            if transport == Transport::Udp && !self.stun.contains(&address) {
                 self.stun.push(address);
+            } else if transport != Transport::Udp && !self.stun_ways.iter().any(known) {
+                self.stun_ways.push(StunServer {
+                    address,
+                    transport,
+                    name,
+                    url: url.to_owned(),
+                });
             }
             return;
         }
-        let transport = uri.transport();
         let same = |known: &TurnServer| known.address == address && known.transport == transport;
         if self.turn.iter().any(same) {
             return;
@@ -114,10 +156,7 @@ impl Resolved {
         self.turn.push(TurnServer {
             address,
             transport,
-            name: match &uri.host {
-                Host::Name(name) => Some(name.clone()),
-                Host::Address(_) => None,
-            },
+            name,
             credentials: TurnCredentials {
                 username: server.username.clone(),
                 password: server.credential.clone(),
@@ -134,16 +173,17 @@ pub(crate) async fn resolve(servers: &[IceServer]) -> Result<Resolved, BindError
     let mut lookups = JoinSet::new();
     for server in servers {
         for url in &server.urls {
-            let uri: ServerUri = url.parse().map_err(|reason| BindError::IceServerUrl {
+            let mut uri: ServerUri = url.parse().map_err(|reason| BindError::IceServerUrl {
                 url: url.clone(),
                 reason: format!("{reason}"),
             })?;
+            if !uri.scheme.is_turn() {
+                uri.over_tcp = server.stun_over_tcp;
+            }
             if uri.scheme.is_turn() && (server.username.is_empty() || server.credential.is_empty()) {
                 return Err(BindError::IceServerCredentials(url.clone()));
             }
-            if let Host::Name(name) = &uri.host
-                && can_reach(&uri)
-            {
+            if let Host::Name(name) = &uri.host {
                 let target = (name.clone(), uri.port());
                 lookups.spawn(async move { (target.clone(), look_up(target).await) });
             }
@@ -156,10 +196,6 @@ pub(crate) async fn resolve(servers: &[IceServer]) -> Result<Resolved, BindError
     }
     let mut resolved = Resolved::default();
     for (server, url, uri) in parsed {
-        if !can_reach(&uri) {
-            resolved.fail(url, &uri, ServerError::Transport(uri.transport()));
-            continue;
-        }
         match &uri.host {
             Host::Address(ip) => resolved.add(url, &uri, server, SocketAddr::new(*ip, uri.port())),
             Host::Name(name) => match found.get(&(name.clone(), uri.port())) {
@@ -177,15 +213,6 @@ pub(crate) async fn resolve(servers: &[IceServer]) -> Result<Resolved, BindError
         }
     }
     Ok(resolved)
-}
-
-/// STUN over UDP; TURN over UDP, TCP and TLS.
-fn can_reach(uri: &ServerUri) -> bool {
-    match uri.transport() {
-        Transport::Udp => true,
-        Transport::Tcp | Transport::Tls => uri.scheme.is_turn(),
-        _ => false,
-    }
 }
 
 async fn look_up(target: (String, u16)) -> Result<Vec<SocketAddr>, ServerError> {
@@ -211,6 +238,7 @@ mod tests {
             IceServer::turn("turns:[2001:db8::1]", "me", "secret"),
             // The same twice.
             IceServer::stun("stun:192.0.2.1:3478"),
+            IceServer::turn("turns:192.0.2.1?transport=udp", "me", "secret"),
         ];
         let resolved = resolve(&servers).await.unwrap();
         assert_eq!(resolved.stun, ["192.0.2.1:3478".parse().unwrap()]);
@@ -223,10 +251,45 @@ mod tests {
             turn,
             [
                 ("192.0.2.1:3479".to_owned(), Transport::Tcp),
-                ("[2001:db8::1]:5349".to_owned(), Transport::Tls)
+                ("[2001:db8::1]:5349".to_owned(), Transport::Tls),
+                ("192.0.2.1:5349".to_owned(), Transport::Dtls),
             ]
         );
         assert!(resolved.failed.is_empty() && resolved.needs_tls());
+    }
+
+    /// RFC 7064, section 3.2: "The "stuns" URI scheme MUST be used when STUN is run over TLS-over-TCP (or in the future
+    /// DTLS-over-UDP), and the "stun" scheme MUST be used otherwise."
+    #[tokio::test]
+    async fn stun_is_reached_over_all_four_transports() {
+        let over = |url: &str, tcp| {
+            let mut server = IceServer::stun(url);
+            server.stun_over_tcp = tcp;
+            server
+        };
+        let servers = [
+            over("stun:192.0.2.1", Some(false)),
+            over("stun:192.0.2.1", Some(true)),
+            over("stuns:192.0.2.1", None),
+            over("stuns:192.0.2.1", Some(true)),
+            over("stuns:192.0.2.1", Some(false)),
+        ];
+        let resolved = resolve(&servers).await.unwrap();
+        assert_eq!(resolved.stun, ["192.0.2.1:3478".parse().unwrap()]);
+        let ways = resolved.stun_ways.iter();
+        let ways: Vec<_> = ways.map(|way| (way.address.port(), way.transport)).collect();
+        assert_eq!(
+            ways,
+            [
+                (3478, Transport::Tcp),
+                (5349, Transport::Tls),
+                (5349, Transport::Dtls)
+            ]
+        );
+        assert!(resolved.needs_tls() && resolved.uses_udp());
+        let json = serde_json::to_string(&servers[1]).unwrap();
+        assert_eq!(json, r#"{"urls":["stun:192.0.2.1"],"stunOverTcp":true}"#);
+        assert_eq!(serde_json::from_str::<IceServer>(&json).unwrap(), servers[1]);
     }
 
     #[tokio::test]
@@ -242,18 +305,13 @@ mod tests {
             "the TURN server \"turn:a.example\" needs a username and a credential"
         );
         let servers = [
-            IceServer::stun("stuns:192.0.2.1"),
             // RFC 6761, section 6.4: such a name has no address, by definition.
             IceServer::turn("turn:nowhere.invalid", "me", "secret"),
         ];
         let resolved = resolve(&servers).await.unwrap();
         let lines: Vec<String> = resolved.failed.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            lines[0],
-            "stuns:192.0.2.1: this program does not reach this server over tls"
-        );
         assert!(
-            lines[1].starts_with("turn:nowhere.invalid: its name does not resolve: "),
+            lines[0].starts_with("turn:nowhere.invalid: its name does not resolve: "),
             "{lines:?}"
         );
     }

@@ -21,6 +21,7 @@ mod message_stream;
 pub mod nat;
 mod peer_connection;
 mod peer_tcp;
+mod relay_dtls;
 mod relay_path;
 mod relays;
 mod routes;
@@ -31,6 +32,7 @@ mod track_state;
 mod train;
 #[cfg(feature = "turn-server")]
 pub mod turn_server;
+mod unreachable;
 mod wakers;
 mod watch;
 

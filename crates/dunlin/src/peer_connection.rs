@@ -18,6 +18,8 @@ use crate::description::{IceCandidate, SessionDescription};
 use crate::endpoint::Endpoint;
 use crate::error::{AddCandidateError, BindError, ConnectionError, CreateChannelError, DescriptionError};
 use crate::event::Events;
+use crate::ice_server::{self, IceServer};
+use crate::tls::{Tls, TlsRoots};
 use crate::track::Transceiver;
 
 /// A WebRTC peer connection (W3C webrtc-pc).
@@ -182,6 +184,30 @@ impl PeerConnection {
         self.core().command(|state, now| state.peer.restart_ice(now));
     }
 
+    /// Other STUN and TURN servers (`RTCPeerConnection.setConfiguration`), such as the same with credentials that live on:
+    /// for the first description, or for the next [`restart_ice`](Self::restart_ice), which is not called here (RFC 9429,
+    /// section 4.1.18). A relay in use goes on until the restart has found another path. `roots` says who may sign the
+    /// certificates of servers over TLS.
+    ///
+    /// Cancel-safe: a dropped future has changed nothing. It waits only for the names of the servers, 5 s at most.
+    ///
+    /// # Errors
+    /// When a URL is malformed, credentials are missing, or the roots are not understood. The servers are as they were.
+    pub async fn set_ice_servers(&self, servers: &[IceServer], roots: &TlsRoots) -> Result<(), BindError> {
+        let resolved = ice_server::resolve(servers).await?;
+        let tls = match resolved.needs_tls() {
+            true => Some(Tls::new(roots)?),
+            false => None,
+        };
+        self.core().command(|state, now| {
+            if tls.is_some() {
+                state.tls = tls;
+            }
+            state.peer.set_ice_servers(now, resolved.into_servers());
+        });
+        Ok(())
+    }
+
     /// Waits until the connection is established.
     ///
     /// Cancel-safe.
@@ -266,7 +292,7 @@ impl PeerConnection {
     /// when ICE failed. Its `Display` is for a person.
     #[must_use]
     pub fn ice_report(&self) -> IceReport {
-        self.core().lock().peer.ice_report()
+        self.core().lock().peer.ice_report(Instant::now())
     }
 
     /// Numbers about everything, now.

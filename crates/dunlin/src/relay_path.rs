@@ -1,4 +1,5 @@
-//! Connections to TURN servers over TCP and TLS: one task each, which opens it and carries messages.
+//! Connections to STUN and TURN servers over TCP and TLS: one task each, which opens it and carries messages. Those over
+//! DTLS are in `relay_dtls`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,14 +11,12 @@ use dunlin_peerconnection::{OpenPath, RelayId, ServerError, StreamFrames};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::routes::Key;
-use crate::tls;
+use crate::tls::{self, Tls};
 
 /// How long the connection may take, the handshake of TLS included.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The kernel's send buffer, in bytes: what waits in it is late for real-time media.
 pub(crate) const SEND_BUFFER: u32 = 256 * 1024;
 /// How many trains may wait for the connection; more are dropped, as a full link drops datagrams.
@@ -73,7 +72,7 @@ pub(crate) fn local_ip(server: SocketAddr) -> io::Result<IpAddr> {
 }
 
 /// Opens the connection and carries messages until either side ends it. `tls` is there when the transport is TLS.
-pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<TlsConnector>, news: mpsc::Sender<News>) {
+pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<Tls>, news: mpsc::Sender<News>) {
     let id = open.id;
     let timeout = || ServerError::Timeout(CONNECT_WITHIN);
     let connected = tokio::time::timeout(CONNECT_WITHIN, connect(&open, tls)).await;
@@ -113,7 +112,7 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn connect(open: &OpenPath, tls: Option<TlsConnector>) -> Result<(Stream, SocketAddr), ServerError> {
+async fn connect(open: &OpenPath, tls: Option<Tls>) -> Result<(Stream, SocketAddr), ServerError> {
     let refused = |error: io::Error| ServerError::Connect(error.to_string());
     let socket = match open.server {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -130,12 +129,8 @@ async fn connect(open: &OpenPath, tls: Option<TlsConnector>) -> Result<(Stream, 
     let (Some(tls), Transport::Tls) = (tls, open.transport) else {
         return Err(ServerError::Transport(open.transport));
     };
-    let name = match &open.name {
-        Some(name) => ServerName::try_from(name.clone())
-            .map_err(|_| ServerError::Tls(format!("{name:?} is no name for a certificate")))?,
-        None => ServerName::from(open.server.ip()),
-    };
-    match tls.connect(name.clone(), stream).await {
+    let name = tls::server_name(open.name.as_ref(), open.server.ip()).map_err(ServerError::Tls)?;
+    match tls.connector.connect(name.clone(), stream).await {
         Ok(stream) => Ok((Stream::Tls(Box::new(stream)), local)),
         Err(error) => Err(ServerError::Tls(tls::explain(&error, &name))),
     }

@@ -1,5 +1,5 @@
-//! The ways to TURN servers that the connections of an endpoint use (TCP connections, and UDP sockets beside the endpoint's
-//! own), and TCP connections to peers.
+//! The ways to STUN and TURN servers that the connections of an endpoint use (TCP connections, DTLS associations, and UDP
+//! sockets beside the endpoint's own), and TCP connections to peers.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::core::Core;
 use crate::peer_tcp;
+use crate::relay_dtls;
 use crate::relay_path::{self, INBOX, News, local_ip};
 use crate::routes::{Key, Routes};
 use crate::socket::Socket;
@@ -76,11 +77,14 @@ impl Relays {
         }
         let mut state = core.lock();
         if open.transport != Transport::Udp {
-            let tls = state.tls.clone();
-            drop(tokio::spawn(relay_path::run(key, open, tls, self.sender.clone())));
+            let (tls, news) = (state.tls.clone(), self.sender.clone());
+            drop(match open.transport {
+                Transport::Dtls => tokio::spawn(relay_dtls::run(key, open, tls, news)),
+                _ => tokio::spawn(relay_path::run(key, open, tls, news)),
+            });
             return;
         }
-        let shared = sockets.iter().filter(|_| state.own_sockets);
+        let shared = sockets.iter().filter(|_| state.own_sockets && !open.another);
         match local_end(open.server, shared) {
             Ok(Some(local)) => state
                 .peer

@@ -1,4 +1,4 @@
-//! Two peers that talk through coturn, over UDP, TCP and TLS: `cargo test -p dunlin --test coturn -- --ignored`, which
+//! Two peers that talk through coturn, over UDP, TCP, TLS and DTLS: `cargo test -p dunlin --test coturn -- --ignored`, which
 //! `cargo xtask test` does once coturn is installed.
 #![allow(
     clippy::disallowed_types,
@@ -110,13 +110,17 @@ impl Coturn {
 
 #[tokio::test]
 #[ignore = "needs coturn, and that nobody takes its ports: run alone"]
-async fn two_peers_talk_through_coturn_over_udp_tcp_and_tls() {
+async fn two_peers_talk_through_coturn_over_all_four_transports() {
     let coturn = Coturn::start("talk").await;
     let (port, tls_port) = (coturn.port, coturn.tls_port);
     let urls = [
         (format!("turn:127.0.0.1:{port}"), Transport::Udp),
         (format!("turn:127.0.0.1:{port}?transport=tcp"), Transport::Tcp),
         (format!("turns:localhost:{tls_port}"), Transport::Tls),
+        (
+            format!("turns:localhost:{tls_port}?transport=udp"),
+            Transport::Dtls,
+        ),
     ];
     for (url, transport) in urls {
         let config = coturn.relay_only(url, PASSWORD);

@@ -28,6 +28,7 @@ use crate::renomination::{Numbers, Renomination};
 use crate::requests::EarlyCheck;
 use crate::role::Role;
 use crate::stats::{DropReason, Stats};
+use crate::stun_ways::StunWays;
 use crate::tcp::{TcpPaths, frame};
 use crate::transactions::Transactions;
 
@@ -78,6 +79,7 @@ pub struct Agent {
     /// Its path: all that `send` looks at.
     pub(crate) outgoing: Option<Route>,
     pub(crate) relays: Relays,
+    pub(crate) stun_ways: StunWays,
     pub(crate) tcp: TcpPaths,
     pub(crate) names: Names,
     /// A message before it gets a relay's framing.
@@ -123,6 +125,7 @@ impl Agent {
             selected: None,
             outgoing: None,
             relays: Relays::new(&config),
+            stun_ways: StunWays::new(&config),
             tcp: TcpPaths::default(),
             names: Names::default(),
             scratch: Vec::new(),
@@ -146,6 +149,16 @@ impl Agent {
             self.count_drop(DropReason::NotRunning, path);
             return None;
         }
+        let data = match self.stun_ways.is_settled() {
+            true => data,
+            false => match self.stun_ways.handle_datagram(self.now, path, data) {
+                Some(data) => data,
+                None => {
+                    self.pump();
+                    return None;
+                }
+            },
+        };
         let (path, data) = match self.relays.is_empty() {
             true => (path, data),
             false => match self.relays.handle_datagram(self.now, path, data) {
@@ -198,7 +211,8 @@ impl Agent {
         if matches!(self.state, State::Closed | State::Failed) {
             return None;
         }
-        self.gatherer.poll_transmit(self.now, out)
+        let asked = self.stun_ways.poll_transmit(self.now, out);
+        asked.or_else(|| self.gatherer.poll_transmit(self.now, out))
     }
 
     /// What happened.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::filter::RemoteFilter;
 use crate::role::Role;
-use crate::server::{ServerReport, TransportPolicy, TurnServer};
+use crate::server::{ServerReport, StunServer, TransportPolicy, TurnServer};
 
 /// The settings of an [`Agent`](crate::Agent).
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Config {
     pub renomination: bool,
     /// STUN servers that tell server-reflexive addresses. Default: none.
     pub stun_servers: Vec<SocketAddr>,
+    /// STUN servers that are asked over TCP, TLS or DTLS, by ways that the parent opens. Their answers appear in reports;
+    /// they see another socket than those that candidates are of. At most [`max_turn_servers`](Self::max_turn_servers).
+    /// Default: none.
+    pub stun_ways: Vec<StunServer>,
     /// TURN servers that relay for us. A relayed address is the last resort; with many servers, the first to answer are
     /// as good as any. Default: none.
     pub turn_servers: Vec<TurnServer>,
@@ -119,6 +123,7 @@ impl Default for Config {
             lite: false,
             renomination: true,
             stun_servers: Vec::new(),
+            stun_ways: Vec::new(),
             turn_servers: Vec::new(),
             failed_servers: Vec::new(),
             transport_policy: TransportPolicy::All,

@@ -65,6 +65,13 @@ struct Query {
     state: ServerState,
 }
 
+impl Query {
+    fn refuse(&mut self) {
+        (self.done, self.client) = (true, None);
+        self.state = ServerState::Failed(ServerError::PortUnreachable);
+    }
+}
+
 /// All local addresses and what is known about them.
 #[derive(Debug)]
 pub(crate) struct Gatherer {
@@ -559,7 +566,7 @@ impl Gatherer {
                 let mut seed = [0; 32];
                 rng.fill_bytes(&mut seed);
                 query.client = Some(Client::new(client, seed, now));
-                query.state = ServerState::Asked;
+                query.state = ServerState::asked();
             }
         }
     }
@@ -595,27 +602,45 @@ impl Gatherer {
         }
     }
 
+    /// The system says that the server's host has nobody at this UDP port.
+    pub(crate) fn refused(&mut self, server: SocketAddr) {
+        let mut waiting = self
+            .queries
+            .iter_mut()
+            .filter(|query| query.server == server && !query.done);
+        if waiting.by_ref().map(Query::refuse).count() > 0 {
+            let state = ServerState::Failed(ServerError::PortUnreachable);
+            self.failed.push_back(stun_report(server, state));
+        }
+    }
+
     /// A STUN server has failed.
     pub(crate) fn poll_failed(&mut self) -> Option<ServerReport> {
         self.failed.pop_front()
     }
 
     /// What became of each STUN server: of several bases that asked it, the luckiest counts.
-    pub(crate) fn reports(&self, config: &Config) -> Vec<ServerReport> {
+    pub(crate) fn reports(&self, now: Instant, config: &Config) -> Vec<ServerReport> {
         let rank = |state: &ServerState| match state {
             ServerState::Idle => 0,
             ServerState::Failed(_) => 1,
-            ServerState::Asked => 2,
+            ServerState::Asked { .. } => 2,
             ServerState::Answered { .. } => 3,
         };
-        let best = |server: &SocketAddr| {
+        let of = |server: &SocketAddr| {
             let asked = self.queries.iter().filter(|query| query.server == *server);
-            asked.map(|query| &query.state).max_by_key(|state| rank(state))
+            let best = asked.max_by_key(|query| rank(&query.state));
+            match best {
+                Some(query) if matches!(query.state, ServerState::Asked { .. }) => ServerState::Asked {
+                    waited: now.saturating_duration_since(query.starts),
+                    connected: false,
+                },
+                Some(query) => query.state.clone(),
+                None => ServerState::Idle,
+            }
         };
         let servers = config.stun_servers.iter();
-        servers
-            .map(|server| stun_report(*server, best(server).cloned().unwrap_or(ServerState::Idle)))
-            .collect()
+        servers.map(|server| stun_report(*server, of(server))).collect()
     }
 }
 

@@ -26,6 +26,7 @@ mod role;
 mod server;
 mod signalling;
 mod stats;
+mod stun_ways;
 mod tcp;
 mod transactions;
 
@@ -43,7 +44,9 @@ pub use relay::{OpenPath, RelayId, StreamFrames};
 pub use renomination::Renomination;
 pub use report::{FailureReason, FailureReport, PairReport, Report};
 pub use role::Role;
-pub use server::{ServerError, ServerReport, ServerState, TransportPolicy, TurnCredentials, TurnServer};
+pub use server::{
+    ServerError, ServerReport, ServerState, Servers, StunServer, TransportPolicy, TurnCredentials, TurnServer,
+};
 pub use signalling::{AddAddressError, AddCandidateError};
 pub use stats::{DropReason, Drops, Stats};
 pub use tcp::TcpFrames;

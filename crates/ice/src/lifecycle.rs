@@ -54,8 +54,9 @@ pub(crate) struct Probe {
 impl Agent {
     pub(crate) fn run_timers(&mut self) {
         self.relays.handle_timeout(self.now, &self.config);
+        self.stun_ways.handle_timeout(self.now, &self.config);
         self.pump_relays();
-        let settled = self.relays.are_settled();
+        let settled = self.are_ways_settled();
         if self
             .gatherer
             .handle_timeout(self.now, settled, &self.config, &mut self.rng)
@@ -88,8 +89,9 @@ impl Agent {
         let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
         [
             self.gatherer
-                .poll_timeout(self.now, self.relays.are_settled(), &self.config),
-            self.relays.poll_timeout(),
+                .poll_timeout(self.now, self.are_ways_settled(), &self.config),
+            self.relays.poll_timeout(&self.config),
+            self.stun_ways.poll_timeout(&self.config),
             self.transactions.poll_timeout(),
             self.check_due(),
             consent.min(),
@@ -246,6 +248,7 @@ impl Agent {
         self.heard.clear();
         self.gatherer.stop_asking();
         self.relays.abandon(self.now);
+        self.stun_ways.abandon();
         self.abandon_tcp();
         self.previous = None;
         (self.nominated, self.selected, self.outgoing) = (None, None, None);

@@ -196,6 +196,7 @@ impl Agent {
         self.transactions
             .retain(|t| t.pair == id || t.generation != generation || going_on(t));
         self.gatherer.stop_asking();
+        self.stun_ways.abandon();
         self.early.clear();
         self.timers.release_at = Some(self.now + self.config.release_delay);
     }

@@ -25,6 +25,10 @@ pub type StreamFrames = Frames;
 /// How often a server may send us to another one (300).
 const MAX_REDIRECTS: u8 = 2;
 
+/// What a record of DTLS adds to a message: header, explicit nonce and tag of version 1.2 (RFC 6347, section 4.1; RFC
+/// 5288, section 3), which is the most.
+const DTLS_RECORD: usize = 13 + 8 + 16;
+
 /// A way to a TURN server, or a connection to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayId(u32);
@@ -39,7 +43,17 @@ impl RelayId {
         self.0 & Self::TCP != 0
     }
 
+    /// Names of ways to STUN servers are apart from both.
+    pub(crate) fn of_stun(number: u32) -> Self {
+        Self(number | Self::STUN)
+    }
+
+    pub(crate) fn is_stun(self) -> bool {
+        self.0 & Self::STUN != 0
+    }
+
     const TCP: u32 = 1 << 31;
+    const STUN: u32 = 1 << 30;
 }
 
 /// A way to a TURN server, or a connection to the peer, that the agent wants opened.
@@ -97,8 +111,8 @@ struct Relay {
     name: Option<String>,
     redirects: u8,
     stage: Stage,
-    /// When it is given up unless it has an allocation.
-    deadline: Instant,
+    /// Since when there is something to wait for.
+    since: Instant,
 }
 
 impl Relay {
@@ -190,26 +204,22 @@ impl Relays {
     /// Servers that failed, or whose allocation was given back, may be asked again.
     pub(crate) fn forget_failures(&mut self) {
         for (index, (_, state)) in self.servers.iter_mut().enumerate() {
-            let in_use = self
-                .table
-                .iter()
-                .any(|relay| relay.server == index && !relay.is_leaving());
-            if !in_use && !matches!(state, ServerState::Failed(ServerError::TooMany(_))) {
+            if !uses(&self.table, index) && !matches!(state, ServerState::Failed(ServerError::TooMany(_))) {
                 *state = ServerState::Idle;
             }
         }
     }
 
     /// Asks every server that was not asked.
-    pub(crate) fn gather(&mut self, now: Instant, config: &Config) {
+    pub(crate) fn gather(&mut self, now: Instant) {
         for index in 0..self.listed {
             let (server, state) = &self.servers[index];
             if *state != ServerState::Idle {
                 continue;
             }
             let (target, name) = (server.address, server.name.clone());
-            self.servers[index].1 = ServerState::Asked;
-            self.open(index, target, name, 0, now + config.gathering_timeout);
+            self.servers[index].1 = ServerState::asked();
+            self.open(index, target, name, 0, now);
         }
     }
 
@@ -219,7 +229,7 @@ impl Relays {
         target: SocketAddr,
         name: Option<String>,
         redirects: u8,
-        deadline: Instant,
+        since: Instant,
     ) {
         let id = RelayId(self.next_id);
         self.next_id += 1;
@@ -244,7 +254,7 @@ impl Relays {
             name,
             redirects,
             stage: Stage::Opening,
-            deadline,
+            since,
         });
     }
 
@@ -331,18 +341,26 @@ impl Relays {
         for client in self.table.iter_mut().filter_map(Relay::client_mut) {
             client.handle_timeout(now);
         }
-        let late = |relay: &Relay| relay.is_pending() && relay.deadline <= now;
+        let late = |relay: &Relay| relay.is_pending() && relay.since + config.gathering_timeout <= now;
         while let Some(index) = self.table.iter().position(late) {
             self.fail(index, ServerError::Timeout(config.gathering_timeout));
         }
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = self
-            .table
-            .iter()
-            .filter(|relay| relay.is_pending())
-            .map(|relay| relay.deadline);
+    /// The system says that the server's host has nobody at this UDP port.
+    pub(crate) fn refused(&mut self, server: SocketAddr) {
+        let fits = |relay: &Relay, servers: &[(TurnServer, ServerState)]| {
+            let over_udp = servers[relay.server].0.transport == Transport::Udp;
+            over_udp && relay.target == server && relay.is_pending()
+        };
+        while let Some(index) = self.table.iter().position(|relay| fits(relay, &self.servers)) {
+            self.fail(index, ServerError::PortUnreachable);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self, config: &Config) -> Option<Instant> {
+        let pending = self.table.iter().filter(|relay| relay.is_pending());
+        let deadlines = pending.map(|relay| relay.since + config.gathering_timeout);
         let clients = self.table.iter().filter_map(Relay::client);
         clients.filter_map(Client::poll_timeout).chain(deadlines).min()
     }
@@ -361,20 +379,20 @@ impl Relays {
     }
 
     /// What has happened since the last call.
-    pub(crate) fn poll_news(&mut self, now: Instant, config: &Config) -> Option<News> {
+    pub(crate) fn poll_news(&mut self, now: Instant) -> Option<News> {
         if self.news.is_empty() {
             for index in 0..self.table.len() {
                 let Some(event) = self.table[index].client_mut().and_then(Client::poll_event) else {
                     continue;
                 };
-                self.on_client_event(now, index, event, config);
+                self.on_client_event(now, index, event);
                 break;
             }
         }
         self.news.pop_front()
     }
 
-    fn on_client_event(&mut self, now: Instant, index: usize, event: Event, config: &Config) {
+    fn on_client_event(&mut self, now: Instant, index: usize, event: Event) {
         let relay = &mut self.table[index];
         let id = relay.id;
         let leaving = relay.is_leaving();
@@ -403,7 +421,7 @@ impl Relays {
                 let (of, redirects) = (relay.server, relay.redirects + 1);
                 let name = domain.or_else(|| relay.name.clone());
                 self.end(index);
-                self.open(of, server, name, redirects, now + config.gathering_timeout);
+                self.open(of, server, name, redirects, now);
             }
             Event::Closed(failure) => self.fail(index, failure.into()),
             other => debug!("ice: {other:?}"),
@@ -445,7 +463,7 @@ impl Relays {
                 Stage::Asking(mut client) | Stage::Active(mut client) => {
                     client.close();
                     let state = &mut self.servers[relay.server].1;
-                    if *state == ServerState::Asked {
+                    if matches!(state, ServerState::Asked { .. }) {
                         *state = ServerState::Idle;
                     }
                     relay.stage = Stage::Leaving(client);
@@ -535,9 +553,13 @@ impl Relays {
     /// Bytes of framing for this peer.
     pub(crate) fn overhead(&self, id: RelayId, peer: SocketAddr) -> usize {
         let relay = self.table.iter().find(|relay| relay.id == id);
-        relay
-            .and_then(Relay::client)
-            .map_or(0, |client| client.overhead(peer))
+        relay.and_then(Relay::client).map_or(0, |client| {
+            let record = match client.path().transport {
+                Transport::Dtls => DTLS_RECORD,
+                _ => 0,
+            };
+            client.overhead(peer) + record
+        })
     }
 
     /// The way to the server.
@@ -567,9 +589,31 @@ impl Relays {
         Some((relay.target, self.servers[relay.server].0.transport))
     }
 
-    pub(crate) fn reports(&self) -> impl Iterator<Item = ServerReport> {
-        self.servers.iter().map(|(server, state)| report(server, state))
+    pub(crate) fn reports(&self, now: Instant) -> impl Iterator<Item = ServerReport> {
+        self.servers
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index < self.listed || uses(&self.table, *index))
+            .map(move |(index, (server, state))| {
+                let waits = |relay: &&Relay| relay.server == index && relay.is_pending();
+                match self.table.iter().find(waits) {
+                    Some(relay) => {
+                        let asked = ServerState::Asked {
+                            waited: now.saturating_duration_since(relay.since),
+                            connected: relay.client().is_some(),
+                        };
+                        report(server, &asked)
+                    }
+                    None => report(server, state),
+                }
+            })
     }
+}
+
+/// Whether a server relays for us, or was asked to.
+fn uses(table: &[Relay], server: usize) -> bool {
+    let of = |relay: &Relay| relay.server == server && !relay.is_leaving();
+    table.iter().any(of)
 }
 
 /// The servers of the configuration; those beyond the limit are not asked.

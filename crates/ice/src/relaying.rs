@@ -12,16 +12,19 @@ use crate::event::{Event, State};
 use crate::pair::{Outcome, PairId};
 use crate::relay::{News, RelayId};
 use crate::report::FailureReason;
-use crate::server::{ServerError, ServerReport, TurnServer};
+use crate::server::{ServerError, ServerReport, Servers, TransportPolicy};
 
 impl Agent {
     /// The parent has opened the way that [`Event::OpenPath`] asked for. What comes over `path` goes to
     /// [`handle_datagram`](Self::handle_datagram) from now on.
     pub fn relay_path_opened(&mut self, now: Instant, id: RelayId, path: Path) {
         self.now = self.now.max(now);
-        match id.is_tcp() {
-            true => self.tcp_opened(id, path),
-            false => self.relays.path_opened(self.now, id, path, &mut self.rng),
+        if id.is_tcp() {
+            self.tcp_opened(id, path);
+        } else if id.is_stun() {
+            self.stun_ways.path_opened(self.now, id, path, &mut self.rng);
+        } else {
+            self.relays.path_opened(self.now, id, path, &mut self.rng);
         }
         self.after_relays();
     }
@@ -29,9 +32,12 @@ impl Agent {
     /// The parent could not open the way that [`Event::OpenPath`] asked for.
     pub fn relay_path_failed(&mut self, now: Instant, id: RelayId, error: ServerError) {
         self.now = self.now.max(now);
-        match id.is_tcp() {
-            true => self.tcp_failed(id),
-            false => self.relays.path_failed(id, error),
+        if id.is_tcp() {
+            self.tcp_failed(id);
+        } else if id.is_stun() {
+            self.stun_ways.path_failed(id, error);
+        } else {
+            self.relays.path_failed(id, error);
         }
         self.after_relays();
     }
@@ -41,38 +47,67 @@ impl Agent {
         self.now = self.now.max(now);
         if let Some(id) = self.relays.by_path(path) {
             self.relays.path_failed(id, error);
+        } else if let Some(id) = self.stun_ways.by_path(path) {
+            self.stun_ways.path_failed(id, error);
         } else if path.transport == Transport::Tcp {
             self.tcp_lost(path);
         }
         self.after_relays();
     }
 
+    /// The parent has learned that nobody listens at this UDP port: the server's host said so (ICMP). The servers that
+    /// are asked there, and have not answered, have failed. RFC 8489, section 6.2.1: "A STUN transaction over UDP [...]
+    /// is also considered failed if there has been a hard ICMP error".
+    pub fn server_port_unreachable(&mut self, now: Instant, server: SocketAddr) {
+        self.now = self.now.max(now);
+        self.gatherer.refused(server);
+        self.relays.refused(server);
+        self.after_relays();
+    }
+
     /// What became of each STUN and TURN server.
     #[must_use]
     pub fn server_reports(&self) -> Vec<ServerReport> {
+        self.server_reports_at(self.now)
+    }
+
+    /// The same, with the time that passed since the last call of anything.
+    pub(crate) fn server_reports_at(&self, now: Instant) -> Vec<ServerReport> {
         let mut reports = self.config.failed_servers.clone();
-        reports.extend(self.gatherer.reports(&self.config));
-        reports.extend(self.relays.reports());
+        reports.extend(self.gatherer.reports(now, &self.config));
+        reports.extend(self.stun_ways.reports(now));
+        reports.extend(self.relays.reports(now));
         reports
     }
 
-    /// Other STUN and TURN servers, from the next gathering on, which is that of a restart, or the first. `failed` are those
-    /// that have no address. Where a server of before relays for us, it goes on until another path is chosen, and so it does
-    /// if its credentials are new: those are for the next allocation.
-    pub fn set_servers(
-        &mut self,
-        now: Instant,
-        stun: Vec<SocketAddr>,
-        turn: Vec<TurnServer>,
-        failed: Vec<ServerReport>,
-    ) {
+    /// Other STUN and TURN servers, from the next gathering on, which is that of a restart, or the first. Where a server of
+    /// before relays for us, it goes on until another path is chosen, and so it does if its credentials are new: those are
+    /// for the next allocation.
+    pub fn set_servers(&mut self, now: Instant, servers: Servers) {
         self.now = self.now.max(now);
-        self.config.stun_servers = stun;
-        self.config.turn_servers = turn;
-        self.config.failed_servers = failed;
+        self.config.stun_servers = servers.stun;
+        self.config.stun_ways = servers.stun_ways;
+        self.config.turn_servers = servers.turn;
+        self.config.failed_servers = servers.failed;
+        self.stun_ways.set_servers(&self.config);
         for relay in self.relays.set_servers(&self.config) {
             self.gatherer.make_last_choice(relay);
         }
+        self.pump_relays();
+    }
+
+    /// Asks the servers that ways lead to.
+    pub(crate) fn gather_by_ways(&mut self) {
+        self.relays.gather(self.now);
+        // With the policy "relay" nobody is asked how this host looks, as over UDP.
+        if self.config.transport_policy == TransportPolicy::All {
+            self.stun_ways.gather(self.now);
+        }
+    }
+
+    /// Whether they have answered, or will not.
+    pub(crate) fn are_ways_settled(&self) -> bool {
+        self.relays.are_settled() && self.stun_ways.is_settled()
     }
 
     fn after_relays(&mut self) {
@@ -84,7 +119,11 @@ impl Agent {
 
     /// Takes what the relays have to tell.
     pub(crate) fn pump_relays(&mut self) {
-        while let Some(news) = self.relays.poll_news(self.now, &self.config) {
+        while let Some(news) = self
+            .relays
+            .poll_news(self.now)
+            .or_else(|| self.stun_ways.poll_news())
+        {
             match news {
                 News::Open(open) => self.push_event(Event::OpenPath(open)),
                 News::Close(path) => self.push_event(Event::ClosePath(path)),
@@ -202,8 +241,9 @@ impl Agent {
                 .add_reflexive(local, server, index, mapped, &self.config);
         }
         self.relays.forget_failures();
-        self.relays.gather(self.now, &self.config);
-        if !self.relays.are_settled() {
+        self.stun_ways.forget_answers();
+        self.gather_by_ways();
+        if !self.are_ways_settled() {
             self.gatherer.resume();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use dunlin_net::Transport;
 
@@ -87,6 +88,12 @@ impl Agent {
     /// forgotten then.)
     #[must_use]
     pub fn report(&self) -> Report {
+        self.report_at(self.now)
+    }
+
+    /// The same at this time: how long servers have been silent grows without any call.
+    #[must_use]
+    pub fn report_at(&self, now: Instant) -> Report {
         let of_pair = |pair: &Pair| PairReport {
             local: pair.path.local,
             relayed: self.route(pair.path).is_some_and(|route| route.relay.is_some()),
@@ -109,7 +116,7 @@ impl Agent {
         let count = |reasons: &[DropReason]| reasons.iter().map(|reason| drops.get(*reason)).sum();
         Report {
             policy: self.config.transport_policy,
-            servers: self.server_reports(),
+            servers: self.server_reports_at(now),
             local: self.gatherer.candidates().cloned().collect(),
             remote: self.remote.clone(),
             pairs: self.list.iter().map(of_pair).chain(connects).collect(),
@@ -198,12 +205,13 @@ impl Report {
 
     /// No pair was answered, and nothing else tells why.
     fn no_answer(&self) -> String {
-        let over_udp = |server: &&ServerReport| server.transport == Transport::Udp;
+        let on_udp = |transport| matches!(transport, Transport::Udp | Transport::Dtls);
+        let over_udp = |server: &&ServerReport| on_udp(server.transport);
         let silent = |server: &ServerReport| server.error().is_some_and(crate::ServerError::is_silence);
         let mut udp = self.servers.iter().filter(over_udp).peekable();
         let relayed = |server: &ServerReport| matches!(&server.state, ServerState::Answered { relayed, .. } if !relayed.is_empty());
         let has_relay = self.servers.iter().any(relayed);
-        let stream = |server: &ServerReport| server.relays && server.transport != Transport::Udp;
+        let stream = |server: &ServerReport| server.relays && !on_udp(server.transport);
         if udp.peek().is_some() && udp.all(silent) {
             let blocked =
                 "UDP is blocked: nothing came back over UDP, neither from a server nor from the peer";
@@ -212,7 +220,7 @@ impl Report {
                     "{blocked}; a TURN server was reached over TCP, but the peer does not answer through it"
                 )
             } else if self.servers.iter().any(stream) {
-                let failures = self.turn_failures(|server| server.transport != Transport::Udp);
+                let failures = self.turn_failures(|server| !on_udp(server.transport));
                 format!("{blocked}; TURN over TCP did not help{failures}")
             } else {
                 format!("{blocked}, and no TURN server over TCP or TLS is configured")
@@ -242,7 +250,7 @@ impl Report {
             .iter()
             .filter(|server| server.relays && which(server));
         let failures: Vec<String> = turn
-            .filter(|server| server.error().is_some() || server.state == ServerState::Asked)
+            .filter(|server| server.error().is_some() || matches!(server.state, ServerState::Asked { .. }))
             .map(ToString::to_string)
             .collect();
         if failures.is_empty() {

@@ -7,6 +7,19 @@ use std::time::Duration;
 use dunlin_net::Transport;
 pub use dunlin_turn::Credentials as TurnCredentials;
 
+/// A STUN server that is not asked over UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StunServer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What the messages to it travel over: TCP, TLS or DTLS.
+    pub transport: Transport,
+    /// The name that its certificate must carry, over TLS and DTLS.
+    pub name: Option<String>,
+    /// How reports call it: the URI that it was configured by.
+    pub url: String,
+}
+
 /// A TURN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnServer {
@@ -20,6 +33,19 @@ pub struct TurnServer {
     pub credentials: TurnCredentials,
     /// How reports call it: the URI that it was configured by.
     pub url: String,
+}
+
+/// All servers of an agent, for [`Agent::set_servers`](crate::Agent::set_servers).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Servers {
+    /// STUN servers that are asked over UDP.
+    pub stun: Vec<SocketAddr>,
+    /// STUN servers that are asked in other ways.
+    pub stun_ways: Vec<StunServer>,
+    /// TURN servers.
+    pub turn: Vec<TurnServer>,
+    /// Servers that the parent knows to be out of reach: for the report.
+    pub failed: Vec<ServerReport>,
 }
 
 /// Which candidates are used: `RTCIceTransportPolicy` of the W3C's WebRTC, section 4.2.5.
@@ -45,6 +71,14 @@ pub enum ServerError {
     /// The TLS handshake failed, mostly because of the certificate.
     #[error("TLS to it failed: {0}")]
     Tls(String),
+    /// The server's host says that nobody listens there (ICMP).
+    #[error(
+        "nobody listens at this UDP port, says the host (ICMP): is the port right, and the server running?"
+    )]
+    PortUnreachable,
+    /// The DTLS handshake failed, mostly because of the certificate.
+    #[error("DTLS to it failed: {0}")]
+    Dtls(String),
     /// The parent cannot reach servers over this transport.
     #[error("this program does not reach this server over {0}")]
     Transport(Transport),
@@ -95,7 +129,12 @@ pub enum ServerState {
     /// It was not asked (yet).
     Idle,
     /// It has not answered yet.
-    Asked,
+    Asked {
+        /// How long it has been waited for.
+        waited: Duration,
+        /// Whether there is a way to it: over TCP, TLS and DTLS, that the connection is made.
+        connected: bool,
+    },
     /// It answered.
     Answered {
         /// How it sees us.
@@ -133,9 +172,49 @@ impl ServerReport {
     }
 }
 
+impl ServerState {
+    /// Just asked.
+    pub(crate) fn asked() -> Self {
+        ServerState::Asked {
+            waited: Duration::ZERO,
+            connected: false,
+        }
+    }
+}
+
+/// Silence of less than this says nothing: that is a slow network.
+const TELLING_SILENCE: Duration = Duration::from_secs(2);
+
+impl ServerReport {
+    /// What silence of this length usually means.
+    fn write_silence(&self, f: &mut fmt::Formatter<'_>, waited: Duration, connected: bool) -> fmt::Result {
+        f.write_str(": no answer yet")?;
+        if waited < TELLING_SILENCE {
+            return Ok(());
+        }
+        write!(f, ": nothing came back in {:.0} s, ", waited.as_secs_f32())?;
+        match (self.transport, connected) {
+            (Transport::Udp, _) => f.write_str(
+                "which usually means that a firewall drops UDP on the way, or that the address or the port is wrong",
+            ),
+            (Transport::Dtls, false) => f.write_str(
+                "which usually means that a firewall drops UDP on the way, or that nobody speaks DTLS at this port",
+            ),
+            (_, false) => f.write_str(
+                "which usually means that a firewall drops the connection on the way, or that the address is wrong",
+            ),
+            (_, true) => f.write_str("but the connection is made: perhaps another service listens at this port"),
+        }
+    }
+}
+
 impl fmt::Display for ServerReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)?;
+        if !self.relays && self.transport != Transport::Udp {
+            // Their URIs cannot say it (RFC 7064).
+            write!(f, " over {}", self.transport)?;
+        }
         if let Some(address) = self
             .address
             .filter(|address| !self.url.contains(&address.to_string()))
@@ -144,7 +223,7 @@ impl fmt::Display for ServerReport {
         }
         match &self.state {
             ServerState::Idle => f.write_str(": not asked"),
-            ServerState::Asked => f.write_str(": no answer yet"),
+            ServerState::Asked { waited, connected } => self.write_silence(f, *waited, *connected),
             ServerState::Answered { mapped, relayed } => {
                 f.write_str(": answered")?;
                 if let Some(mapped) = mapped {

@@ -91,7 +91,7 @@ impl Agent {
         }
         self.gatherer.add(self.now, address, &self.config, &mut self.rng);
         if !self.config.lite {
-            self.relays.gather(self.now, &self.config);
+            self.gather_by_ways();
         }
         let (base, remotes) = (
             self.gatherer.base(address, transport).cloned(),

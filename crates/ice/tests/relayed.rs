@@ -398,8 +398,9 @@ fn allocations(world: &World) -> Vec<u64> {
 fn set_servers(world: &mut World, server: &dunlin_ice::TurnServer) {
     let now = world.now;
     for node in [A, B] {
-        let agent = &mut world.nodes[node].agent;
-        agent.set_servers(now, Vec::new(), vec![server.clone()], Vec::new());
+        let mut servers = dunlin_ice::Servers::default();
+        servers.turn.push(server.clone());
+        world.nodes[node].agent.set_servers(now, servers);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dunlin_dtls::Certificate;
-use dunlin_ice::{ServerReport, TransportPolicy, TurnServer};
+use dunlin_ice::{ServerReport, StunServer, TransportPolicy, TurnServer};
 
 use crate::jsep::{Codecs, HeaderExtensions};
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub certificate: Option<Certificate>,
     /// STUN servers that tell us our reflexive addresses. Default none.
     pub stun_servers: Vec<SocketAddr>,
+    /// STUN servers that are asked over TCP, TLS or DTLS; they only appear in reports. Default none.
+    pub stun_ways: Vec<StunServer>,
     /// TURN servers that relay for us when no direct path works. Default none.
     pub turn_servers: Vec<TurnServer>,
     /// Servers that the owner could not make addresses of: they only appear in reports. Default none.
@@ -82,6 +84,7 @@ impl Default for Config {
         Self {
             certificate: None,
             stun_servers: Vec::new(),
+            stun_ways: Vec::new(),
             turn_servers: Vec::new(),
             failed_servers: Vec::new(),
             ice_transport_policy: TransportPolicy::All,

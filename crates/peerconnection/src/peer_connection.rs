@@ -74,6 +74,7 @@ impl PeerConnection {
         let mut ice_config = dunlin_ice::Config::default();
         ice_config.lite = config.ice_lite;
         ice_config.stun_servers = config.stun_servers.clone();
+        ice_config.stun_ways = config.stun_ways.clone();
         ice_config.turn_servers = config.turn_servers.clone();
         ice_config.failed_servers = config.failed_servers.clone();
         ice_config.transport_policy = config.ice_transport_policy;

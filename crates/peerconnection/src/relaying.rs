@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use dunlin_ice::{FailureReport, RelayId, Report, ServerError, ServerReport, TurnServer};
+use dunlin_ice::{FailureReport, RelayId, Report, ServerError, Servers};
 use dunlin_net::Path;
 
 use crate::PeerConnection;
@@ -33,16 +33,11 @@ impl PeerConnection {
 
     /// Other STUN and TURN servers, for the next gathering (RFC 9429, section 4.1.18, `setConfiguration`): that of the first
     /// description, or, where there was one, that of [`restart_ice`](Self::restart_ice), which is for the owner to call.
-    /// `failed` are those without an address. A relay in use goes on until the restart has found another path.
-    pub fn set_ice_servers(
-        &mut self,
-        now: Instant,
-        stun: Vec<SocketAddr>,
-        turn: Vec<TurnServer>,
-        failed: Vec<ServerReport>,
-    ) {
+    /// A relay in use goes on until the restart has found another path.
+    pub fn set_ice_servers(&mut self, now: Instant, servers: Servers) {
         let now = self.advance(now);
-        self.transport.ice.set_servers(now, stun, turn, failed);
+        self.transport.ice.set_servers(now, servers);
+        self.pump(now);
     }
 
     /// The answer to [`Event::ResolveName`](crate::Event::ResolveName): the one address that the name has.
@@ -59,12 +54,20 @@ impl PeerConnection {
         self.pump(now);
     }
 
-    /// What ICE has tried so far: servers, candidates, pairs. After a failure, as it was then.
+    /// The owner has learned that nobody listens at this UDP port of a STUN or TURN server (ICMP): see
+    /// [`Agent::server_port_unreachable`](dunlin_ice::Agent::server_port_unreachable).
+    pub fn server_port_unreachable(&mut self, now: Instant, server: SocketAddr) {
+        let now = self.advance(now);
+        self.transport.ice.server_port_unreachable(now, server);
+        self.pump(now);
+    }
+
+    /// What ICE has tried until `now`: servers, candidates, pairs. After a failure, as it was then.
     #[must_use]
-    pub fn ice_report(&self) -> Report {
+    pub fn ice_report(&self, now: Instant) -> Report {
         match &self.ice_failure {
             Some(failure) => failure.tried.clone(),
-            None => self.transport.ice.report(),
+            None => self.transport.ice.report_at(now),
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod extended_master_secret;
 pub(crate) mod key_share;
 pub(crate) mod record_size_limit;
 pub(crate) mod renegotiation_info;
+pub(crate) mod server_name;
 pub(crate) mod signature_algorithms;
 pub(crate) mod supported_groups;
 pub(crate) mod supported_versions;
@@ -54,6 +55,7 @@ fn put_some<T>(out: &mut Vec<u8>, kind: u16, value: &Option<T>, write: impl FnOn
 /// The extensions of a ClientHello that this crate knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ClientExtensions {
+    pub(crate) server_name: Option<String>,
     pub(crate) extended_master_secret: bool,
     pub(crate) renegotiation_info: Option<Vec<u8>>,
     pub(crate) supported_groups: Option<Vec<u16>>,
@@ -73,6 +75,7 @@ impl ClientExtensions {
         let mut this = Self::default();
         for_each(bytes, |kind, body| {
             match kind {
+                server_name::KIND => this.server_name = Some(server_name::parse(body)?),
                 extended_master_secret::KIND => {
                     extended_master_secret::parse(body)?;
                     this.extended_master_secret = true;
@@ -100,6 +103,9 @@ impl ClientExtensions {
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        put_some(out, server_name::KIND, &self.server_name, |name, out| {
+            server_name::write(name, out);
+        });
         if self.extended_master_secret {
             put(out, extended_master_secret::KIND, |_| ());
         }
@@ -169,6 +175,7 @@ impl ClientExtensions {
     /// Whether the extension was offered, so that a server may answer it.
     fn offers(&self, kind: u16) -> bool {
         match kind {
+            server_name::KIND => self.server_name.is_some(),
             extended_master_secret::KIND => self.extended_master_secret,
             renegotiation_info::KIND => self.renegotiation_info.is_some(),
             supported_groups::KIND => self.supported_groups.is_some(),
@@ -324,6 +331,7 @@ mod tests {
     #[test]
     fn every_extension_reads_back_as_written() {
         let client = ClientExtensions {
+            server_name: Some("turn.example.org".to_owned()),
             extended_master_secret: true,
             renegotiation_info: Some(vec![]),
             supported_groups: Some(vec![29, 23]),

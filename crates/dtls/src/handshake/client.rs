@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::extension::key_share::{Answer, KeyShare};
 use crate::extension::use_srtp::UseSrtp;
 use crate::extension::{
-    ClientExtensions, connection_id, cookie, ec_point_formats, key_share, record_size_limit,
+    ClientExtensions, connection_id, cookie, ec_point_formats, key_share, record_size_limit, server_name,
     supported_groups, supported_versions,
 };
 use crate::fragment::{HEADER_LEN, HandshakeMessage};
@@ -109,6 +109,7 @@ fn hello(config: &Config, random: [u8; 32], keys: &[EphemeralKey]) -> ClientHell
         cipher_suites: config.suites().map(CipherSuite::code).collect(),
         compression_methods: vec![0],
         extensions: ClientExtensions {
+            server_name: config.server_name.as_deref().and_then(server_name::sendable),
             // "In all handshakes, a client implementing this document MUST send the "extended_master_secret"
             // extension in its ClientHello." (RFC 7627, section 5.2)
             extended_master_secret: v12,

@@ -11,7 +11,7 @@ use crate::close::HandshakeError;
 use crate::config::{Config, Role};
 use crate::extension::{
     alpn, connection_id, ec_point_formats, extended_master_secret, record_size_limit, renegotiation_info,
-    supported_groups, use_srtp,
+    server_name, supported_groups, use_srtp,
 };
 use crate::fragment::HandshakeMessage;
 use crate::handshake::client::{Offer, chosen_profile, chosen_protocol, max_content};
@@ -29,7 +29,8 @@ use crate::version::Version;
 
 /// The extensions of a ServerHello. RFC 8422, section 4, has no answer to `supported_groups`, but old servers give it:
 /// it says nothing.
-const SERVER_HELLO: [u16; 8] = [
+const SERVER_HELLO: [u16; 9] = [
+    server_name::KIND,
     extended_master_secret::KIND,
     renegotiation_info::KIND,
     ec_point_formats::KIND,
@@ -352,6 +353,7 @@ mod tests {
             cipher_suites: vec![],
             compression_methods: vec![0],
             extensions: ClientExtensions {
+                server_name: config.server_name.clone(),
                 use_srtp: (!profiles.is_empty()).then_some(UseSrtp {
                     profiles,
                     mki: vec![],
@@ -381,6 +383,15 @@ mod tests {
         illegal(refused(|_, hello| hello.compression_method = 1));
         let error = refused(|_, hello| hello.extensions.kinds = vec![35]);
         assert_eq!(error, HandshakeError::UnsolicitedExtension(35));
+        // "A server that receives a client hello containing the "server_name" extension [...] SHALL include an extension
+        // of type "server_name" in the (extended) server hello" (RFC 6066, section 3)
+        let error = refused(|_, hello| hello.extensions.kinds = vec![0]);
+        assert_eq!(error, HandshakeError::UnsolicitedExtension(0));
+        let named = try_hello(|config, hello| {
+            config.server_name = Some("turn.example.org".to_owned());
+            hello.extensions.kinds = vec![0];
+        });
+        assert!(named.is_ok());
         let error = refused(|_, hello| hello.extensions.renegotiation_info = Some(vec![0; 12]));
         assert_eq!(error, HandshakeError::Renegotiation);
     }

@@ -10,7 +10,7 @@ use crate::certificate::signing_scheme;
 use crate::close::HandshakeError;
 use crate::config::Role;
 use crate::extension::key_share::Answer;
-use crate::extension::{alpn, record_size_limit, supported_groups, use_srtp};
+use crate::extension::{alpn, record_size_limit, server_name, supported_groups, use_srtp};
 use crate::fragment::HandshakeMessage;
 use crate::handshake::client::{
     Offer, SERVER_HELLO_13, check_hello, chosen_profile, chosen_protocol, max_content,
@@ -24,7 +24,8 @@ use crate::record::{Opener, Sealer};
 use crate::version::Version;
 
 /// The extensions that have their place in EncryptedExtensions (RFC 8446, section 4.2).
-const ENCRYPTED_EXTENSIONS: [u16; 4] = [
+const ENCRYPTED_EXTENSIONS: [u16; 5] = [
+    server_name::KIND,
     supported_groups::KIND,
     use_srtp::KIND,
     alpn::KIND,

@@ -167,6 +167,12 @@ impl Client {
         }
     }
 
+    /// The path to the server.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        self.config.path
+    }
+
     /// The address that the server last saw.
     #[must_use]
     pub fn mapped_address(&self) -> Option<SocketAddr> {

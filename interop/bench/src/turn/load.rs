@@ -1,7 +1,8 @@
-//! As many packets as go, in one direction.
+//! As many packets as go, in one direction: the server has a core to itself, those who send and receive have the others.
 
 use super::server::Server;
 use super::session::{SIZE, Session};
+use super::wire::{BATCH, Cores, Receiver, Sender};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 const WARM: u64 = 5000;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause of the receiver, so that it takes many at once and is not woken for each. Its queues hold ten times that.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// What one load showed.
 #[derive(Debug, Clone, Copy)]
@@ -19,66 +22,74 @@ pub struct Load {
     pub cost: f64,
     /// Thousands of packets per second that arrived.
     pub rate: f64,
+    /// How much of its core the server used, in percent.
+    pub busy: f64,
 }
 
-/// Who sends what, and where to if the socket is not connected.
+/// Who sends what, and where to: `None` is where the socket is connected to.
 struct Source {
     socket: UdpSocket,
     datagram: Vec<u8>,
-    to: Option<SocketAddr>,
+    to: Vec<Option<SocketAddr>>,
 }
 
-/// From all clients in turns to their one peer.
+/// From all clients to their one peer. Several clients send one datagram each in turns; a single one has its system send
+/// many at once.
 pub fn to_peer(
     server: &Server,
     sessions: &[Session],
     peer: &UdpSocket,
     time: Duration,
 ) -> Result<Load, String> {
+    let burst = (BATCH / sessions.len()).max(1);
     let source = |session: &Session| {
         Ok(Source {
             socket: clone(&session.client)?,
             datagram: session.framed.clone(),
-            to: None,
+            to: vec![None; burst],
         })
     };
     let sources = sessions.iter().map(source).collect::<Result<_, String>>()?;
-    run(server, sources, clone(peer)?, time)
+    run(server, sources, vec![clone(peer)?], time)
 }
 
-/// From the peer to one client.
+/// From the peer to all clients, in turns.
 pub fn to_client(
     server: &Server,
-    session: &Session,
+    sessions: &[Session],
     peer: &UdpSocket,
     time: Duration,
 ) -> Result<Load, String> {
-    let source = Source {
-        socket: clone(peer)?,
-        datagram: vec![7; SIZE],
-        to: Some(session.relayed),
+    let relayed: Vec<_> = sessions.iter().map(|session| Some(session.relayed)).collect();
+    let turns = relayed.iter().copied().cycle();
+    let all: Vec<_> = turns.take(relayed.len().max(BATCH)).collect();
+    let source = |to: &[Option<SocketAddr>]| {
+        Ok(Source {
+            socket: clone(peer)?,
+            datagram: vec![7; SIZE],
+            to: to.to_vec(),
+        })
     };
-    run(server, vec![source], clone(&session.client)?, time)
+    let sources = all.chunks(BATCH).map(source).collect::<Result<_, String>>()?;
+    let receivers = sessions.iter().map(|session| clone(&session.client));
+    run(server, sources, receivers.collect::<Result<_, String>>()?, time)
 }
 
 fn clone(socket: &UdpSocket) -> Result<UdpSocket, String> {
     socket.try_clone().map_err(|error| error.to_string())
 }
 
-fn run(server: &Server, sources: Vec<Source>, to: UdpSocket, time: Duration) -> Result<Load, String> {
-    to.set_read_timeout(Some(Duration::from_millis(50)))
-        .map_err(|error| error.to_string())?;
+fn run(server: &Server, sources: Vec<Source>, to: Vec<UdpSocket>, time: Duration) -> Result<Load, String> {
     let (stop, arrived) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let cores = Cores::choose();
     let sender = {
         let stop = stop.clone();
         std::thread::spawn(move || {
+            cores.inspect(|cores| cores.keep_off());
+            let mut sender = Sender::new();
             while !stop.load(Relaxed) {
                 for source in &sources {
-                    // A full queue drops, here as in the server.
-                    let _ = match source.to {
-                        None => source.socket.send(&source.datagram),
-                        Some(to) => source.socket.send_to(&source.datagram, to),
-                    };
+                    sender.send(&source.socket, &source.datagram, &source.to);
                 }
             }
         })
@@ -86,17 +97,19 @@ fn run(server: &Server, sources: Vec<Source>, to: UdpSocket, time: Duration) -> 
     let receiver = {
         let (stop, arrived) = (stop.clone(), arrived.clone());
         std::thread::spawn(move || {
-            let mut buffer = [0; 2048];
+            cores.inspect(|cores| cores.keep_off());
+            let mut receiver = Receiver::new();
             while !stop.load(Relaxed) {
-                if to.recv(&mut buffer).is_ok() {
-                    arrived.fetch_add(1, Relaxed);
+                for socket in &to {
+                    arrived.fetch_add(receiver.empty(socket), Relaxed);
                 }
+                std::thread::sleep(PAUSE);
             }
         })
     };
     let began = Instant::now();
     while arrived.load(Relaxed) < WARM && began.elapsed() < PATIENCE {
-        std::thread::yield_now();
+        std::thread::sleep(PAUSE);
     }
     let before = (Instant::now(), server.used(), arrived.load(Relaxed));
     std::thread::sleep(time);
@@ -107,8 +120,10 @@ fn run(server: &Server, sources: Vec<Source>, to: UdpSocket, time: Duration) -> 
     if !joined || packets == 0.0 {
         return Err("nothing was relayed".to_owned());
     }
+    let (elapsed, used) = (after.0 - before.0, (after.1 - before.1).as_secs_f64());
     Ok(Load {
-        cost: (after.1 - before.1).as_secs_f64() * 1e6 / packets,
-        rate: packets / (after.0 - before.0).as_secs_f64() / 1e3,
+        cost: used * 1e6 / packets,
+        rate: packets / elapsed.as_secs_f64() / 1e3,
+        busy: used / elapsed.as_secs_f64() * 100.0,
     })
 }

@@ -1,5 +1,7 @@
 //! The servers that are measured: programs of their own, so that what the load costs is not counted.
 
+use super::wire::Cores;
+use std::ffi::OsStr;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -32,10 +34,24 @@ fn dunlin(port: u16) -> Command {
 fn coturn(port: u16) -> Command {
     let mut command = Command::new("turnserver");
     command.args(["-n", "--log-file=/dev/null", "-L", "127.0.0.1", "-E", "127.0.0.1"]);
-    command.args(["--relay-threads", "2", "--allow-loopback-peers"]);
+    command.args(["--relay-threads", "1", "--allow-loopback-peers"]);
     command.args(["--cli-password=x", "-a", "-u", "user1:test", "-r", "dunlin"]);
     command.args(["--no-tls", "--no-dtls", "--no-tcp", "-p", &port.to_string()]);
     command
+}
+
+/// Whether a program can be started: `taskset` would not tell.
+fn is_there(program: &OsStr) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).exists())
+}
+
+/// The same command on this core.
+fn on(core: usize, command: &Command) -> Command {
+    let mut on = Command::new("taskset");
+    on.arg("-c").arg(core.to_string());
+    on.arg(command.get_program()).args(command.get_args());
+    on
 }
 
 /// A running server; it ends with this.
@@ -49,13 +65,20 @@ impl Server {
     pub fn start(kind: &Kind) -> Result<Option<Self>, String> {
         let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let address = free.map_err(|error| error.to_string())?;
-        let mut command = (kind.start)(address.port());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        match command.spawn() {
-            Ok(child) => Ok(Some(Self { child, address })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!("{}: {error}", kind.name)),
+        let command = (kind.start)(address.port());
+        if !is_there(command.get_program()) {
+            return Ok(None);
         }
+        let mut command = match Cores::choose() {
+            // One core, of which it knows from the start, whatever it would make of several.
+            Some(cores) => on(cores.server, &command),
+            None => command,
+        };
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{}: {error}", kind.name))?;
+        Ok(Some(Self { child, address }))
     }
 
     /// Ours, which has to be there.

@@ -79,8 +79,18 @@ pub struct Identity {
 impl Identity {
     /// For these addresses, and for `localhost`.
     pub fn make(addresses: &[IpAddr]) -> Result<Identity, String> {
-        let (authority, certificate, key) = signed(addresses).map_err(|error| error.to_string())?;
-        let folder = std::env::temp_dir().join(format!("dunlin-interop-identity-{}", std::process::id()));
+        Identity::until(addresses, 4000)
+    }
+
+    /// The same, of a year that is over.
+    pub fn expired(addresses: &[IpAddr]) -> Result<Identity, String> {
+        Identity::until(addresses, 2021)
+    }
+
+    fn until(addresses: &[IpAddr], year: i32) -> Result<Identity, String> {
+        let (authority, certificate, key) = signed(addresses, year).map_err(|error| error.to_string())?;
+        let folder = format!("dunlin-interop-identity-{}-{year}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let identity = Identity { folder, authority };
         for (file, contents) in [
@@ -102,8 +112,8 @@ impl Identity {
     }
 }
 
-/// An authority, a certificate that it has signed for these addresses, and the key of that.
-fn signed(addresses: &[IpAddr]) -> Result<(String, String, String), rcgen::Error> {
+/// An authority, a certificate that it has signed for these addresses until that year, and the key of that.
+fn signed(addresses: &[IpAddr], year: i32) -> Result<(String, String, String), rcgen::Error> {
     let mut params = rcgen::CertificateParams::new(Vec::new())?;
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params
@@ -113,7 +123,9 @@ fn signed(addresses: &[IpAddr]) -> Result<(String, String, String), rcgen::Error
     let names = addresses.iter().map(ToString::to_string);
     let names: Vec<String> = names.chain(["localhost".to_owned()]).collect();
     let key = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let certificate = params.signed_by(&key, &authority)?;
     Ok((authority.pem(), certificate.pem(), key.serialize_pem()))
 }
 

@@ -1,7 +1,9 @@
-//! `dunlin-interop turn`: coturn's client programs, browsers and libwebrtc against `dunlin turn`.
+//! `dunlin-interop turn`: coturn's client programs, browsers and libwebrtc against `dunlin turn`, and our own client against
+//! it and coturn.
 
 mod cases;
 mod stacks;
+mod ways;
 
 use crate::dtls::program::{Program, Texts};
 use crate::nat::server::ours;
@@ -20,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const MESSAGES: &str = "20";
 const CLIENTS: &str = "2";
 
-/// coturn's client programs, and these stacks, against `dunlin turn`.
+/// coturn's client programs, and these stacks, against `dunlin turn`; our own client against it and coturn.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The stacks that connect through it, beside coturn's programs.
@@ -80,6 +82,7 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         for case in &chosen {
             println!("{:<18} {}", case.name, case.what);
         }
+        ways::list(arguments.case.as_deref());
         return ExitCode::SUCCESS;
     }
     let part = arguments.case.as_deref();
@@ -87,6 +90,14 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         Ok(())
     } else {
         all(&chosen).await
+    };
+    let ways = match ways::run(part).await {
+        Ok((passed, 0)) => {
+            eprintln!("turn: {passed} cases passed with our own client");
+            Ok(())
+        }
+        Ok((_, failed)) => Err(format!("{failed} cases with our own client failed")),
+        Err(reason) => Err(reason),
     };
     let stacks = match stacks::run(&arguments.peers, part).await {
         Ok((passed, 0)) => {
@@ -96,7 +107,7 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         Ok((_, failed)) => Err(format!("{failed} cases with browsers and libwebrtc failed")),
         Err(reason) => Err(reason),
     };
-    crate::ended(programs.and(stacks))
+    crate::ended(programs.and(ways).and(stacks))
 }
 
 async fn all(chosen: &[&'static Case]) -> Result<(), String> {
