@@ -429,6 +429,40 @@ fn ephemeral_credentials_end_when_they_say() {
     assert_eq!(world.events(1), [Event::Closed(Failure::WrongCredentials)]);
 }
 
+/// A call may last longer than the credentials that it began with: they are for making allocations. It goes on, and
+/// moves to another address (RFC 8016); a new allocation is refused.
+#[test]
+fn an_allocation_outlives_the_ephemeral_credentials_that_it_was_made_with() {
+    let secret = dunlin_stun::long_term::SharedSecret::new(b"north");
+    let mut config = server_config();
+    config.shared_secrets = vec![b"north".to_vec()];
+    config.unix_time = 1_000_000;
+    let mut world = World::new(config);
+    let client = |port: u16| {
+        let mut config = client_config(&format!("192.0.2.1:{port}"));
+        config.credentials = secret.credentials("foo", 1_000_100);
+        config.mobility = true;
+        config
+    };
+    world.add(client(5000));
+    world.run(seconds(1));
+    world.clients[0].bind(world.now, at(PEER)).unwrap();
+    // Longer than any lifetime, and than a nonce is good for.
+    world.run(seconds(5000));
+    assert!(world.send(0, at(PEER), b"still here").is_some());
+    world.run(seconds(1));
+    assert_eq!(world.at_peers.len(), 1);
+    let elsewhere = path("192.0.2.1:6000", Transport::Udp);
+    world.clients[0].move_to(world.now, elsewhere).unwrap();
+    world.run(seconds(5000));
+    assert!(world.send(0, at(PEER), b"and elsewhere").is_some());
+    world.run(seconds(1));
+    assert_eq!(world.at_peers.len(), 2);
+    world.add(client(5001));
+    world.run(seconds(1));
+    assert_eq!(world.events(1), [Event::Closed(Failure::WrongCredentials)]);
+}
+
 #[test]
 fn bandwidth_is_limited_in_both_directions() {
     let mut config = server_config();

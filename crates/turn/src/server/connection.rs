@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection between a relay and a peer.
 #[derive(Debug)]
 pub(super) struct Connection {
-    allocation: Key,
+    pub(super) allocation: Key,
     peer: SocketAddr,
     expires: Instant,
     state: State,
