@@ -32,6 +32,11 @@ use crate::stun_ways::StunWays;
 use crate::tcp::{TcpPaths, frame};
 use crate::transactions::Transactions;
 
+/// RFC 8445, section 14.2: "If an agent does not propose a value, the default value is used for that agent".
+const DEFAULT_PACING: Duration = Duration::from_millis(50);
+/// What a peer may slow us down to: no network needs more, and with more nobody connects.
+const MAX_PACING: Duration = Duration::from_secs(1);
+
 /// Where datagrams of the application go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Route {
@@ -56,6 +61,8 @@ pub struct Agent {
     /// What the peer's next credentials come with.
     pub(crate) offered_renomination: Option<Renomination>,
     pub(crate) numbers: Numbers,
+    /// Ta as the peer proposes it.
+    pub(crate) remote_pacing: Duration,
     pub(crate) state: State,
     /// Pairs have been formed once.
     pub(crate) started: bool,
@@ -109,6 +116,7 @@ impl Agent {
             remote_lite: false,
             offered_renomination: None,
             numbers: Numbers::default(),
+            remote_pacing: DEFAULT_PACING,
             state: State::New,
             started: false,
             current: Generation::new(0, &mut rng),
@@ -290,6 +298,19 @@ impl Agent {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Takes the Ta that the peer proposes (`ice-pacing`, RFC 8839, section 5.5); `None`: it proposes none, which counts
+    /// as 50 ms. To be told with each new credentials of the peer, before them. More than a second counts as a second.
+    pub fn set_remote_pacing(&mut self, proposed: Option<Duration>) {
+        self.remote_pacing = proposed.unwrap_or(DEFAULT_PACING).min(MAX_PACING);
+    }
+
+    /// Ta, the time between two checks that are not triggered. RFC 8445, section 14.2: "Both agents MUST use the higher
+    /// value of the proposed values."
+    #[must_use]
+    pub fn pacing(&self) -> Duration {
+        self.config.pacing.max(self.remote_pacing)
     }
 
     /// The state.

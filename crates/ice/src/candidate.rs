@@ -182,6 +182,18 @@ impl Candidate {
     }
 }
 
+/// Whether an address means something on its own network only: RFC 1918, RFC 6598 (what a carrier's translator hands out),
+/// RFC 4193, and loopback and link-local ones.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 /// RFC 8445, section 5.1.2.1: "priority = (2^24)*(type preference) + (2^8)*(local preference) +
 /// (2^0)*(256 - component ID)".
 #[must_use]

@@ -186,6 +186,10 @@ impl CheckList {
         self.triggered.clear();
     }
 
+    fn is_triggered(&self, id: PairId) -> bool {
+        self.triggered.iter().any(|trigger| trigger.pair == id)
+    }
+
     pub(crate) fn has_triggered(&self) -> bool {
         !self.triggered.is_empty()
     }
@@ -198,6 +202,7 @@ impl CheckList {
         self.pairs.iter().any(|pair| {
             pair.generation == generation
                 && waits(pair)
+                && !self.is_triggered(pair.id)
                 // A frozen pair waits for the check of its foundation that is under way.
                 && (pair.state == PairState::Waiting || !self.foundation_is_busy(pair))
         })
@@ -225,6 +230,8 @@ impl CheckList {
             .pairs
             .iter()
             .filter(|pair| pair.generation == generation && pair.state == state && !pair.needs_permission);
+        // What is triggered has its turn already, and is to take nobody else's.
+        let all = all.filter(|pair| !self.is_triggered(pair.id));
         all.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
             .map(|pair| pair.id)
     }

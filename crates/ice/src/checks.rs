@@ -39,9 +39,13 @@ const KNOWN: [u16; 7] = [
 ];
 
 impl Agent {
-    /// Sends the triggered checks that are due (RFC 8445, section 6.1.4.2: they go before the ordinary ones).
+    /// Sends the triggered checks that are due (RFC 8445, section 6.1.4.2: they go before the ordinary ones, but for one
+    /// that they have held up).
     pub(crate) fn run_triggered(&mut self) {
         while self.triggered_due().is_some_and(|at| at <= self.now) {
+            if self.is_starved() && self.launch_ordinary() {
+                return;
+            }
             let Some(trigger) = self.list.next_triggered() else {
                 return;
             };
@@ -61,12 +65,19 @@ impl Agent {
     pub(crate) fn run_ordinary(&mut self) {
         self.run_triggered();
         while self.ordinary_due().is_some_and(|at| at <= self.now) {
-            let Some(id) = self.list.next_ordinary(self.current.number) else {
+            if !self.launch_ordinary() {
                 return;
-            };
-            self.timers.last_ordinary = Some(self.now);
-            self.launch(id, false);
+            }
         }
+    }
+
+    fn launch_ordinary(&mut self) -> bool {
+        let Some(id) = self.list.next_ordinary(self.current.number) else {
+            return false;
+        };
+        self.timers.last_ordinary = Some(self.now);
+        self.launch(id, self.is_promising(id));
+        true
     }
 
     /// When the next check may go out, if one waits.
@@ -82,7 +93,7 @@ impl Agent {
     /// Ordinary checks keep their distance from all checks, and triggered ones that come on and on do not hold them up
     /// for longer than twice that: between two NATs that map each port anew, every check triggers another.
     fn ordinary_due(&self) -> Option<std::time::Instant> {
-        let pacing = self.config.pacing;
+        let pacing = self.pacing();
         let waits = !self.config.lite
             && self.current.remote.is_some()
             && self.may_improve()
@@ -95,12 +106,22 @@ impl Agent {
         })
     }
 
+    /// Whether an ordinary check that is due was held up by triggered ones.
+    fn is_starved(&self) -> bool {
+        let long_ago = self
+            .timers
+            .last_ordinary
+            .is_some_and(|last| self.timers.last_check > Some(last) && last + self.pacing() * 2 <= self.now);
+        long_ago && self.ordinary_due().is_some_and(|at| at <= self.now)
+    }
+
     fn after_last_check(&self, gap: std::time::Duration) -> std::time::Instant {
         self.timers.last_check.map_or(self.now, |last| last + gap)
     }
 
     fn launch(&mut self, id: PairId, nominate: bool) {
         self.timers.last_check = Some(self.now);
+        self.timers.last_ordinary.get_or_insert(self.now);
         self.list.cancel_trigger(id);
         self.transactions.cancel_checks(id);
         // RFC 8445, section 14.3: "RTO = MAX (500ms, Ta * N * (Num-Waiting + Num-In-Progress))", "Agents MAY
@@ -108,10 +129,7 @@ impl Agent {
         // hundred pairs would wait for minutes.
         let busy = |state: PairState| matches!(state, PairState::Waiting | PairState::InProgress);
         let busy = self.list.iter().filter(|pair| busy(pair.state)).count() as u32;
-        let rto = self
-            .config
-            .initial_rto
-            .max(self.config.pacing.saturating_mul(busy));
+        let rto = self.config.initial_rto.max(self.pacing().saturating_mul(busy));
         let max = self.config.max_check_requests;
         let over_tcp = self
             .list
@@ -154,7 +172,7 @@ impl Agent {
             return false;
         };
         let nomination = match purpose {
-            Purpose::Check { nominate: true } => self.numbers.next(),
+            Purpose::Check { nominate: true } => self.numbers.next(id),
             _ => None,
         };
         let transaction = Transaction {
@@ -184,8 +202,10 @@ impl Agent {
         while let Some(due) = self.transactions.next_due(self.now) {
             match due {
                 Due::Nothing => {}
-                Due::Send(id) if self.transactions.is_stale_nomination(id) => self.renew_nomination(id),
-                Due::Send(id) => self.enqueue(Outgoing::Request(id)),
+                Due::Send(id) => match self.stale_nomination(id) {
+                    Some(pair) => self.renew_nomination(pair),
+                    None => self.enqueue(Outgoing::Request(id)),
+                },
                 // Silence after a consent check is the consent timer's business.
                 Due::Ended(transaction)
                     if transaction.cancelled || transaction.purpose == Purpose::Consent => {}
@@ -196,11 +216,14 @@ impl Agent {
 
     /// The path works, so that a nomination which is not answered was lost: instead of doubling the wait again, it is
     /// made anew. An answer to the old one still counts.
-    fn renew_nomination(&mut self, id: TransactionId) {
-        if let Some(pair) = self.transactions.get(id).map(|transaction| transaction.pair) {
-            self.transactions.cancel_checks(pair);
-        }
+    fn renew_nomination(&mut self, pair: PairId) {
+        self.transactions.cancel_checks(pair);
         self.consider_nomination();
+    }
+
+    fn stale_nomination(&self, id: TransactionId) -> Option<PairId> {
+        let pair = self.transactions.stale_nomination(id, &self.numbers)?;
+        self.list.get(pair)?.is_valid().then_some(pair)
     }
 
     pub(crate) fn handle_response(&mut self, path: Path, response: &Message<'_>) {
@@ -293,9 +316,7 @@ impl Agent {
         match self.role {
             // RFC 8445, section 7.2.5.3.4: after "a successful response" to a request with USE-CANDIDATE "the
             // agent sets the nominated flag of the pair to true".
-            Role::Controlling if transaction.purpose == (Purpose::Check { nominate: true }) => {
-                self.settle(id)
-            }
+            Role::Controlling if transaction.nominates(&self.numbers) => self.settle(id),
             // RFC 8445, section 7.3.1.5: the pair was waiting for this check to be nominated.
             Role::Controlled if wanted => self.accept_nomination(id),
             // It may be worse than the path in use, but that one has to show that it still works.

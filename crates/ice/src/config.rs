@@ -53,7 +53,10 @@ pub struct Config {
     /// on without it then. Default: 15 s, five requests over UDP. RFC 8489, section 6.2.1 would go on for 39.5 s, for
     /// which nobody wants to wait who sends all candidates at once.
     pub gathering_timeout: Duration,
-    /// Ta, the time between two checks (RFC 8445, section 14.2). Default: 50 ms.
+    /// Ta, the time between two checks, that is proposed to the peer (RFC 8445, section 14.2; the parent puts it into the
+    /// description as `ice-pacing`). The larger proposal of the two counts, and that of a peer that makes none is 50 ms
+    /// ([`Agent::set_remote_pacing`](crate::Agent::set_remote_pacing)). Requests to STUN servers keep this distance.
+    /// Default: 10 ms, which is a tenth of a megabit per second for the time that checks take.
     pub pacing: Duration,
     /// The time between a triggered or nominating check and the check before it: RFC 8445, section 14.2 lets no
     /// agent go below the default of 5 ms.
@@ -134,7 +137,7 @@ impl Default for Config {
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),
-            pacing: Duration::from_millis(50),
+            pacing: Duration::from_millis(10),
             min_pacing: Duration::from_millis(5),
             initial_rto: Duration::from_millis(500),
             max_check_requests: 7,

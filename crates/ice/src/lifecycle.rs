@@ -16,7 +16,7 @@ use crate::report::{FailureReason, FailureReport};
 pub(crate) struct Timers {
     /// When the last check was sent: the next one keeps its distance.
     pub(crate) last_check: Option<Instant>,
-    /// When the last ordinary one was.
+    /// When the last ordinary one was; before there was one, when the first check was.
     pub(crate) last_ordinary: Option<Instant>,
     /// When TCP connections may be opened.
     pub(crate) tcp_at: Option<Instant>,
@@ -116,7 +116,7 @@ impl Agent {
         };
         while let Some(id) = self.list.iter().find(due).map(|pair| pair.id) {
             let Some(consent) = self.list.get_mut(id).and_then(|pair| pair.consent.as_mut()) else {
-                return;
+                break;
             };
             if consent.has_expired(self.now) {
                 self.lose_pair(id, Outcome::ConsentExpired, FailureReason::ConsentExpired);
@@ -215,6 +215,10 @@ impl Agent {
             None if self.started => State::Checking,
             None => State::New,
         };
+        if state == State::Completed && matches!(self.state, State::New | State::Checking) {
+            // Who waits for the one is not to miss it because the other came with it.
+            self.set_state(State::Connected);
+        }
         self.set_state(state);
     }
 

@@ -6,12 +6,11 @@ use std::time::Duration;
 use log::info;
 
 use crate::agent::Agent;
-use crate::candidate::Kind;
+use crate::candidate::{Kind, is_private};
 use crate::event::Event;
 use crate::lifecycle::Probe;
 use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::role::Role;
-use crate::transactions::{Purpose, Transaction};
 
 /// A peer that nominates pair after pair ("aggressively", as libwebrtc does) and lets go of one says so by not
 /// repeating USE-CANDIDATE on it for this long. libwebrtc repeats it every 2.5 s.
@@ -36,7 +35,8 @@ impl Agent {
         if self.role != Role::Controlling || self.config.lite {
             return;
         }
-        if self.transactions.is_nominating() {
+        let nominating = self.transactions.nominating(&self.numbers);
+        if nominating.is_some_and(|id| self.numbers.dialect.is_none() || !self.is_hoped_for(id)) {
             return;
         }
         let Some(best) = self.best_valid(self.current.number) else {
@@ -62,6 +62,46 @@ impl Agent {
         }
         let id = best.id;
         self.list.trigger_nomination(id);
+    }
+
+    /// Controlling: whether the check that the peer's own one has triggered on this pair nominates it as well. What comes
+    /// in on a pair most likely comes back on it, too.
+    ///
+    /// A nomination that may be repeated need not wait a round trip for the proof: RFC 8445, section 7.3.1.5 lets the
+    /// controlled side hold it until its own check has succeeded. A pair that works first, or a better one that is
+    /// heard, is nominated in its place.
+    pub(crate) fn nominates_when_heard(&self, id: PairId) -> bool {
+        let early = self.role == Role::Controlling && self.numbers.dialect.is_some();
+        let Some(pair) = self.list.get(id).filter(|_| early && self.nominated.is_none()) else {
+            return false;
+        };
+        let nominating = self.transactions.nominating(&self.numbers);
+        let other = nominating
+            .filter(|other| *other != id)
+            .and_then(|id| self.list.get(id));
+        let unlikely = |other: &Pair| other.requests_received == 0 && !is_likely(other);
+        pair.generation == self.current.number
+            && self.best_valid(pair.generation).is_none()
+            && other.is_none_or(|other| other.priority < pair.priority || unlikely(other))
+    }
+
+    /// Controlling: whether an ordinary check nominates its pair, for the same reason: it is likely to work, or no other of
+    /// its kind is left to be tried (relays come last).
+    pub(crate) fn is_promising(&self, id: PairId) -> bool {
+        let relayed = |pair: &Pair| [pair.local.kind, pair.remote.kind].contains(&Kind::Relayed);
+        let Some(pair) = self.list.get(id) else {
+            return false;
+        };
+        let rival = |other: &Pair| {
+            let waits = matches!(other.state, PairState::Waiting | PairState::Frozen);
+            other.id != id && other.generation == pair.generation && waits && relayed(other) <= relayed(pair)
+        };
+        (is_likely(pair) || !self.list.iter().any(rival)) && self.nominates_when_heard(id)
+    }
+
+    /// Whether a pair that is being nominated has not shown that it works.
+    fn is_hoped_for(&self, id: PairId) -> bool {
+        self.list.get(id).is_some_and(|pair| !pair.is_valid())
     }
 
     /// Controlled: the peer has put USE-CANDIDATE on a pair that is valid.
@@ -192,9 +232,8 @@ impl Agent {
             }
         }
         // Those that are kept go on being checked, and for consent.
-        let going_on = |t: &Transaction| improves && t.purpose != Purpose::Check { nominate: true };
         self.transactions
-            .retain(|t| t.pair == id || t.generation != generation || going_on(t));
+            .retain(|t| t.pair == id || t.generation != generation || improves);
         self.gatherer.stop_asking();
         self.stun_ways.abandon();
         self.early.clear();
@@ -267,4 +306,10 @@ impl Agent {
             .filter(|pair| pair.generation == generation && pair.is_valid());
         valid.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
     }
+}
+
+/// Whether a pair leads to an address that can be reached from everywhere: a reflexive or relayed one, mostly. Private ones
+/// are most often those of somebody else's network.
+fn is_likely(pair: &Pair) -> bool {
+    !is_private(pair.path.remote.ip())
 }

@@ -70,6 +70,8 @@ pub(crate) struct Numbers {
     pub(crate) dialect: Option<Renomination>,
     /// Controlling: the last that was sent.
     sent: u32,
+    /// And for which pair.
+    sent_for: Option<PairId>,
     /// Controlled: the highest that was accepted.
     accepted: Option<u32>,
 }
@@ -77,10 +79,16 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Controlling: the number of a new nomination. "Subsequent nomination requests for that same ICE generation and
     /// component MUST use a strictly greater value than any prior nomination request" (section 3.3).
-    pub(crate) fn next(&mut self) -> Option<(Renomination, u32)> {
+    pub(crate) fn next(&mut self, pair: PairId) -> Option<(Renomination, u32)> {
         let dialect = self.dialect?;
         self.sent = self.sent.saturating_add(1);
+        self.sent_for = Some(pair);
         Some((dialect, self.sent))
+    }
+
+    /// Controlling: whether the last nomination was for this pair. Without numbers, every one is.
+    pub(crate) fn is_last_for(&self, pair: PairId) -> bool {
+        self.dialect.is_none() || self.sent_for == Some(pair)
     }
 
     /// Controlled: "The controlled side MUST compare the received NOMINATION value against the highest previously
@@ -167,7 +175,7 @@ impl Agent {
     /// another. It is also what keeps two pairs from taking turns.
     pub(crate) fn consider_renomination(&mut self) {
         let renominates = self.role == Role::Controlling && self.numbers.dialect.is_some();
-        if !renominates || self.transactions.is_nominating() {
+        if !renominates || self.transactions.nominating(&self.numbers).is_some() {
             return;
         }
         let Some(current) = self.nominated.and_then(|id| self.list.get(id)) else {
@@ -229,10 +237,13 @@ mod tests {
     #[test]
     fn numbers_rise_and_only_higher_ones_are_accepted() {
         let mut numbers = Numbers::default();
-        assert_eq!(numbers.next(), None, "not negotiated");
+        let (one, two) = (PairId(1), PairId(2));
+        assert_eq!(numbers.next(one), None, "not negotiated");
+        assert!(numbers.is_last_for(one) && numbers.is_last_for(two));
         numbers.dialect = Some(Renomination::Draft);
-        assert_eq!(numbers.next(), Some((Renomination::Draft, 1)));
-        assert_eq!(numbers.next(), Some((Renomination::Draft, 2)));
+        assert_eq!(numbers.next(one), Some((Renomination::Draft, 1)));
+        assert_eq!(numbers.next(two), Some((Renomination::Draft, 2)));
+        assert!(!numbers.is_last_for(one) && numbers.is_last_for(two));
         assert!(numbers.accept(7) && !numbers.accept(7) && !numbers.accept(6) && numbers.accept(u32::MAX));
         assert!(numbers.is_latest(Some(u32::MAX)) && !numbers.is_latest(None) && !numbers.is_latest(Some(7)));
     }

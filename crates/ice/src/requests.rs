@@ -216,7 +216,11 @@ impl Agent {
             self.transactions.cancel_checks(id);
         }
         pair.state = PairState::Waiting;
-        self.list.trigger(id);
+        if self.nominates_when_heard(id) {
+            self.list.trigger_nomination(id);
+        } else {
+            self.list.trigger(id);
+        }
     }
 
     /// A lite agent sends no checks: the peer's are its proof, and renew what stands for consent.

@@ -6,7 +6,7 @@ use dunlin_net::Path;
 use dunlin_stun::{Retransmission, Step, TransactionId};
 
 use crate::pair::PairId;
-use crate::renomination::Renomination;
+use crate::renomination::{Numbers, Renomination};
 use crate::role::Role;
 
 /// What a request is for.
@@ -38,6 +38,13 @@ pub(crate) struct Transaction {
     /// RFC 8445, section 7.3.1.4: "the agent will not retransmit the Binding requests [...], will not treat the lack
     /// of response to be a failure, but will wait the duration of the transaction timeout for a response."
     pub(crate) cancelled: bool,
+}
+
+impl Transaction {
+    /// Whether it is a nomination, and no other pair was nominated since: then it is a check like any other.
+    pub(crate) fn nominates(&self, numbers: &Numbers) -> bool {
+        self.purpose == (Purpose::Check { nominate: true }) && numbers.is_last_for(self.pair)
+    }
 }
 
 /// All of them: a small table with a bound.
@@ -112,17 +119,16 @@ impl Transactions {
         self.table.retain(keep);
     }
 
-    /// Whether a check with USE-CANDIDATE is under way.
-    pub(crate) fn is_nominating(&self) -> bool {
-        self.table
-            .iter()
-            .any(|t| !t.cancelled && t.purpose == Purpose::Check { nominate: true })
+    /// The pair that a check with USE-CANDIDATE is under way for.
+    pub(crate) fn nominating(&self, numbers: &Numbers) -> Option<PairId> {
+        let nominates = |t: &&Transaction| !t.cancelled && t.nominates(numbers);
+        self.table.iter().find(nominates).map(|t| t.pair)
     }
 
-    /// Whether it is a nomination that was sent twice already.
-    pub(crate) fn is_stale_nomination(&self, id: TransactionId) -> bool {
-        let stale = |t: &Transaction| t.purpose == Purpose::Check { nominate: true } && t.schedule.sent() > 2;
-        self.get(id).is_some_and(stale)
+    /// The pair of a nomination that was sent twice already.
+    pub(crate) fn stale_nomination(&self, id: TransactionId, numbers: &Numbers) -> Option<PairId> {
+        let stale = |t: &&Transaction| t.nominates(numbers) && t.schedule.sent() > 2;
+        self.get(id).filter(stale).map(|t| t.pair)
     }
 
     /// The next transaction whose timer is due: what to do and, when it has ended, the transaction itself.

@@ -217,7 +217,10 @@ fn a_browser_that_pings_but_never_answers_is_given_up() {
 #[test]
 fn default_bounds_are_those_of_the_rfcs() {
     let config = Config::default();
-    assert_eq!((config.max_pairs, config.pacing), (100, ms(50)));
+    assert_eq!(config.max_pairs, 100);
+    // With a peer that proposes nothing, as browsers.
+    let agent = Agent::new(config.clone(), [1; 32], base_instant());
+    assert_eq!(agent.pacing(), ms(50));
     assert_eq!(
         (config.consent_interval, config.consent_timeout),
         (ms(5_000), ms(30_000))

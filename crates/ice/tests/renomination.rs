@@ -192,6 +192,67 @@ fn a_better_address_that_is_added_later_is_taken_up() {
     }
 }
 
+/// What is heard on A's preferred address cannot be answered from there.
+#[test]
+fn a_nomination_of_a_pair_that_was_only_heard_gives_way_to_one_that_works() {
+    for dialect in DIALECTS {
+        let mut world = World::new(6, [config(Role::Controlling), config(Role::Controlled)]);
+        world.add(A, "10.0.0.1:1000");
+        world.add(A, "10.0.1.1:1000");
+        world.add(B, "10.0.0.2:2000");
+        world
+            .mute
+            .insert((addr("10.0.0.1:1").ip(), addr("10.0.0.2:1").ip()));
+        for node in &mut world.nodes {
+            node.agent.set_remote_renomination(dialect);
+            node.agent.set_remote_pacing(Some(ms(10)));
+        }
+        world.signal();
+        assert!(world.run(ms(100), World::both_completed), "{dialect:?}");
+        assert!(local_of_a(&world) == "10.0.1.1:1000" && same_path(&world));
+        world.run_for(ms(60_000));
+        assert!(local_of_a(&world) == "10.0.1.1:1000" && same_path(&world));
+        assert_eq!(world.nodes[A].agent.stats().path_changes, 0);
+        assert_eq!(world.nodes[B].agent.stats().path_changes, 0);
+    }
+}
+
+/// Every check up to a moment is lost, so that nominations are sent for pairs that do not work yet, in any order.
+#[test]
+fn whatever_is_lost_at_first_both_sides_end_on_the_same_pair() {
+    for dialect in DIALECTS {
+        for lost_until in (0..1500).step_by(35) {
+            let mut world = World::new(lost_until, [config(Role::Controlling), config(Role::Controlled)]);
+            for host in ["10.0.0.1:1000", "10.0.1.1:1000"] {
+                world.add(A, host);
+            }
+            for host in ["10.0.0.2:2000", "10.0.1.2:2000"] {
+                world.add(B, host);
+            }
+            let way = |from: &str, to: &str| (addr(from).ip(), addr(to).ip());
+            world.mute.insert(way("10.0.0.1:1", "10.0.0.2:1"));
+            world.mute.insert(way("10.0.1.2:1", "10.0.0.1:1"));
+            world.mute.insert(way("10.0.1.1:1", "10.0.0.2:1"));
+            for node in &mut world.nodes {
+                node.agent.set_remote_renomination(dialect);
+                node.agent.set_remote_pacing(Some(ms(10)));
+            }
+            world.signal();
+            world.run_for(ms(lost_until));
+            world.mute.clear();
+            assert!(
+                world.run(ms(10_000), |w| w.both_completed() && same_path(w)),
+                "{dialect:?} {lost_until}"
+            );
+            world.run_for(ms(60_000));
+            assert!(
+                world.both_completed() && same_path(&world),
+                "{dialect:?} {lost_until}"
+            );
+        }
+    }
+}
+
 /// A controlling peer in the hands of the test: it checks from where it wants, and answers.
 struct Peer {
     now: Instant,

@@ -54,41 +54,75 @@ fn one_network_takes_two_round_trips() {
 
 #[test]
 fn two_nats_take_two_round_trips_to_data() {
-    let mut world = two(2, |mut config| {
-        config.stun_servers = vec![addr(STUN)];
-        config
-    });
-    world.nat("10.1.0.1", "203.0.113.1", true);
-    world.nat("10.2.0.1", "203.0.113.2", true);
-    world.add(A, "10.1.0.1:1000");
-    world.add(B, "10.2.0.1:2000");
-    let (world, [first, chosen]) = round_trips(world);
+    let (world, [first, chosen]) = round_trips(behind_nats(2));
     println!("NAT to NAT: data after {first:.2}, chosen after {chosen:.2}");
     assert_eq!(kinds(&world), [Kind::ServerReflexive; 2]);
     // Host candidates, which lead nowhere here, go first: Ta of 50 ms is one round trip more.
     assert!(first <= 2.1, "{first}");
 }
 
-#[test]
-fn with_renomination_the_choice_is_made_a_round_trip_later() {
-    let mut world = two(2, |mut config| {
+/// Both are ours: nominations may be repeated, and Ta is 10 ms.
+fn between_ours(mut world: World) -> World {
+    for node in &mut world.nodes {
+        node.agent.set_remote_renomination(Some(Renomination::Draft));
+        node.agent.set_remote_pacing(Some(Config::default().pacing));
+    }
+    world
+}
+
+fn behind_nats(seed: u64) -> World {
+    let mut world = two(seed, |mut config| {
         config.stun_servers = vec![addr(STUN)];
         config
     });
-    for node in &mut world.nodes {
-        node.agent.set_remote_renomination(Some(Renomination::Draft));
-    }
     world.nat("10.1.0.1", "203.0.113.1", true);
     world.nat("10.2.0.1", "203.0.113.2", true);
     world.add(A, "10.1.0.1:1000");
     world.add(B, "10.2.0.1:2000");
+    world
+}
+
+/// Issue: direct, "ICE done in at most 2 RTT after the answer".
+#[test]
+fn between_ours_it_is_all_done_within_two_round_trips() {
+    let (_, [first, chosen]) = round_trips(between_ours(behind_nats(2)));
+    println!("NAT to NAT, both ours: data after {first:.2}, chosen after {chosen:.2}");
+    assert!(first <= 1.3 && chosen <= 1.3, "{first} {chosen}");
+
+    let mut world = between_ours(two(1, |config| config));
+    world.add(A, "10.0.0.1:1000");
+    world.add(B, "10.0.0.2:2000");
     let (_, [first, chosen]) = round_trips(world);
-    println!("NAT to NAT, renomination: data after {first:.2}, chosen after {chosen:.2}");
-    assert!(first <= 2.1 && chosen <= 3.2, "{first} {chosen}");
+    println!("host to host, both ours: data after {first:.2}, chosen after {chosen:.2}");
+    assert!(first <= 1.05 && chosen <= 1.05, "{first} {chosen}");
+}
+
+/// The answerer begins half a round trip before the offerer has the answer, and the NAT before the offerer eats its
+/// checks.
+#[test]
+fn checks_that_were_eaten_before_the_answer_cost_nothing() {
+    for (name, world, bar) in [
+        ("one nomination", behind_nats(2), 13.1),
+        ("both ours", between_ours(behind_nats(2)), 2.0),
+    ] {
+        let mut world = world;
+        world.delay = ms(25);
+        world.run_for(ms(2000));
+        world.tell_credentials(A, B);
+        world.tell_candidates(A, B);
+        world.run_for(ms(25));
+        let answer = world.elapsed();
+        world.tell_credentials(B, A);
+        world.tell_candidates(B, A);
+        assert!(world.run(ms(5000), World::both_completed));
+        let chosen = (world.elapsed() - answer).as_secs_f64() * 1e3 / ROUND_TRIP;
+        println!("NAT to NAT, {name}: chosen {chosen:.2} round trips after the answer");
+        assert!(chosen <= bar, "{name}: {chosen}");
+    }
 }
 
 #[test]
-fn through_a_turn_server_it_takes_four_round_trips_to_data() {
+fn through_a_turn_server_it_takes_four_round_trips() {
     for both in [true, false] {
         let mut world = two(3, |config| {
             if !both && config.role == Role::Controlled {
@@ -101,12 +135,12 @@ fn through_a_turn_server_it_takes_four_round_trips_to_data() {
         world.add_turn(TURN, |_| {});
         world.add(A, "10.0.1.1:1000");
         world.add(B, "192.0.2.9:2000");
-        let (world, [first, chosen]) = round_trips(world);
+        let (world, [first, chosen]) = round_trips(between_ours(world));
         println!(
             "relayed ({}): data after {first:.2}, chosen after {chosen:.2}",
             if both { 2 } else { 1 }
         );
         assert!(kinds(&world).contains(&Kind::Relayed));
-        assert!(first <= 4.1, "{first}");
+        assert!(first <= 4.1 && chosen <= 4.1, "{first} {chosen}");
     }
 }

@@ -1,7 +1,7 @@
 //! Descriptions and candidates: from signalling into JSEP's state, and from there to the transport.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dunlin_dtls::{Certificate, Fingerprint, HashAlgorithm, PeerIdentity, Role};
 use dunlin_ice::{Candidate, Credentials, Renomination};
@@ -38,6 +38,7 @@ struct Remote {
     credentials: Credentials,
     lite: bool,
     renomination: Option<Renomination>,
+    pacing: Option<Duration>,
     fingerprints: Vec<Fingerprint>,
     candidates: Vec<Candidate>,
     end_of_candidates: bool,
@@ -396,6 +397,7 @@ impl PeerConnection {
                 ice.set_role(dunlin_ice::Role::Controlling);
             }
             ice.set_remote_renomination(remote.renomination);
+            ice.set_remote_pacing(remote.pacing);
             ice.set_remote_credentials(remote.credentials, remote.lite);
         }
         for candidate in remote.candidates {
@@ -460,6 +462,7 @@ impl Remote {
             credentials,
             lite: transport.ice_lite,
             renomination: transport.renomination,
+            pacing: transport.ice_pacing.map(Duration::from_millis),
             fingerprints,
             candidates,
             end_of_candidates: transport.end_of_candidates,

@@ -155,6 +155,15 @@ impl SessionDescription {
             })
     }
 
+    /// `a=ice-pacing` in milliseconds, which stands in the session (RFC 8839 section 5.5).
+    #[must_use]
+    pub fn ice_pacing(&self) -> Option<u64> {
+        self.attributes.iter().find_map(|attribute| match attribute {
+            Attribute::IcePacing(milliseconds) => Some(*milliseconds),
+            _ => None,
+        })
+    }
+
     /// The certificate fingerprints of the section, else of the session (RFC 8122 section 5).
     pub fn fingerprints<'a>(&'a self, media: &'a MediaDescription) -> impl Iterator<Item = &'a Fingerprint> {
         let own = |attribute: &&Attribute| matches!(attribute, Attribute::Fingerprint(_));

@@ -18,6 +18,7 @@ use dunlin_sim::laws::seed_of;
 use dunlin_sim::liar::{self, Stage};
 use dunlin_sim::peer::Party;
 use dunlin_sim::scenario::nat::{Meeting, Topology, meet};
+use dunlin_sim::scenario::nat_table::table;
 use dunlin_sim::scenario::{Outcome, connect_and_talk};
 
 /// The simulator: two peers over a virtual network, many times.
@@ -39,6 +40,9 @@ struct Arguments {
     /// Peers behind NATs and firewalls of every kind, with and without TURN servers: do they connect if there is a path?
     #[arg(long, conflicts_with_all = ["pcap", "liar"])]
     nat: bool,
+    /// With --nat: not seeds, but every kind of NAT with every other, and how long each pair takes.
+    #[arg(long, requires = "nat")]
+    table: bool,
     /// Write the datagrams of the run (with --seed), or of the first one that fails, to this file.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
@@ -59,6 +63,10 @@ fn main() -> ExitCode {
         Some(seed) if arguments.nat => {
             println!("{:#?}", Topology::draw(seed));
             println!("{:#?}", meet_once(seed, &certificate()));
+            ExitCode::SUCCESS
+        }
+        None if arguments.table => {
+            print!("{}", table(&certificate()));
             ExitCode::SUCCESS
         }
         None if arguments.nat => meet_all(&arguments),

@@ -55,6 +55,11 @@ impl TurnServer {
         self.server.stats()
     }
 
+    /// The relayed addresses at the moment.
+    pub fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
+        self.relays.values().copied()
+    }
+
     fn push(&mut self, path: Path, data: Vec<u8>) {
         if self.queue.len() < MAX_QUEUED {
             self.queue.push_back((path, data));

@@ -93,6 +93,23 @@ fn a_failure_says_that_udp_is_blocked_or_that_a_relay_is_missing() {
     );
 }
 
+/// Found by the referee, whose network has no delay: each check came from another port and triggered another, every 5 ms,
+/// and the relay's turn never came.
+#[test]
+fn checks_that_trigger_each_other_do_not_hold_up_the_relay_however_near_the_two_are() {
+    let certificate = certificate();
+    let moving = Side::behind(
+        Dependence::AddressAndPortDependent,
+        Dependence::EndpointIndependent,
+    );
+    for millis in [0, 1, 2, 5] {
+        let mut topology = Topology::of(moving.with_turn(Transport::Udp), moving);
+        topology.delay = std::time::Duration::from_millis(millis);
+        let meeting = run(6, &topology, &certificate);
+        assert!(meeting.relayed.contains(&true), "{millis} ms");
+    }
+}
+
 #[test]
 fn behind_one_carrier_it_takes_a_hairpin() {
     let certificate = certificate();

@@ -97,6 +97,8 @@ pub struct World {
     pub delay: Duration,
     pub jitter: Duration,
     pub loss: f64,
+    /// Ways on which datagrams vanish: from, to.
+    pub mute: BTreeSet<(IpAddr, IpAddr)>,
     /// Addresses whose datagrams vanish, as source or destination.
     pub dead: BTreeSet<IpAddr>,
     /// What went over the wire: time, source, destination, bytes.
@@ -141,6 +143,7 @@ impl World {
             delay: ms(10),
             jitter: Duration::ZERO,
             loss: 0.0,
+            mute: BTreeSet::new(),
             dead: BTreeSet::new(),
             log: Vec::new(),
             keep_log: true,
@@ -457,6 +460,9 @@ impl World {
             return;
         }
         if self.dead.contains(&source.ip()) || self.dead.contains(&target.ip()) {
+            return;
+        }
+        if self.mute.contains(&(source.ip(), target.ip())) {
             return;
         }
         // Private networks behind NATs are separate.

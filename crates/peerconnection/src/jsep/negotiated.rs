@@ -34,6 +34,8 @@ pub struct RemoteTransport {
     pub ice_lite: bool,
     /// The peer may trickle candidates.
     pub trickle: bool,
+    /// The time between checks that the peer proposes, in milliseconds.
+    pub ice_pacing: Option<u64>,
     /// How the peer takes another nomination, if it does.
     pub renomination: Option<Renomination>,
     /// Certificate fingerprints, `sha-256 AA:BB:…`.
@@ -186,6 +188,7 @@ pub(crate) fn remote_transport(sdp: &SessionDescription, bundle: &Bundle) -> Opt
         password: password.to_owned(),
         ice_lite: sdp.ice_lite(),
         trickle: sdp.has_ice_option(media, "trickle"),
+        ice_pacing: sdp.ice_pacing(),
         renomination: {
             let dialects = Renomination::OPTIONS.split(' ');
             Renomination::of_options(dialects.filter(|option| sdp.has_ice_option(media, option)))

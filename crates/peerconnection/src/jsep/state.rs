@@ -36,6 +36,9 @@ pub struct Settings {
     pub sctp_port: u16,
     /// Whether we are an ICE-lite agent. Default false.
     pub ice_lite: bool,
+    /// The time between connectivity checks that is proposed, in milliseconds (RFC 8839 section 5.5). Default as
+    /// [`dunlin_ice::Config::pacing`].
+    pub ice_pacing: u64,
     /// The session id of `o=`, random and below 2^63 (RFC 9429 section 5.2.1). Default 1.
     pub session_id: u64,
 }
@@ -50,6 +53,7 @@ impl Default for Settings {
             max_message_size: 256 * 1024,
             sctp_port: 5000,
             ice_lite: false,
+            ice_pacing: dunlin_ice::Config::default().pacing.as_millis() as u64,
             session_id: 1,
         }
     }

@@ -49,6 +49,11 @@ pub(crate) fn session(state: &State, bundle: Vec<String>, allow_mixed: bool) -> 
     // RFC 8839 section 5.3: ice-lite stands at session level only.
     if state.settings.ice_lite {
         session.attributes.push(Attribute::IceLite);
+    } else {
+        // RFC 8839 sections 4.3.1 and 4.3.2: a full implementation "SHOULD include an "ice-pacing" attribute", a lite
+        // one "MUST NOT".
+        let pacing = Attribute::IcePacing(state.settings.ice_pacing);
+        session.attributes.push(pacing);
     }
     session
 }

@@ -73,6 +73,8 @@ pub enum Attribute {
     /// `ice-options` (RFC 8839 section 5.6), as written; see
     /// [`has_ice_option`](crate::SessionDescription::has_ice_option).
     IceOptions(String),
+    /// `ice-pacing` (RFC 8839 section 5.5) in milliseconds.
+    IcePacing(u64),
     /// `ice-lite` (RFC 8839 section 5.3).
     IceLite,
     /// `candidate` (RFC 8839 section 5.1): the text behind the colon.
@@ -164,6 +166,8 @@ impl Attribute {
             "sctp-port" => Self::SctpPort(sctp::port(value)?),
             "max-message-size" => Self::MaxMessageSize(sctp::max_message_size(value)?),
             "sctp-init" => Self::SctpInit(value.to_owned()),
+            // What is no number stays text, as of any attribute that nobody needs.
+            "ice-pacing" => return Ok(ice::pacing(value).map(Self::IcePacing)),
             // RFC 8866 section 6.4 allows fractions; those stay text.
             "ptime" => return Ok(value.parse().ok().map(Self::Ptime)),
             "maxptime" => return Ok(value.parse().ok().map(Self::MaxPtime)),
@@ -199,6 +203,7 @@ impl fmt::Display for Attribute {
             Self::IceUfrag(ufrag) => write!(f, "ice-ufrag:{}", Text(ufrag)),
             Self::IcePwd(password) => write!(f, "ice-pwd:{}", Text(password)),
             Self::IceOptions(options) => write!(f, "ice-options:{}", Text(options)),
+            Self::IcePacing(milliseconds) => write!(f, "ice-pacing:{milliseconds}"),
             Self::IceLite => f.write_str("ice-lite"),
             Self::Candidate(candidate) => write!(f, "candidate:{}", Text(candidate)),
             Self::EndOfCandidates => f.write_str("end-of-candidates"),

@@ -4,6 +4,7 @@
 mod connect_and_talk;
 mod ledger;
 pub mod nat;
+pub mod nat_table;
 mod plan;
 
 pub use connect_and_talk::connect_and_talk;

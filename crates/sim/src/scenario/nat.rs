@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dunlin_net::Transport;
 use dunlin_peerconnection::{
-    CandidateInit, Certificate, ChannelId, Config, ConnectionState, DataChannelInit, Event, Message,
-    PeerConnection, SessionDescription, TransportPolicy, TurnCredentials,
+    CandidateInit, Certificate, ChannelId, Config, ConnectionState, DataChannelInit, Event,
+    IceConnectionState, Message, PeerConnection, SessionDescription, TransportPolicy, TurnCredentials,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -25,8 +25,12 @@ use crate::world::World;
 
 /// The default of the configuration, and what a TURN server puts round a datagram of the other peer.
 const MAX_DATAGRAM: usize = 1200 + 36;
+/// The delay of a link, unless a topology says otherwise.
+const DELAY: Duration = Duration::from_millis(20);
 /// Connected by then, if there is a path: the loss of a plan costs a few repetitions on each layer.
 const MEET_WITHIN: Duration = Duration::from_secs(60);
+/// A pair chosen by then.
+const CHOOSE_WITHIN: Duration = Duration::from_secs(30);
 /// Failed by then, if there is none: twice the PAC timer, and some.
 const FAIL_WITHIN: Duration = Duration::from_secs(100);
 
@@ -50,6 +54,8 @@ pub struct Topology {
     pub carrier: Option<NatKind>,
     /// How often a datagram between the two, or between one and a server, is lost.
     pub loss: f64,
+    /// The delay of each side's link: a round trip between the two takes four of them, one to a server two.
+    pub delay: Duration,
 }
 
 /// How it went.
@@ -57,6 +63,8 @@ pub struct Topology {
 pub struct Meeting {
     /// When a message had gone there and back; `None` when they could not meet.
     pub after: Option<Duration>,
+    /// When ICE was done on both sides: a pair chosen.
+    pub chosen: Option<Duration>,
     /// Which sides used their relay at the end.
     pub relayed: [bool; 2],
     /// Why there was no connection, as each side says it.
@@ -107,6 +115,22 @@ impl Side {
         }
     }
 
+    /// What it is behind, in short: mapping and filtering as RFC 4787 calls them, endpoint-independent (EI),
+    /// address-dependent (AD), address-and-port-dependent (APD).
+    #[must_use]
+    pub fn name(&self) -> String {
+        let short = |dependence| match dependence {
+            Dependence::EndpointIndependent => "EI",
+            Dependence::AddressDependent => "AD",
+            Dependence::AddressAndPortDependent => "APD",
+        };
+        match self.nat {
+            None => "public".to_owned(),
+            Some(nat) if !nat.udp => "no UDP".to_owned(),
+            Some(nat) => format!("{}/{}", short(nat.mapping), short(nat.filtering)),
+        }
+    }
+
     fn has_udp(&self) -> bool {
         self.nat.is_none_or(|nat| nat.udp)
     }
@@ -149,6 +173,7 @@ impl Topology {
             sides: [a, b],
             carrier: None,
             loss: 0.0,
+            delay: DELAY,
         }
     }
 
@@ -190,6 +215,7 @@ impl Topology {
             sides,
             carrier,
             loss: [0.0, rng.random_range(0.0..0.2)][rng.random_range(0..2)],
+            delay: DELAY,
         }
     }
 
@@ -231,6 +257,8 @@ struct Script<'a> {
     described: bool,
     answered: bool,
     reasons: [Option<String>; 2],
+    /// When ICE was done.
+    chosen: [Option<Duration>; 2],
 }
 
 /// Lets two peers meet in an empty world.
@@ -244,6 +272,10 @@ pub fn meet(seed: u64, topology: &Topology, certificate: &Certificate, world: &m
     let has_path = topology.has_path();
     let limit = if has_path { MEET_WITHIN } else { FAIL_WITHIN };
     let after = script.run(limit);
+    if after.is_some() {
+        script.choose();
+    }
+    let chosen = script.chosen[0].zip(script.chosen[1]).map(|(a, b)| a.max(b));
     let relayed = [0, 1].map(|side| script.is_relayed(side));
     let reasons = std::mem::take(&mut script.reasons);
     let elapsed = script.world.elapsed();
@@ -256,8 +288,13 @@ pub fn meet(seed: u64, topology: &Topology, certificate: &Certificate, world: &m
         has_path || reasons.iter().all(Option::is_some),
         "{topology:#?}: who did not say why it failed? {reasons:#?}"
     );
+    assert!(
+        after.is_none() || chosen.is_some(),
+        "{topology:#?}: connected after {after:?}, and no pair chosen"
+    );
     Meeting {
         after,
+        chosen,
         relayed,
         reasons,
     }
@@ -282,7 +319,7 @@ impl<'a> Script<'a> {
         });
         // Each way passes two links of a peer, or one of them twice.
         let link = Link {
-            delay: Duration::from_millis(20),
+            delay: topology.delay,
             loss: match topology.loss {
                 0.0 => Loss::None,
                 loss => Loss::Random(1.0 - (1.0 - loss).sqrt()),
@@ -335,6 +372,7 @@ impl<'a> Script<'a> {
             described: false,
             answered: false,
             reasons: [None, None],
+            chosen: [None; 2],
         }
     }
 
@@ -388,6 +426,10 @@ impl<'a> Script<'a> {
         while let Some((node, event)) = self.world.run_until(deadline) {
             let side = usize::from(node == self.peers[1]);
             match event {
+                Event::IceConnectionState(IceConnectionState::Completed) => {
+                    let elapsed = self.world.elapsed();
+                    self.chosen[side].get_or_insert(elapsed);
+                }
                 Event::IceCandidate(candidate) if self.answered => self.tell(1 - side, candidate),
                 Event::IceCandidate(candidate) => self.candidates[side].push(candidate),
                 Event::ChannelOpen(id) if side == 0 => {
@@ -416,6 +458,21 @@ impl<'a> Script<'a> {
             }
         }
         None
+    }
+
+    /// Runs on until both have chosen a pair.
+    fn choose(&mut self) {
+        let deadline = self.world.now() + CHOOSE_WITHIN;
+        while self.chosen.contains(&None) {
+            let Some((node, event)) = self.world.run_until(deadline) else {
+                return;
+            };
+            if matches!(event, Event::IceConnectionState(IceConnectionState::Completed)) {
+                let side = usize::from(node == self.peers[1]);
+                let elapsed = self.world.elapsed();
+                self.chosen[side].get_or_insert(elapsed);
+            }
+        }
     }
 }
 

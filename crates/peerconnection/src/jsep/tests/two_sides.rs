@@ -412,6 +412,24 @@ fn a_lite_agent_says_so_at_session_level() {
     assert!(told.by_offer.transport.unwrap().ice_lite);
 }
 
+/// RFC 8839 sections 4.3.1 and 4.3.2: a full implementation "SHOULD include an "ice-pacing" attribute", a lite one "MUST NOT".
+#[test]
+fn a_full_agent_proposes_its_pacing_and_a_lite_one_does_not() {
+    let [fast, lite] = [(20, false), (10, true)].map(|(ice_pacing, ice_lite)| Settings {
+        ice_pacing,
+        ice_lite,
+        ..Settings::default()
+    });
+    let (mut alice, mut bob) = (Side::with("alice", fast), Side::with("bob", lite));
+    alice.state.set_data_wanted();
+    let told = negotiate(&mut alice, &mut bob);
+    assert_eq!(
+        (told.offer.ice_pacing(), told.answer.ice_pacing()),
+        (Some(20), None)
+    );
+    assert_eq!(told.by_offer.transport.unwrap().ice_pacing, Some(20));
+}
+
 #[test]
 fn the_version_grows_only_when_the_description_changes() {
     let (mut alice, mut bob) = (Side::new("alice"), Side::new("bob"));
