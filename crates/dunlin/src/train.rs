@@ -30,6 +30,30 @@ pub(crate) struct Trains {
 }
 
 impl Trains {
+    /// With memory for so many bytes and trains, all of it there from the start.
+    #[cfg(feature = "turn-server")]
+    pub(crate) fn with_room(bytes: usize, trains: usize) -> Self {
+        let mut room = vec![0xFF; bytes];
+        room.clear();
+        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut this = Self {
+            bytes: room,
+            ..Self::default()
+        };
+        for _ in 0..trains {
+            this.trains.push(Train {
+                path: Path::udp(nowhere, nowhere),
+                ecn: Ecn::NotEct,
+                segment: 0,
+                count: 0,
+                bytes: 0..0,
+                complete: true,
+            });
+        }
+        this.trains.clear();
+        this
+    }
+
     /// Whether everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.next == self.trains.len()
@@ -96,9 +120,10 @@ impl Trains {
     /// many paths that came mixed make longer trains so.
     #[cfg(feature = "turn-server")]
     pub(crate) fn gather(&mut self, other: &mut Trains, max_segments: impl Fn(&Path) -> usize) {
-        let mut waiting = self.trains.split_off(self.next);
-        waiting.sort_by_key(|train| train.path);
-        for train in &waiting {
+        let waiting = self.trains.get_mut(self.next..).unwrap_or_default();
+        // Those of one path stay in their order: they lie in it. (A stable sort would take memory.)
+        waiting.sort_unstable_by_key(|train| (train.path, train.bytes.start));
+        for train in waiting.iter() {
             let max = max_segments(&train.path);
             let contents = self.bytes.get(train.bytes.clone()).unwrap_or_default();
             // One of no bytes is a datagram too.

@@ -63,6 +63,10 @@ pub(crate) struct Options {
     /// move (RFC 8016), and there are no TCP relays (RFC 6062). [default: 0]
     #[arg(long, value_name = "N", help_heading = "Listeners")]
     pub(super) workers: Option<usize>,
+    /// Microseconds that a thread which relays more than 40,000 datagrams per second may wait for others of the same
+    /// flows: it relays more for it. 0 for never. [default: 1000]
+    #[arg(long, value_name = "MICROSECONDS", help_heading = "Listeners")]
+    pub(super) rest_us: Option<u32>,
 
     /// The realm of the users, mostly a domain name. [default: dunlin]
     #[arg(long, value_name = "NAME", help_heading = "Users")]
@@ -193,6 +197,7 @@ impl Options {
             cert: self.cert.or(file.cert),
             key: self.key.or(file.key),
             workers: self.workers.or(file.workers),
+            rest_us: self.rest_us.or(file.rest_us),
             realm: self.realm.or(file.realm),
             user: list(self.user, file.user),
             shared_secret: list(self.shared_secret, file.shared_secret),

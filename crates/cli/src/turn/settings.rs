@@ -34,6 +34,9 @@ pub(super) fn config(options: &Options) -> Result<Config, TurnError> {
     config.tls = listeners(&options.tls, SECURE_PORT, asked(&options.tls, options.no_tls));
     config.dtls = listeners(&options.dtls, SECURE_PORT, asked(&options.dtls, options.no_dtls));
     config.workers = options.workers.unwrap_or(0);
+    if let Some(micros) = options.rest_us {
+        config.rest = Duration::from_micros(micros.into());
+    }
     let ports = config.ports.clone();
     config.ports = options.min_port.unwrap_or(*ports.start())..=options.max_port.unwrap_or(*ports.end());
     if let Some(max) = options.max_connections {

@@ -63,6 +63,10 @@ pub struct Config {
     pub listener_buffer: usize,
     /// The same for relays. Default 1 MiB.
     pub relay_buffer: usize,
+    /// How long a worker may wait, under load, for more datagrams of the same flows, which costs it less then: of a hundred
+    /// flows, half as much. It bounds the delay that is added; nothing is added below 40,000 datagrams per second and
+    /// worker. Zero: never. Default 1 ms.
+    pub rest: Duration,
     /// TCP and TLS connections in all. Default 10,000.
     pub max_streams: usize,
     /// DTLS associations in all. Default 10,000.
@@ -89,6 +93,7 @@ impl Default for Config {
             workers: 1,
             listener_buffer: 4 << 20,
             relay_buffer: 1 << 20,
+            rest: Duration::from_millis(1),
             max_streams: 10_000,
             max_dtls: 10_000,
             max_backlog: 256 << 10,

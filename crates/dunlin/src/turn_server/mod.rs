@@ -32,6 +32,7 @@ mod dtls;
 mod error;
 mod identity;
 mod listen;
+mod pace;
 mod ports;
 mod shared;
 mod socket;

@@ -106,9 +106,11 @@ impl Socket {
 
     /// Receives what is there, at most one batch.
     ///
+    /// Answers whether there may be more; if not, [`readable`](Self::readable) waits for the next.
+    ///
     /// # Errors
     /// `WouldBlock` when nothing is there.
-    pub(super) fn receive(&self, batch: &mut Batch) -> io::Result<()> {
+    pub(super) fn receive(&self, batch: &mut Batch) -> io::Result<bool> {
         batch.filled = 0;
         let Batch { bytes, meta, filled } = batch;
         let mut slots = bytes.chunks_exact_mut(STRIDE);
@@ -116,10 +118,19 @@ impl Socket {
             let slot = slots.next().unwrap_or_default();
             IoSliceMut::new(slot.get_mut(HEADROOM..HEADROOM + ROOM).unwrap_or_default())
         });
-        *filled = self.io.try_io(Interest::READABLE, || {
-            self.state.recv((&self.io).into(), &mut buffers, meta)
-        })?;
-        Ok(())
+        let read = self.io.try_io(Interest::READABLE, || {
+            *filled = self.state.recv((&self.io).into(), &mut buffers, meta)?;
+            // Linux stops early where the queue ends. Another call to be told so would cost as much as this one.
+            match *filled < BATCH_SIZE && cfg!(target_os = "linux") {
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => Ok(()),
+            }
+        });
+        match read {
+            Ok(()) => Ok(true),
+            Err(_) if *filled > 0 => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a train; answers how many of its datagrams the system did not take. What does not go out now is lost, as
@@ -178,7 +189,8 @@ pub(super) struct Received<'a> {
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
-            bytes: vec![0; BATCH_SIZE * STRIDE].into(),
+            // Not zero: the memory is there from the start, and no flood can make it more.
+            bytes: vec![0xFF; BATCH_SIZE * STRIDE].into(),
             meta: [RecvMeta::default(); BATCH_SIZE],
             filled: 0,
         }

@@ -24,6 +24,7 @@ use super::config::Config;
 use super::dtls::Dtls;
 use super::identity::Secrets;
 use super::listen::Sockets;
+use super::pace::Pace;
 use super::ports::Ports;
 use super::shared::{Command, News, Shared};
 use super::socket::{Batch, Received, Socket};
@@ -34,6 +35,8 @@ use crate::train::Trains;
 
 /// Datagrams go out when this many bytes of them are collected, or all that came are dealt with.
 const FLUSH: usize = 1 << 20;
+/// One datagram more, and its framing, may be on top of them.
+const AHEAD: usize = 1 << 16;
 /// Datagrams that one socket may bring before the others have their turn. Where more than this wait, those of each flow
 /// among them are many enough to go out together.
 const TURN: usize = 1024;
@@ -53,17 +56,43 @@ pub(super) struct Seat {
 impl Seat {
     /// Starts the thread.
     pub(super) fn start(self) -> io::Result<Thread<()>> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let pace = Arc::new(self.pace());
+        let resting = pace.clone();
+        let rest = move || {
+            let mut now = Instant::now();
+            if let Some(rest) = resting.rest(now) {
+                std::thread::sleep(rest);
+                now = Instant::now();
+            }
+            resting.begin(now);
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(rest)
+            .build()?;
         let name = format!("turn-{}", self.number);
         std::thread::Builder::new()
             .name(name)
-            .spawn(move || self.run(&runtime))
+            .spawn(move || self.run(&runtime, pace))
     }
 
-    fn run(self, runtime: &Runtime) {
+    /// What the system gives for socket buffers decides how long they may fill.
+    fn pace(&self) -> Pace {
+        let sockets = self.sockets.udp.iter();
+        let queues = sockets.filter_map(|(socket, _)| socket2::SockRef::from(socket).recv_buffer_size().ok());
+        let listener = queues.min().unwrap_or(self.config.listener_buffer);
+        Pace::new(
+            self.config.rest,
+            listener.min(self.config.relay_buffer * 2),
+            Instant::now(),
+        )
+    }
+
+    fn run(self, runtime: &Runtime, pace: Arc<Pace>) {
         LocalSet::new().block_on(runtime, async move {
             let Secrets { tls, dtls, cookie } = self.secrets;
-            let mut worker = Worker::new(self.config, self.shared, Dtls::new(dtls, cookie), self.number);
+            let dtls = Dtls::new(dtls, cookie);
+            let mut worker = Worker::new(self.config, self.shared, dtls, self.number, pace);
             worker.tls = tls;
             let worker: Handle = Rc::new(RefCell::new(worker));
             let buffers: Buffers = Rc::new(RefCell::new(Batch::new()));
@@ -142,8 +171,11 @@ pub(super) struct Worker {
     pub(super) trains: Trains,
     /// The same, gathered.
     gathered: Trains,
+    /// An answer on its way from the core to `trains`.
+    answer: Vec<u8>,
     /// The number of this worker among all.
     number: usize,
+    pace: Arc<Pace>,
     /// Wakes the task of the clock.
     pub(super) clock: Rc<Notify>,
     armed: Option<Instant>,
@@ -161,7 +193,13 @@ struct OpenRelay {
 pub(super) type Buffers = Rc<RefCell<Batch>>;
 
 impl Worker {
-    pub(super) fn new(config: Arc<Config>, shared: Arc<Shared>, dtls: Dtls, number: usize) -> Self {
+    pub(super) fn new(
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        dtls: Dtls,
+        number: usize,
+        pace: Arc<Pace>,
+    ) -> Self {
         let mut core = config.server.clone();
         core.unix_time = unix_time();
         let ports = Ports::new(config.relay.clone(), config.ports.clone(), config.relay_buffer);
@@ -183,9 +221,11 @@ impl Worker {
                 .iter()
                 .filter_map(|relay| Some((relay.ip, relay.external?)))
                 .collect(),
-            trains: Trains::default(),
-            gathered: Trains::default(),
+            trains: Trains::with_room(FLUSH + AHEAD, TURN),
+            gathered: Trains::with_room(FLUSH + AHEAD, TURN),
+            answer: Vec::new(),
             number,
+            pace,
             clock: Rc::default(),
             armed: None,
             config,
@@ -233,8 +273,9 @@ impl Worker {
         if transport == Transport::Dtls {
             return self.dtls_datagram(now, path, packet);
         }
-        if let Some(forward) = self.server.handle_packet(now, path, packet) {
-            self.forward(&forward, packet);
+        match self.server.handle_packet(now, path, packet) {
+            Some(forward) => self.forward(&forward, packet),
+            None => self.collect_answers(now),
         }
     }
 
@@ -288,17 +329,23 @@ impl Worker {
         while let Some(event) = self.server.poll_event() {
             self.handle_event(now, event, this, buffers);
         }
-        let mut answer = Vec::new();
-        while let Some(transmit) = self.server.poll_transmit(now, &mut answer) {
-            self.queue_client(transmit.path, &answer);
-            answer.clear();
-        }
+        self.collect_answers(now);
         self.flush();
         let due = self.due();
         if due.is_some() && self.armed.is_none_or(|armed| due < Some(armed)) {
             self.armed = due;
             self.clock.notify_one();
         }
+    }
+
+    /// Takes what the core answers: at once, so that no flood of requests makes its queue long.
+    fn collect_answers(&mut self, now: Instant) {
+        let mut answer = std::mem::take(&mut self.answer);
+        while let Some(transmit) = self.server.poll_transmit(now, &mut answer) {
+            self.queue_client(transmit.path, &answer);
+            answer.clear();
+        }
+        self.answer = answer;
     }
 
     /// When the clock has to ring.
@@ -460,15 +507,15 @@ impl Worker {
 
     /// One batch of a socket. Answers how many datagrams were in it, or that nothing is left.
     fn receive(&mut self, socket: &Socket, source: Source, batch: &mut Batch) -> Option<usize> {
-        match socket.receive(batch) {
-            Ok(()) => {}
+        let more = match socket.receive(batch) {
+            Ok(more) => more,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             // An error of a datagram that was sent earlier, perhaps.
             Err(error) => {
                 log::debug!("turn: {}: {error}", socket.local());
                 return Some(1);
             }
-        }
+        };
         let mut count = 0;
         let now = Instant::now();
         self.catch_up();
@@ -482,7 +529,8 @@ impl Worker {
                 self.flush();
             }
         });
-        Some(count)
+        self.pace.note(count);
+        more.then_some(count)
     }
 
     /// Takes what a client's stream brought.
@@ -519,6 +567,7 @@ pub(super) enum Source {
 
 /// Receives from a socket until the task is ended.
 pub(super) async fn receive(socket: Rc<Socket>, source: Source, worker: Handle, buffers: Buffers) {
+    let pace = worker.borrow().pace.clone();
     while socket.readable().await.is_ok() {
         let more = {
             let mut batch = buffers.borrow_mut();
@@ -534,6 +583,8 @@ pub(super) async fn receive(socket: Rc<Socket>, source: Source, worker: Handle, 
         // A socket that was emptied is waited for, which lets the others have their turn anyway.
         if more {
             tokio::task::yield_now().await;
+        } else if pace.is_busy() {
+            pace.next_round().await;
         }
     }
 }
