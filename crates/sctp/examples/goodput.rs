@@ -91,7 +91,7 @@ fn main() {
         header("path");
         for (rate, name) in [(10e6, "10 Mbit/s"), (1e9, "1 Gbit/s")] {
             let (seconds, seeds) = if rate > 5e8 {
-                (seconds.min(10), seeds.min(2))
+                (seconds.min(10), seeds.min(3))
             } else {
                 (seconds, seeds)
             };
@@ -123,38 +123,62 @@ fn main() {
     }
 }
 
+/// The first flow's share of what both received in these seconds, in percent.
+fn share(outcome: &[Outcome], seconds: std::ops::Range<usize>) -> f64 {
+    let received = |flow: usize| {
+        let all = outcome[flow].seconds.iter();
+        all.skip(seconds.start).take(seconds.len()).sum::<f64>()
+    };
+    received(0) / (received(0) + received(1)) * 100.0
+}
+
+/// The mean, and the least and the most.
+fn spread(values: &[f64]) -> String {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let least = values.iter().copied().fold(f64::MAX, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    format!("{mean:.1} [{least:.1}..{most:.1}]")
+}
+
 fn shares(seconds: u64, seeds: u64) {
     println!();
-    println!("| two flows, 100 Mbit/s | the first one's share % | together % of ideal | p95 queue ms |");
-    println!("| --- | --- | --- | --- |");
+    println!(
+        "| two flows, 100 Mbit/s | the first one's share %, from when both run | of the last 10 s | together % of ideal | \
+         p95 queue ms |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
     let time = Duration::from_secs(seconds);
     let late = |control| Flow::Bulk {
         control,
         start: Duration::from_secs(3),
     };
+    // The first second is for the handshake, and another for starting up.
+    let end = seconds as usize + 1;
+    let tail = end.saturating_sub(10).max(2);
     for rtt in [20, 50, 100] {
         let path = Path::new(100e6, rtt, Loss::None);
-        for (name, flows) in [
-            ("two BBR", [bulk(Bbr), bulk(Bbr)]),
-            ("BBR, and BBR 3 s later", [bulk(Bbr), late(Bbr)]),
-            ("BBR and CUBIC", [bulk(Bbr), bulk(Cubic)]),
-            ("CUBIC, and BBR 3 s later", [late(Bbr), bulk(Cubic)]),
-            ("two CUBIC", [bulk(Cubic), bulk(Cubic)]),
+        for (name, from, flows) in [
+            ("two BBR", 2, [bulk(Bbr), bulk(Bbr)]),
+            ("BBR, and BBR 3 s later", 5, [bulk(Bbr), late(Bbr)]),
+            ("BBR and CUBIC", 2, [bulk(Bbr), bulk(Cubic)]),
+            ("CUBIC, and BBR 3 s later", 5, [late(Bbr), bulk(Cubic)]),
+            ("two CUBIC", 2, [bulk(Cubic), bulk(Cubic)]),
         ] {
-            let mut shares = Vec::new();
-            let mut delay = 0.0;
-            let mut used = 0.0;
+            let (mut shares, mut last) = (Vec::new(), Vec::new());
+            let (mut delay, mut used) = (0.0, 0.0);
             for seed in 0..seeds {
                 let outcome = run(path, &flows, time, seed);
                 let total = outcome[0].goodput + outcome[1].goodput;
-                shares.push(outcome[0].goodput / total * 100.0);
+                shares.push(share(&outcome, from..end));
+                last.push(share(&outcome, tail..end));
                 delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;
                 used += total / path.ideal() * 100.0 / seeds as f64;
             }
-            let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-            let least = shares.iter().copied().fold(f64::MAX, f64::min);
-            let most = shares.iter().copied().fold(0.0, f64::max);
-            println!("| {rtt} ms, {name} | {mean:.1} [{least:.1}..{most:.1}] | {used:.1} | {delay:.1} |");
+            println!(
+                "| {rtt} ms, {name} | {} | {} | {used:.1} | {delay:.1} |",
+                spread(&shares),
+                spread(&last)
+            );
         }
     }
     println!();

@@ -293,11 +293,14 @@ impl Association {
     /// What happened.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
+        let before = self.inbox.charged();
         let event = self.inbox.pop()?;
-        if matches!(event, Event::Message { .. } | Event::Piece { .. })
+        let taken = before - self.inbox.charged();
+        let (now, round_trip) = (self.now, self.round_trip());
+        if taken > 0
             && let Some(tcb) = self.state.tcb_mut()
         {
-            tcb.receiver.on_consumed(&self.inbox);
+            tcb.receiver.on_consumed(now, taken, round_trip, &self.inbox);
             if tcb.receiver.ack() == crate::receive::Ack::Now {
                 self.idle = false;
             }

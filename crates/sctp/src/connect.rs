@@ -14,7 +14,7 @@ use crate::packet::data::DataKind;
 use crate::packet::init::{Capabilities, Init, ReceivedInit};
 use crate::packet::parameter;
 use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, Header, RawChunk, kind, write_chunk};
-use crate::receive::Receiver;
+use crate::receive::{Receiver, window};
 use crate::state::{CookieEcho, CookieWait, Phase, State};
 use crate::tcb::Tcb;
 use crate::timer::Timer;
@@ -60,7 +60,7 @@ impl Association {
         Init {
             // "The Initiate Tag is allowed to have any value except 0."
             tag: self.rng.random_range(1..=u32::MAX),
-            window: u32::try_from(self.config.receive_window).unwrap_or(u32::MAX),
+            window: u32::try_from(window::first(&self.config)).unwrap_or(u32::MAX),
             outbound_streams: self.config.streams,
             inbound_streams: self.config.streams,
             initial_tsn: self.config.initial_tsn.unwrap_or_else(|| Tsn(self.rng.random())),
@@ -132,6 +132,23 @@ impl Association {
                 self.start_handshake_timer(retransmissions);
             }
             State::CookieWait(_) => self.send_init(),
+            _ => {}
+        }
+    }
+
+    /// What is under way of the handshake goes out once more, and its timer begins anew.
+    pub(crate) fn repeat_handshake(&mut self) {
+        match &mut self.state {
+            State::CookieEchoed(tcb, echo) => {
+                echo.due = true;
+                echo.retransmissions = 0;
+                tcb.outstanding.lose_all();
+                self.start_handshake_timer(0);
+            }
+            State::CookieWait(wait) => {
+                wait.retransmissions = 0;
+                self.send_init();
+            }
             _ => {}
         }
     }
@@ -208,7 +225,7 @@ impl Association {
                 )
             }
         };
-        local.window = u32::try_from(self.config.receive_window).unwrap_or(u32::MAX);
+        local.window = u32::try_from(window::first(&self.config)).unwrap_or(u32::MAX);
         // Who did not say that it knows this parameter may drop an INIT ACK with it, and would not use it anyway.
         local.capabilities.zero_checksum = self.config.zero_checksum && peer.capabilities.zero_checksum;
         local.capabilities.interleaving &= peer.capabilities.interleaving;

@@ -99,9 +99,19 @@ impl Association {
         if !tcb.outstanding.is_empty() || now < tcb.last_data_sent + interval {
             return self.schedule_heartbeat();
         }
-        tcb.heartbeat.due = Some(nonce);
-        let wait = tcb.rto.current();
-        self.timers.set(Timer::Heartbeat, now + wait);
+        self.ask_for_answer(nonce);
+    }
+
+    /// Asks at once whether the peer is there.
+    pub(crate) fn ask_for_answer(&mut self, nonce: u64) {
+        if let State::Open(tcb, Phase::Established | Phase::ShutdownPending | Phase::ShutdownReceived) =
+            &mut self.state
+        {
+            tcb.heartbeat.waiting = None;
+            tcb.heartbeat.due = Some(nonce);
+            let wait = tcb.rto.current();
+            self.timers.set(Timer::Heartbeat, self.now + wait);
+        }
     }
 
     /// "Immediately respond with a HEARTBEAT ACK chunk that contains the Heartbeat Information TLV, together with any
@@ -138,6 +148,7 @@ impl Association {
                 tcb.errors = 0;
                 tcb.rto.note_minimum(rtt);
                 tcb.rto.measure(rtt);
+                tcb.congestion.on_heartbeat(now, rtt);
                 self.schedule_heartbeat();
             }
             None => self.stats.drops.unknown_heartbeat += 1,

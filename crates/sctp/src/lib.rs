@@ -8,6 +8,7 @@ mod cookie;
 mod event;
 mod heartbeat;
 mod packet;
+mod path_change;
 mod path_mtu;
 mod pieces;
 mod receive;

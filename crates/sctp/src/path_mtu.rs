@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use crate::association::Association;
-use crate::config::usable_path_datagram;
 use crate::heartbeat::write_heartbeat;
 use crate::packet::{HEADER_LEN, kind, seal, write_chunk};
 use crate::state::{Phase, State};
@@ -194,18 +193,6 @@ fn resting(now: Instant, rest: Duration) -> Search {
 }
 
 impl Association {
-    /// The path is another one: what the old one carried says nothing about it. `max_path_datagram` is the largest packet
-    /// to look for on it, as in [`Config`](crate::Config).
-    pub fn handle_path_change(&mut self, now: Instant, max_path_datagram: usize) {
-        self.advance_clock(now);
-        self.config.max_path_datagram = usable_path_datagram(max_path_datagram);
-        let sent = self.stats.bytes_sent;
-        if let Some(tcb) = self.state.tcb_mut() {
-            tcb.path_mtu = PathMtu::new(sent);
-            self.timers.stop(Timer::PathProbe);
-        }
-    }
-
     /// Appends the probe that is due, a packet of its own: "Probe packets consist of an SCTP common header followed by a
     /// HEARTBEAT chunk and a PAD chunk" (RFC 8899, section 6.2.1.2).
     pub(crate) fn write_path_probe(&mut self, out: &mut Vec<u8>) -> bool {

@@ -81,7 +81,8 @@ impl Association {
         if !phase.sends_data() {
             return;
         }
-        let outcome = tcb.outstanding.on_reorder_timer(now, tcb.path(round_trip));
+        let mut outcome = tcb.outstanding.on_reorder_timer(now, tcb.path(round_trip));
+        tcb.set_old_path_aside(now, &mut outcome);
         tcb.lost_unreported += outcome.lost;
         tcb.path_mtu.on_sack(now, false, outcome.beyond_lost);
         if outcome.lost > 0 {
@@ -100,7 +101,7 @@ impl Association {
         let now = self.now;
         let round_trip = self.round_trip();
         let Some(tcb) = self.state.tcb_mut() else { return };
-        let outcome = match tcb.outstanding.on_sack(now, sack, tcb.path(round_trip)) {
+        let mut outcome = match tcb.outstanding.on_sack(now, sack, tcb.path(round_trip)) {
             Ok(outcome) => outcome,
             Err(BadSack::Old) => {
                 self.stats.drops.old_sack += 1;
@@ -112,10 +113,12 @@ impl Association {
                 return;
             }
         };
+        let arrived = tcb.set_old_path_aside(now, &mut outcome);
         tcb.path_mtu
             .on_sack(now, outcome.beyond_arrived, outcome.beyond_lost);
         tcb.heard = true;
         tcb.peer_window = sack.window as usize;
+        self.queue.note_peer_window(tcb.peer_window);
         if outcome.bytes > 0 {
             tcb.errors = 0;
         }
@@ -140,7 +143,7 @@ impl Association {
             tcb.outstanding.end_recovery();
         }
         let acked = Acked {
-            bytes: outcome.bytes,
+            bytes: arrived,
             lost: outcome.lost + std::mem::take(&mut tcb.lost_unreported),
             flight: tcb.outstanding.flight(),
             delivered: tcb.outstanding.delivered(),

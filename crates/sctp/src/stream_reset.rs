@@ -135,6 +135,14 @@ impl StreamReset {
         self.drained.push_back((stream, last));
     }
 
+    /// Another path: a request that was not answered goes out once more.
+    pub(crate) fn repeat_request(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.due = true;
+            under_way.unanswered = 0;
+        }
+    }
+
     /// Whether nothing is to be sent: most of the time.
     pub(crate) fn is_silent(&self) -> bool {
         let due = self.under_way.as_ref().is_some_and(|under_way| under_way.due);

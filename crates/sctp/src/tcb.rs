@@ -11,6 +11,7 @@ use crate::heartbeat::Heartbeat;
 use crate::packet::data::DataKind;
 use crate::packet::init::Init;
 use crate::packet::{HEADER_LEN, Header};
+use crate::path_change::Moved;
 use crate::path_mtu::PathMtu;
 use crate::receive::Receiver;
 use crate::send::congestion::Congestion;
@@ -34,6 +35,8 @@ pub(crate) struct Tcb {
     pub(crate) pacer: Pacer,
     pub(crate) rto: Rto,
     pub(crate) path_mtu: PathMtu,
+    /// Something sent along another path is not acknowledged yet.
+    pub(crate) moved: Option<Moved>,
     /// The next packet that measures a round trip is welcome.
     pub(crate) rtt_due: bool,
     /// The window in the peer's last SACK.
@@ -87,6 +90,7 @@ impl Tcb {
             pacer: Pacer::default(),
             rto: Rto::new(config),
             path_mtu: PathMtu::new(0),
+            moved: None,
             rtt_due: true,
             peer_window: peer.window as usize,
             recovery_exit: None,

@@ -193,7 +193,7 @@ impl Association {
         }
         let mut restart_timer = false;
         let mut sent_new = false;
-        if std::mem::take(&mut tcb.probe_due) {
+        if tcb.probe_due {
             let sent = send_probe(tcb, packet, now);
             self.stats.probes += u64::from(sent);
             self.stats.retransmissions += u64::from(sent);
@@ -446,12 +446,11 @@ impl Association {
     }
 }
 
-/// Sends the last chunk again if it fits; `true` when it did.
+/// Sends the last chunk again; `true` when it did. Where control chunks have left too little room, the next packet has it.
 fn send_probe(tcb: &mut Tcb, packet: &mut Packet<'_>, now: Instant) -> bool {
-    let fits = tcb
-        .outstanding
-        .probe_len(now)
-        .is_some_and(|len| len <= packet.room() || packet.is_empty());
+    let len = tcb.outstanding.probe_len(now);
+    let fits = len.is_some_and(|len| len <= packet.room() || packet.is_empty());
+    tcb.probe_due = len.is_some() && !fits;
     if fits {
         tcb.outstanding.send_probe(now, packet.out);
     }

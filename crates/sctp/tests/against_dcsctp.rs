@@ -7,33 +7,24 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{millis, start, u32_at};
+use common::wire::{Sent, Wire, check, content, received, seeds};
+use common::{millis, start};
 use dcsctp::api as other;
 use dunlin_sctp::{Association, Config, Event, Ppid, Reliability, SendOptions, StreamId};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-
-const STREAMS: u16 = 5;
+use rand::RngExt;
 
 struct World {
     started: Instant,
     now: Instant,
-    rng: StdRng,
     ours: Association,
     events: Vec<Event>,
     theirs: Box<dyn other::DcSctpSocket>,
     their_events: Vec<other::SocketEvent>,
     their_messages: Vec<(u16, Bytes)>,
-    loss: f64,
-    duplicate: f64,
-    reorder: f64,
-    delay: Duration,
-    /// When, to us or to them, what.
-    wire: VecDeque<(Instant, bool, Bytes)>,
+    wire: Wire,
 }
 
 fn config(interleaving: bool, zero_checksum: bool) -> Config {
@@ -48,7 +39,7 @@ fn config(interleaving: bool, zero_checksum: bool) -> Config {
 impl World {
     fn new(seed: u64, interleaving: bool, zero_checksum: bool) -> Self {
         let started = start();
-        let mut rng = StdRng::seed_from_u64(seed);
+        let mut wire = Wire::new(seed);
         let method = other::ZERO_CHECKSUM_ALTERNATE_ERROR_DETECTION_METHOD_LOWER_LAYER_DTLS;
         let options = other::Options {
             mtu: 1191,
@@ -65,17 +56,12 @@ impl World {
         Self {
             started,
             now: started,
-            ours: Association::new(config(interleaving, zero_checksum), rng.random(), started),
-            rng,
+            ours: Association::new(config(interleaving, zero_checksum), wire.rng.random(), started),
             events: Vec::new(),
             theirs: dcsctp::new_socket("theirs", &options),
             their_events: Vec::new(),
             their_messages: Vec::new(),
-            loss: 0.0,
-            duplicate: 0.0,
-            reorder: 0.0,
-            delay: millis(10),
-            wire: VecDeque::new(),
+            wire,
         }
     }
 
@@ -83,24 +69,11 @@ impl World {
         other::SocketTime::zero() + (self.now - self.started)
     }
 
-    fn push(&mut self, to_us: bool, packet: Bytes) {
-        if self.rng.random_bool(self.loss) {
-            return;
-        }
-        for _ in 0..1 + usize::from(self.rng.random_bool(self.duplicate)) {
-            let mut arrives = self.now + self.delay;
-            if self.rng.random_bool(self.reorder) {
-                arrives += self.delay.mul_f64(self.rng.random_range(0.0..2.0));
-            }
-            let at = self.wire.partition_point(|(other, ..)| *other <= arrives);
-            self.wire.insert(at, (arrives, to_us, packet.clone()));
-        }
-    }
-
     fn drain(&mut self) {
         let mut packet = Vec::new();
         while self.ours.poll_transmit(self.now, &mut packet) {
-            self.push(false, std::mem::take(&mut packet).into());
+            self.wire
+                .push(self.now, false, std::mem::take(&mut packet).into());
         }
         while let Some(event) = self.ours.poll_event() {
             self.events.push(event);
@@ -111,7 +84,7 @@ impl World {
         }
         while let Some(event) = self.theirs.poll_event() {
             match event {
-                other::SocketEvent::SendPacket(packet) => self.push(true, packet.into()),
+                other::SocketEvent::SendPacket(packet) => self.wire.push(self.now, true, packet.into()),
                 other => self.their_events.push(other),
             }
         }
@@ -124,8 +97,7 @@ impl World {
             let due = self.theirs.poll_timeout();
             let theirs = (due != other::SocketTime::infinite_future())
                 .then(|| self.started + (due - other::SocketTime::zero()));
-            let arrival = self.wire.front().map(|(at, ..)| *at);
-            let next = [self.ours.poll_timeout(), theirs, arrival]
+            let next = [self.ours.poll_timeout(), theirs, self.wire.next()]
                 .into_iter()
                 .flatten()
                 .min();
@@ -135,10 +107,7 @@ impl World {
             };
             self.now = self.now.max(next);
             self.theirs.advance_time(self.their_time());
-            while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let Some((_, to_us, packet)) = self.wire.pop_front() else {
-                    break;
-                };
+            while let Some((to_us, packet)) = self.wire.pop(self.now) {
                 if to_us {
                     self.ours.handle_datagram(self.now, packet);
                 } else {
@@ -187,94 +156,31 @@ impl World {
         let message = other::Message::new(other::StreamId(stream), other::PpId(53), data.to_vec());
         self.theirs.send(message, &theirs).is_ok()
     }
-
-    fn received(&self) -> Vec<(u16, Bytes)> {
-        let message = |event: &Event| match event {
-            Event::Message { stream, data, .. } => Some((stream.0, data.clone())),
-            _ => None,
-        };
-        self.events.iter().filter_map(message).collect()
-    }
-}
-
-fn content(id: u32, len: usize) -> Bytes {
-    let byte = |i: usize| (i as u32 ^ id).wrapping_mul(0x9e37_79b1).to_be_bytes()[0];
-    let mut data: Vec<u8> = (0..len).map(byte).collect();
-    data[..4].copy_from_slice(&id.to_be_bytes());
-    data.into()
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    by_us: bool,
-    stream: u16,
-    len: usize,
-    options: SendOptions,
-}
-
-/// What arrived on one side, against what the other sent.
-fn check(sent: &[Sent], got: &[(u16, Bytes)], by_us: bool) {
-    let name = if by_us { "to them" } else { "to us" };
-    let mut last: BTreeMap<u16, u32> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for (stream, data) in got {
-        let id = u32_at(data, 0);
-        let message = sent[id as usize];
-        let facts = (message.by_us, message.stream, message.len);
-        assert_eq!(facts, (by_us, *stream, data.len()), "{name}: {id}");
-        assert!(
-            *data == content(id, message.len),
-            "{name}: message {id} was changed"
-        );
-        assert!(seen.insert(id), "{name}: message {id} came twice");
-        if !message.options.unordered {
-            let before = last.insert(*stream, id);
-            assert!(before < Some(id), "{name}: message {id} came after {before:?}");
-        }
-    }
-    for (id, message) in sent.iter().enumerate() {
-        let must = message.by_us == by_us && message.options.reliability == Reliability::Reliable;
-        assert!(
-            !must || seen.contains(&(id as u32)),
-            "{name}: message {id} never came: {message:?}"
-        );
-    }
 }
 
 fn random(seed: u64) {
-    let mut dice = StdRng::seed_from_u64(seed);
+    let mut dice = Wire::new(seed).rng;
     let interleaving = dice.random_bool(0.5);
     let mut world = World::new(seed, interleaving, dice.random_bool(0.5));
-    world.delay = millis(dice.random_range(1..50));
-    if dice.random_bool(0.8) {
-        world.loss = dice.random_range(0.0..0.08);
-        world.duplicate = dice.random_range(0.0..0.05);
-        world.reorder = dice.random_range(0.0..0.3);
-    }
+    world.wire.worsen();
     let who = dice.random_range(0..3);
     world.connect(who != 0, who != 1);
     let mut sent: Vec<Sent> = Vec::new();
     for _ in 0..dice.random_range(10..80) {
-        let by_us = dice.random_bool(0.5);
-        let stream = dice.random_range(0..STREAMS);
-        let len = match dice.random_range(0..4) {
-            0 => dice.random_range(4..20),
-            1 => dice.random_range(1100..1300),
-            2 => dice.random_range(4..10_000),
-            _ => dice.random_range(4..150_000),
-        };
-        let options = SendOptions {
-            unordered: dice.random_bool(0.3),
-            reliability: match dice.random_range(0..6) {
-                // It gives up the unsent rest of a message without a TSN for its end: no FORWARD TSN says so. With DATA
-                // the next message then begins right behind the middle of this one, which RFC 9260, section 6.9, forbids;
-                // with I-DATA the ordered messages behind it wait for ever.
-                _ if !by_us && len > 1000 => Reliability::Reliable,
-                0 => Reliability::MaxRetransmits(dice.random_range(0..3)),
-                1 => Reliability::MaxLifetime(millis(dice.random_range(1..500))),
-                _ => Reliability::Reliable,
-            },
-        };
+        let mut message = Sent::random(&mut dice);
+        if !message.by_us && message.len > 1000 {
+            // It gives up the unsent rest of a message without a TSN for its end: no FORWARD TSN says so. With I-DATA the
+            // ordered messages behind it wait for ever. With DATA another message begins right behind the middle of this
+            // one, and sometimes of a reliable one after it, which RFC 9260, section 6.9, forbids: we end the association,
+            // since to go on would be to lose a reliable message without a word.
+            message.options.reliability = Reliability::Reliable;
+        }
+        let Sent {
+            by_us,
+            stream,
+            len,
+            options,
+        } = message;
         let data = content(sent.len() as u32, len);
         let now = world.now;
         let in_pieces = by_us && options.reliability == Reliability::Reliable && dice.random_bool(0.3);
@@ -293,12 +199,7 @@ fn random(seed: u64) {
             world.send(by_us, stream, data, options)
         };
         if taken {
-            sent.push(Sent {
-                by_us,
-                stream,
-                len,
-                options,
-            });
+            sent.push(message);
         }
         if dice.random_bool(0.6) {
             world.run(millis(dice.random_range(0..100)));
@@ -307,18 +208,13 @@ fn random(seed: u64) {
     world.run(Duration::from_secs(600));
     assert!(world.ours.is_connected() && world.theirs.state() == other::SocketState::Connected);
     check(&sent, &world.their_messages, true);
-    check(&sent, &world.received(), false);
+    check(&sent, &received(&world.events), false);
     assert_eq!(world.ours.stats().bytes_in_flight, 0);
 }
 
 #[test]
 fn messages_of_all_kinds_cross_bad_networks_both_ways() {
-    let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(60),
-    };
-    for seed in seeds {
+    for seed in seeds(60) {
         if std::panic::catch_unwind(|| random(seed)).is_err() {
             panic!("failed: SEED={seed} cargo test -p dunlin-sctp --test against_dcsctp");
         }
@@ -362,7 +258,7 @@ fn either_side_resets_streams_and_uses_them_anew() {
         for by_us in [true, false] {
             let mut world = World::new(seed, seed % 2 == 0, true);
             world.connect(true, true);
-            world.loss = [0.0, 0.05, 0.1][seed as usize % 3];
+            world.wire.loss = [0.0, 0.05, 0.1][seed as usize % 3];
             for round in 0..3 {
                 let name = format!("seed {seed}, by us {by_us}, round {round}");
                 let (before, their_before) = (world.events.len(), world.their_events.len());
@@ -384,7 +280,7 @@ fn either_side_resets_streams_and_uses_them_anew() {
                 let got = if by_us {
                     world.their_messages.clone()
                 } else {
-                    world.received()[5 * round..].to_vec()
+                    received(&world.events)[5 * round..].to_vec()
                 };
                 let expected: Vec<_> = (0..5).map(|id| (1, content(id, 3000))).collect();
                 assert!(got == expected, "{name}: {} messages", got.len());
@@ -419,9 +315,9 @@ fn a_restart_is_noticed_and_survived() {
         let mut world = World::new(seed, seed % 2 == 0, true);
         world.connect(true, true);
         assert!(world.send(true, 1, content(0, 50_000), SendOptions::default()));
-        let time = world.rng.random_range(0..40);
+        let time = world.wire.rng.random_range(0..40);
         world.run(millis(time));
-        let (now, fresh) = (world.now, world.rng.random());
+        let (now, fresh) = (world.now, world.wire.rng.random());
         world.ours = Association::new(config(seed % 2 == 0, true), fresh, now);
         world.events.clear();
         world.ours.connect(now);
@@ -435,6 +331,6 @@ fn a_restart_is_noticed_and_survived() {
         assert!(world.send(false, 3, content(2, 5000), SendOptions::default()));
         world.run(Duration::from_secs(60));
         assert_eq!(world.their_messages, [(2, content(1, 5000))], "seed {seed}");
-        assert_eq!(world.received(), [(3, content(2, 5000))], "seed {seed}");
+        assert_eq!(received(&world.events), [(3, content(2, 5000))], "seed {seed}");
     }
 }

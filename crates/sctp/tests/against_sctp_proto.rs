@@ -9,19 +9,17 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{millis, start, u32_at};
+use common::wire::{Sent, Wire, check, content, received, seeds};
+use common::{millis, start};
 use dunlin_sctp::{Association, Config, Event, Ppid, Reliability, SendOptions, StreamId};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use sctp_proto as other;
-
-const STREAMS: u16 = 5;
 
 fn address() -> SocketAddr {
     "127.0.0.1:5000".parse().unwrap()
@@ -174,16 +172,10 @@ fn gather(transmit: other::Transmit, packets: &mut Vec<Bytes>) {
 
 struct World {
     now: Instant,
-    rng: StdRng,
     ours: Association,
     events: Vec<Event>,
     theirs: Theirs,
-    loss: f64,
-    duplicate: f64,
-    reorder: f64,
-    delay: Duration,
-    /// When, to us or to them, what.
-    wire: VecDeque<(Instant, bool, Bytes)>,
+    wire: Wire,
 }
 
 fn config() -> Config {
@@ -198,46 +190,27 @@ fn config() -> Config {
 impl World {
     fn new(seed: u64) -> Self {
         let now = start();
-        let mut rng = StdRng::seed_from_u64(seed);
-        let ours = Association::new(config(), rng.random(), now);
+        let mut wire = Wire::new(seed);
         Self {
             now,
-            rng,
-            ours,
+            ours: Association::new(config(), wire.rng.random(), now),
             events: Vec::new(),
             theirs: Theirs::new(),
-            loss: 0.0,
-            duplicate: 0.0,
-            reorder: 0.0,
-            delay: millis(10),
-            wire: VecDeque::new(),
-        }
-    }
-
-    fn push(&mut self, to_us: bool, packet: Bytes) {
-        if self.rng.random_bool(self.loss) {
-            return;
-        }
-        for _ in 0..1 + usize::from(self.rng.random_bool(self.duplicate)) {
-            let mut arrives = self.now + self.delay;
-            if self.rng.random_bool(self.reorder) {
-                arrives += self.delay.mul_f64(self.rng.random_range(0.0..2.0));
-            }
-            let at = self.wire.partition_point(|(other, ..)| *other <= arrives);
-            self.wire.insert(at, (arrives, to_us, packet.clone()));
+            wire,
         }
     }
 
     fn drain(&mut self) {
         let mut packet = Vec::new();
         while self.ours.poll_transmit(self.now, &mut packet) {
-            self.push(false, std::mem::take(&mut packet).into());
+            self.wire
+                .push(self.now, false, std::mem::take(&mut packet).into());
         }
         while let Some(event) = self.ours.poll_event() {
             self.events.push(event);
         }
         for packet in self.theirs.packets(self.now) {
-            self.push(true, packet);
+            self.wire.push(self.now, true, packet);
         }
     }
 
@@ -247,8 +220,7 @@ impl World {
             self.drain();
             let timers = self.theirs.associations.iter();
             let their_timer = timers.filter_map(|(_, a)| a.poll_timeout()).min();
-            let arrival = self.wire.front().map(|(at, ..)| *at);
-            let next = [self.ours.poll_timeout(), their_timer, arrival]
+            let next = [self.ours.poll_timeout(), their_timer, self.wire.next()]
                 .into_iter()
                 .flatten()
                 .min();
@@ -257,10 +229,7 @@ impl World {
                 return;
             };
             self.now = self.now.max(next);
-            while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let Some((_, to_us, packet)) = self.wire.pop_front() else {
-                    break;
-                };
+            while let Some((to_us, packet)) = self.wire.pop(self.now) {
                 if to_us {
                     self.ours.handle_datagram(self.now, packet);
                 } else {
@@ -292,92 +261,23 @@ impl World {
         }
         panic!("not connected");
     }
-
-    fn received(&self) -> Vec<(u16, Bytes)> {
-        let message = |event: &Event| match event {
-            Event::Message { stream, data, .. } => Some((stream.0, data.clone())),
-            _ => None,
-        };
-        self.events.iter().filter_map(message).collect()
-    }
-}
-
-fn content(id: u32, len: usize) -> Bytes {
-    let mut data: Vec<u8> = (0..len)
-        .map(|i| (i as u32 ^ id).wrapping_mul(0x9e37_79b1).to_be_bytes()[0])
-        .collect();
-    data[..4].copy_from_slice(&id.to_be_bytes());
-    data.into()
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    by_us: bool,
-    stream: u16,
-    len: usize,
-    options: SendOptions,
-}
-
-/// What arrived on one side, against what the other sent.
-fn check(sent: &[Sent], got: &[(u16, Bytes)], by_us: bool, name: &str) {
-    let mut last: BTreeMap<(u16, bool), u32> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for (stream, data) in got {
-        let id = u32_at(data, 0);
-        let message = sent[id as usize];
-        assert_eq!(
-            (message.by_us, message.stream, message.len),
-            (by_us, *stream, data.len()),
-            "{name}: {id}"
-        );
-        assert!(
-            *data == content(id, message.len),
-            "{name}: message {id} was changed"
-        );
-        assert!(seen.insert(id), "{name}: message {id} came twice");
-        if !message.options.unordered {
-            let before = last.insert((*stream, false), id);
-            assert!(before < Some(id), "{name}: message {id} came after {before:?}");
-        }
-    }
-    for (id, message) in sent.iter().enumerate() {
-        let must = message.by_us == by_us && message.options.reliability == Reliability::Reliable;
-        assert!(
-            !must || seen.contains(&(id as u32)),
-            "{name}: message {id} never came: {message:?}"
-        );
-    }
 }
 
 fn random(seed: u64) {
     let mut world = World::new(seed);
-    world.delay = millis(world.rng.random_range(1..50));
-    if world.rng.random_bool(0.8) {
-        world.loss = world.rng.random_range(0.0..0.08);
-        world.duplicate = world.rng.random_range(0.0..0.05);
-        world.reorder = world.rng.random_range(0.0..0.3);
-    }
+    world.wire.worsen();
     // Its endpoint knows no simultaneous opening.
-    let we_begin = world.rng.random_bool(0.5);
+    let we_begin = world.wire.rng.random_bool(0.5);
     world.connect(we_begin, !we_begin);
     let mut sent: Vec<Sent> = Vec::new();
-    for _ in 0..world.rng.random_range(10..80) {
-        let by_us = world.rng.random_bool(0.5);
-        let stream = world.rng.random_range(0..STREAMS);
-        let len = match world.rng.random_range(0..4) {
-            0 => world.rng.random_range(4..20),
-            1 => world.rng.random_range(1100..1300),
-            2 => world.rng.random_range(4..10_000),
-            _ => world.rng.random_range(4..150_000),
-        };
-        let options = SendOptions {
-            unordered: world.rng.random_bool(0.3),
-            reliability: match world.rng.random_range(0..6) {
-                0 => Reliability::MaxRetransmits(world.rng.random_range(0..3)),
-                1 => Reliability::MaxLifetime(millis(world.rng.random_range(1..500))),
-                _ => Reliability::Reliable,
-            },
-        };
+    for _ in 0..world.wire.rng.random_range(10..80) {
+        let message = Sent::random(&mut world.wire.rng);
+        let Sent {
+            by_us,
+            stream,
+            len,
+            options,
+        } = message;
         let data = content(sent.len() as u32, len);
         let now = world.now;
         let taken = if by_us {
@@ -389,33 +289,23 @@ fn random(seed: u64) {
             world.theirs.send(stream, &data, options)
         };
         if taken {
-            sent.push(Sent {
-                by_us,
-                stream,
-                len,
-                options,
-            });
+            sent.push(message);
         }
-        if world.rng.random_bool(0.6) {
-            let time = world.rng.random_range(0..100);
+        if world.wire.rng.random_bool(0.6) {
+            let time = world.wire.rng.random_range(0..100);
             world.run(millis(time));
         }
     }
     world.run(Duration::from_secs(600));
     assert!(!world.theirs.lost && world.ours.is_connected());
-    check(&sent, &world.theirs.messages, true, "to them");
-    check(&sent, &world.received(), false, "to us");
+    check(&sent, &world.theirs.messages, true);
+    check(&sent, &received(&world.events), false);
     assert_eq!(world.ours.stats().bytes_in_flight, 0);
 }
 
 #[test]
 fn messages_of_all_kinds_cross_bad_networks_both_ways() {
-    let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(100),
-    };
-    for seed in seeds {
+    for seed in seeds(100) {
         if std::panic::catch_unwind(|| random(seed)).is_err() {
             panic!("failed: SEED={seed} cargo test -p dunlin-sctp --test against_sctp_proto");
         }
@@ -429,7 +319,7 @@ fn either_side_resets_streams_and_uses_them_anew() {
         for by_us in [true, false] {
             let mut world = World::new(seed);
             world.connect(true, false);
-            world.loss = [0.0, 0.05, 0.1][seed as usize % 3];
+            world.wire.loss = [0.0, 0.05, 0.1][seed as usize % 3];
             for round in 0..3u32 {
                 world.theirs.finished.clear();
                 let before = world.events.len();
@@ -466,7 +356,7 @@ fn either_side_resets_streams_and_uses_them_anew() {
                 let got = if by_us {
                     std::mem::take(&mut world.theirs.messages)
                 } else {
-                    world.received()[5 * round as usize..].to_vec()
+                    received(&world.events)[5 * round as usize..].to_vec()
                 };
                 let expected: Vec<_> = (0..5).map(|id| (1, content(id, 3000))).collect();
                 assert!(got == expected, "{name}: {} messages", got.len());
@@ -495,9 +385,9 @@ fn a_restart_is_survived_or_ends_the_old_association() {
                 SendOptions::default(),
             )
             .unwrap();
-        let time = world.rng.random_range(0..40);
+        let time = world.wire.rng.random_range(0..40);
         world.run(millis(time));
-        world.ours = Association::new(config(), world.rng.random(), now);
+        world.ours = Association::new(config(), world.wire.rng.random(), now);
         world.events.clear();
         world.ours.connect(world.now);
         world.run(Duration::from_secs(120));
@@ -519,7 +409,7 @@ fn a_restart_is_survived_or_ends_the_old_association() {
             assert!(got || world.theirs.lost, "seed {seed}");
         } else {
             // It answers with an ABORT, or not at all, and we keep trying or end: without a busy loop or a panic.
-            assert!(world.received().is_empty(), "seed {seed}");
+            assert!(received(&world.events).is_empty(), "seed {seed}");
         }
     }
 }

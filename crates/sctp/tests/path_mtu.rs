@@ -187,11 +187,10 @@ fn another_path_begins_with_the_usual_size_at_once() {
     path.world.ends[A].handle_path_change(now, LARGE);
     path.transfer(20);
     path.world.run(Duration::from_secs(20));
-    // The probes.
-    assert_eq!(
-        (path.world.ends[A].stats().retransmissions, path.refused()),
-        (0, 6)
-    );
+    // The probes. Nothing was lost: at most the last chunk went out again, to ask whether the other end is there.
+    assert_eq!(path.refused(), 6);
+    let stats = path.world.ends[A].stats();
+    assert!(stats.retransmissions <= 1 && stats.timeouts == 0, "{stats:?}");
 }
 
 /// A HEARTBEAT ACK that nobody asked for proves no size.

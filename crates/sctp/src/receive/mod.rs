@@ -6,6 +6,9 @@ pub(crate) mod interleaved;
 pub(crate) mod order;
 pub(crate) mod reassembly;
 pub(crate) mod tracker;
+pub(crate) mod window;
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -20,6 +23,7 @@ use interleaved::Interleaved;
 use order::Order;
 use reassembly::{Reassembly, Violation};
 use tracker::{Arrival, Tracker};
+use window::Window;
 
 /// Fragments and messages are charged this much beyond their bytes, so that tiny ones cannot fill the memory.
 pub(crate) const OVERHEAD: usize = 96;
@@ -106,7 +110,7 @@ impl Assembly {
 pub(crate) struct Receiver {
     tracker: Tracker,
     assembly: Assembly,
-    window: usize,
+    window: Window,
     /// The window in the last SACK.
     advertised: usize,
     ack: Ack,
@@ -116,6 +120,8 @@ pub(crate) struct Receiver {
     urgent: bool,
     /// The packet at hand brought DATA.
     has_data: bool,
+    /// Some packet has.
+    received: bool,
 }
 
 impl Receiver {
@@ -124,12 +130,13 @@ impl Receiver {
         Self {
             tracker: Tracker::new(first, config.max_gaps),
             assembly: Assembly::new(kind, config, first.previous()),
-            window: config.receive_window,
-            advertised: config.receive_window,
+            window: Window::new(config),
+            advertised: window::first(config),
             ack: Ack::None,
             packets: 0,
             urgent: false,
             has_data: false,
+            received: false,
         }
     }
 
@@ -145,7 +152,20 @@ impl Receiver {
     /// Bytes that are free for new data.
     fn free(&self, inbox: &Inbox) -> usize {
         self.window
+            .size()
             .saturating_sub(self.assembly.charged() + inbox.charged())
+    }
+
+    /// Bytes that may be occupied when a chunk has been taken in.
+    fn limit(&self, in_order: bool, inbox: &Inbox) -> usize {
+        let window = self.window.size();
+        match &self.assembly {
+            _ if !in_order => window,
+            // Where the peer interleaves so many messages that none of them can be finished within the window, only more
+            // of the same can set anything free.
+            Assembly::IData(_) if inbox.charged() == 0 => window * 2,
+            _ => window + window / 8,
+        }
     }
 
     /// Takes in a DATA or I-DATA chunk whose user data is `range` of `datagram`.
@@ -182,18 +202,16 @@ impl Receiver {
         // larger than the largest TSN received so far." What comes next in order is let in a little longer: it is
         // what sets the rest free.
         let used = self.assembly.charged() + inbox.charged();
-        if used > self.window / 2 && inbox.charged() == 0 {
+        if used > self.window.size() / 2 && inbox.charged() == 0 {
+            self.window.on_holes();
             // Messages that outgrow the window together would otherwise wait for each other.
             self.assembly.deliver_what_there_is(inbox);
         }
-        let limit = match &self.assembly {
-            _ if !in_order => self.window,
-            // Where the peer interleaves so many messages that none of them can be finished within the window, only more
-            // of the same can set anything free.
-            Assembly::IData(_) if inbox.charged() == 0 => self.window * 2,
-            _ => self.window + self.window / 8,
-        };
-        if used + range.len() > limit {
+        while used + range.len() > self.limit(in_order, inbox) {
+            // Fragments of messages that are not whole are no fault of the reader's.
+            if in_order && inbox.charged() == 0 && self.window.on_stuck() {
+                continue;
+            }
             self.urgent = true;
             drops.no_room += 1;
             return Ok(());
@@ -201,6 +219,7 @@ impl Receiver {
         // As long as there is a gap, and when it is filled: RFC 5681, section 4.2, for what RFC 9260 leaves open.
         self.urgent |= self.tracker.has_gaps();
         self.tracker.record(place);
+        self.window.on_arrival(range.len() + OVERHEAD);
         let cumulative = self.tracker.cumulative();
         if valid_stream {
             match &mut self.assembly {
@@ -297,6 +316,7 @@ impl Receiver {
     /// A packet is done: what is owed to the peer now?
     pub(crate) fn end_of_packet(&mut self) -> Ack {
         if std::mem::take(&mut self.has_data) {
+            self.received = true;
             self.packets = self.packets.saturating_add(1);
             // "an acknowledgement SHOULD be generated for at least every second packet"; section 7.2.4: with a hole in
             // the TSN sequence, "every time a packet arrives carrying data until the hole is filled".
@@ -324,10 +344,18 @@ impl Receiver {
         self.ack = Ack::Now;
     }
 
+    /// Makes the next packet carry a SACK, if there is anything to tell.
+    pub(crate) fn repeat_ack(&mut self) {
+        if self.received {
+            self.ack = Ack::Now;
+        }
+    }
+
     /// The application took messages. "Send a window update only if the window can be increased by at least a quarter
     /// of the receive buffer size of the association."
-    pub(crate) fn on_consumed(&mut self, inbox: &Inbox) {
-        if self.free(inbox) >= self.advertised + self.window / 4 {
+    pub(crate) fn on_consumed(&mut self, now: Instant, bytes: usize, round_trip: Duration, inbox: &Inbox) {
+        self.window.on_consumed(now, bytes, round_trip);
+        if self.free(inbox) >= self.advertised + self.window.size() / 4 {
             self.ack = Ack::Now;
         }
     }

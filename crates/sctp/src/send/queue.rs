@@ -184,6 +184,13 @@ impl SendQueue {
         self.interleaving = window.map(|window| window / 4);
     }
 
+    /// The peer offers this much: its window grows with what its reader takes.
+    pub(crate) fn note_peer_window(&mut self, window: usize) {
+        if let Some(limit) = &mut self.interleaving {
+            *limit = (*limit).max(window / 4);
+        }
+    }
+
     /// Whether a message must not begin before another has ended.
     fn must_wait(&self, len: usize) -> bool {
         let Some(limit) = self.interleaving.filter(|_| len > TINY) else {

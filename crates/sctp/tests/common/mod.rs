@@ -2,6 +2,8 @@
 //! message diagram and does not trust the crate's parser.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod wire;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

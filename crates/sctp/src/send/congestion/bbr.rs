@@ -219,6 +219,11 @@ impl Bbr {
         self.set_window(acked);
     }
 
+    /// A HEARTBEAT was answered: where all that is acknowledged was sent twice, nothing else tells how long the path is.
+    pub(crate) fn on_heartbeat(&mut self, now: Instant, rtt: Duration) {
+        self.note_rtt(now, Some(rtt));
+    }
+
     /// Takes in a sample; `true` when it ends a round.
     fn note_rate(&mut self, sample: RateSample) -> bool {
         let rate = sample.rate();

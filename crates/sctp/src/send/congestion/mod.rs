@@ -81,6 +81,13 @@ impl Congestion {
         }
     }
 
+    /// A HEARTBEAT was answered after this time.
+    pub(crate) fn on_heartbeat(&mut self, now: Instant, rtt: Duration) {
+        if let Congestion::Bbr(bbr) = self {
+            bbr.on_heartbeat(now, rtt);
+        }
+    }
+
     /// Data was lost: once per recovery.
     pub(crate) fn on_loss(&mut self, now: Instant, smoothed_rtt: Duration) {
         match self {
