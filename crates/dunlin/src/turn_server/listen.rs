@@ -38,8 +38,7 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     let core = &mut config.server;
     core.ipv4 = config.relay.iter().any(|relay| relay.ip.is_ipv4());
     core.ipv6 = config.relay.iter().any(|relay| relay.ip.is_ipv6());
-    // The connection that a client brings for a peer's comes from another port, and would meet another worker.
-    core.tcp_relays = config.workers == 1;
+    core.tcp_relays = true;
     // quinn-udp has the system set it on every datagram, so those that ask for it get it.
     core.dont_fragment = cfg!(any(target_os = "linux", target_os = "android"));
     core.mobility &= config.workers == 1;
