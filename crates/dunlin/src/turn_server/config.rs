@@ -67,6 +67,8 @@ pub struct Config {
     /// flows, half as much. It bounds the delay that is added; nothing is added below 40,000 datagrams per second and
     /// worker. Zero: never. Default 1 ms.
     pub rest: Duration,
+    /// Whether clients that come by TCP or TLS get relays that speak TCP to peers (RFC 6062). Default true.
+    pub tcp_relays: bool,
     /// TCP and TLS connections in all. Default 10,000.
     pub max_streams: usize,
     /// DTLS associations in all. Default 10,000.
@@ -94,6 +96,7 @@ impl Default for Config {
             listener_buffer: 4 << 20,
             relay_buffer: 1 << 20,
             rest: Duration::from_millis(1),
+            tcp_relays: true,
             max_streams: 10_000,
             max_dtls: 10_000,
             max_backlog: 256 << 10,

@@ -38,7 +38,7 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
     let core = &mut config.server;
     core.ipv4 = config.relay.iter().any(|relay| relay.ip.is_ipv4());
     core.ipv6 = config.relay.iter().any(|relay| relay.ip.is_ipv6());
-    core.tcp_relays = true;
+    core.tcp_relays = config.tcp_relays;
     // quinn-udp has the system set it on every datagram, so those that ask for it get it.
     core.dont_fragment = cfg!(any(target_os = "linux", target_os = "android"));
     core.mobility &= config.workers == 1;

@@ -134,6 +134,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_bucket_that_is_too_small_a_part_is_taken() {
+        let start = base();
+        let mut bucket = TokenBucket::new(1000, start);
+        assert_eq!(bucket.take_some(700, 1000, start), 700);
+        assert_eq!(bucket.take_some(700, 1000, start), 300);
+        assert_eq!(bucket.take_some(700, 1000, start), 0);
+        assert_eq!(
+            bucket.take_some(700, 1000, start + Duration::from_millis(100)),
+            100
+        );
+    }
+
+    #[test]
     fn a_source_gets_no_more_than_it_sends_but_for_the_burst() {
         let start = base();
         let mut limiter = Limiter::new(16, 1000, 100, 7, start);

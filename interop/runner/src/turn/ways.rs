@@ -284,7 +284,7 @@ async fn one(server: &Server, case: &Case, trusted: Option<&PathBuf>) -> Result<
     said.map_err(|reason| format!("{reason}: {}", client.tail()))?;
     // Its exit says whether the server gave an address.
     let success = client.success(LIMIT).await;
-    match success.is_ok() == !case.says.starts_with(':') {
+    match success.is_ok() != case.says.starts_with(':') {
         true => Ok(()),
         false => Err(format!("it ended with {success:?}: {}", client.tail())),
     }
