@@ -150,6 +150,11 @@ fn mistakes_get_a_sentence() {
     assert!(failure(&[&USABLE[..], &external].concat()).contains("not among the relay addresses"));
     let ports = ["--min-port", "5000", "--max-port", "4000", "--no-tcp"];
     assert!(failure(&[&USABLE[..], &ports].concat()).contains("5000 to 4000 is none"));
+    let nowhere = ["--user", "alice:secret", "--no-udp", "--no-tcp"];
+    assert!(failure(&nowhere).contains("there is nothing to listen on"));
+    // An address for documentation (RFC 5737).
+    let elsewhere = ["--user", "alice:secret", "--no-tcp", "--udp", "192.0.2.77:3478"];
+    assert!(failure(&elsewhere).contains("no address 192.0.2.77, so udp cannot be listened on there"));
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = failure(&[

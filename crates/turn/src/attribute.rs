@@ -10,7 +10,7 @@ use dunlin_stun::attribute::{
     ADDITIONAL_ADDRESS_FAMILY, ADDRESS_ERROR_CODE, CHANNEL_NUMBER, CONNECTION_ID, DONT_FRAGMENT, EVEN_PORT,
     ICMP, LIFETIME, MOBILITY_TICKET, REQUESTED_ADDRESS_FAMILY, REQUESTED_TRANSPORT, RESERVATION_TOKEN,
 };
-use dunlin_stun::{AddressFamily, ErrorCode, Message, Writer};
+use dunlin_stun::{AddressFamily, Class, ErrorCode, Message, Method, Writer};
 
 use crate::channel_data::ChannelNumber;
 
@@ -238,6 +238,21 @@ impl ConnectionId {
     #[must_use]
     pub fn read(message: &Message<'_>) -> Option<Self> {
         fixed(message, CONNECTION_ID).map(u32::from_be_bytes).map(Self)
+    }
+
+    /// The connection that a ConnectionBind request asks for, if the message is one: it is the first that a client sends
+    /// by a data connection (RFC 6062, section 4.3).
+    #[must_use]
+    pub fn asked_for(message: &[u8]) -> Option<Self> {
+        let message = Message::parse(message).ok()?;
+        let asks = message.class() == Class::Request && message.method() == Method::CONNECTION_BIND;
+        Self::read(&message).filter(|_| asks)
+    }
+
+    /// Which of so many servers has made it ([`Config::instance`](crate::server::Config::instance)).
+    #[must_use]
+    pub fn instance(self, of: u32) -> u32 {
+        self.0 % of.max(1)
     }
 
     /// Appends CONNECTION-ID.

@@ -487,6 +487,8 @@ fn bandwidth_is_limited_in_both_directions() {
 fn tcp_connections_are_made_in_both_directions() {
     let mut config = server_config();
     config.tcp_relays = true;
+    config.instance = (2, 3);
+    config.max_bytes_per_second = Some(1000);
     let mut world = World::new(config);
     let mut config = client_config("192.0.2.1:5000");
     config.path = path("192.0.2.1:5000", Transport::Tcp);
@@ -506,6 +508,7 @@ fn tcp_connections_are_made_in_both_directions() {
     });
     let (connection, peer, relay) = asked.expect("an order to connect");
     assert_eq!(peer, at(PEER));
+    assert_eq!(connection.instance(3), 2, "it tells whose it is");
     world.server.peer_connected(world.now, connection);
     world.events(0);
     world.run(seconds(1));
@@ -530,6 +533,13 @@ fn tcp_connections_are_made_in_both_directions() {
             .server_events
             .contains(&server::Event::BindConnection { connection, client })
     );
+    // Its bytes count, and are limited, like those of datagrams.
+    let now = world.now;
+    assert_eq!(world.server.carry(now, connection, true, 700), Some(700));
+    assert_eq!(world.server.carry(now, connection, true, 700), Some(300));
+    assert_eq!(world.server.carry(now, connection, false, 700), Some(700));
+    let stats = world.server.stats();
+    assert_eq!((stats.bytes_to_peers, stats.bytes_to_clients), (1000, 700));
     // A peer comes by itself; nobody takes its connection.
     let other = at("198.51.100.7:7001");
     let accepted = world
@@ -567,4 +577,6 @@ fn tcp_connections_are_made_in_both_directions() {
             .server_events
             .contains(&server::Event::CloseConnection(connection))
     );
+    let now = world.now;
+    assert_eq!(world.server.carry(now, connection, true, 1), None);
 }

@@ -35,6 +35,8 @@ pub(crate) fn log_filter(options: &Options) -> String {
 
 /// Runs until a signal ends it.
 pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
+    // Before anybody is told that the server is there: who then signals is not to kill it.
+    let mut signals = Signals::new()?;
     let server = TurnServer::bind(settings::config(options)?)?;
     for (transport, address) in server.addresses() {
         println!("dunlin turn listens on {transport} {address}");
@@ -47,7 +49,6 @@ pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
         let local = metrics::serve(address, watched.clone()).await?;
         println!("dunlin turn shows metrics at http://{local}/metrics");
     }
-    let mut signals = Signals::new()?;
     let mut signal = signals.next().await;
     while signal == Signal::Reload {
         reload(options, &watched.server);
@@ -93,6 +94,8 @@ enum Signal {
 #[derive(Debug)]
 struct Signals {
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -103,6 +106,8 @@ impl Signals {
         #[cfg(unix)]
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt()).map_err(TurnError::Signals)?,
             #[cfg(unix)]
             terminate: signal(SignalKind::terminate()).map_err(TurnError::Signals)?,
             #[cfg(unix)]
@@ -118,8 +123,7 @@ impl Signals {
     async fn next(&mut self) -> Signal {
         #[cfg(unix)]
         tokio::select! {
-            // Without a handler for Ctrl-C the program runs until it is killed, which is all the same.
-            _ = tokio::signal::ctrl_c() => Signal::End,
+            _ = self.interrupt.recv() => Signal::End,
             _ = self.terminate.recv() => Signal::Drain,
             _ = self.hang_up.recv() => Signal::Reload,
         }

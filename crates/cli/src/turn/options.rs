@@ -60,7 +60,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Listeners")]
     pub(super) key: Option<PathBuf>,
     /// Threads, among which the kernel spreads the clients; 0 for one per core. With more than one, allocations cannot
-    /// move (RFC 8016), and there are no TCP relays (RFC 6062). [default: 0]
+    /// move (RFC 8016). [default: 0]
     #[arg(long, value_name = "N", help_heading = "Listeners")]
     pub(super) workers: Option<usize>,
     /// Microseconds that a thread which relays more than 40,000 datagrams per second may wait for others of the same
@@ -105,6 +105,9 @@ pub(crate) struct Options {
     /// for, if there are several. May be repeated.
     #[arg(long, value_name = "PUBLIC[/PRIVATE]", help_heading = "Relays")]
     pub(super) external_ip: Vec<String>,
+    /// Makes no connections to peers and takes none from them (RFC 6062): relays are for UDP alone.
+    #[arg(long, help_heading = "Relays")]
+    pub(super) no_tcp_relay: bool,
     /// The lowest port of relays. [default: 49152]
     #[arg(long, value_name = "PORT", help_heading = "Relays")]
     pub(super) min_port: Option<u16>,
@@ -209,6 +212,7 @@ impl Options {
             nonce_seconds: self.nonce_seconds.or(file.nonce_seconds),
             relay_ip: list(self.relay_ip, file.relay_ip),
             external_ip: list(self.external_ip, file.external_ip),
+            no_tcp_relay: self.no_tcp_relay || file.no_tcp_relay,
             min_port: self.min_port.or(file.min_port),
             max_port: self.max_port.or(file.max_port),
             allow_loopback_peers: self.allow_loopback_peers || file.allow_loopback_peers,

@@ -37,6 +37,7 @@ pub(super) fn config(options: &Options) -> Result<Config, TurnError> {
     if let Some(micros) = options.rest_us {
         config.rest = Duration::from_micros(micros.into());
     }
+    config.tcp_relays = !options.no_tcp_relay;
     let ports = config.ports.clone();
     config.ports = options.min_port.unwrap_or(*ports.start())..=options.max_port.unwrap_or(*ports.end());
     if let Some(max) = options.max_connections {

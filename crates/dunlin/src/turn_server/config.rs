@@ -36,7 +36,7 @@ pub struct RelayAddress {
 #[non_exhaustive]
 pub struct Config {
     /// Users, limits and rules of the protocol core. Of its fields the server itself sets `ipv4`, `ipv6`, `tcp_relays`,
-    /// `dont_fragment`, `reservations_outside` and `unix_time`, and adds this host's addresses to `access.own`.
+    /// `instance`, `dont_fragment`, `reservations_outside` and `unix_time`, and adds this host's addresses to `access.own`.
     pub server: server::Config,
     /// Where UDP is listened on. Default `0.0.0.0:3478`.
     pub udp: Vec<SocketAddr>,
@@ -57,7 +57,7 @@ pub struct Config {
     /// core. Default 1.
     ///
     /// A client meets the worker that its address and port lead to. With more than one worker an allocation can therefore
-    /// not move to another address (`server.mobility` is off), and there are no TCP relays (RFC 6062).
+    /// not move to another address (`server.mobility` is off).
     pub workers: usize,
     /// Size of the socket buffers of listeners, in bytes, as far as the system allows. Default 4 MiB.
     pub listener_buffer: usize,
@@ -67,6 +67,8 @@ pub struct Config {
     /// flows, half as much. It bounds the delay that is added; nothing is added below 40,000 datagrams per second and
     /// worker. Zero: never. Default 1 ms.
     pub rest: Duration,
+    /// Whether clients that come by TCP or TLS get relays that speak TCP to peers (RFC 6062). Default true.
+    pub tcp_relays: bool,
     /// TCP and TLS connections in all. Default 10,000.
     pub max_streams: usize,
     /// DTLS associations in all. Default 10,000.
@@ -94,6 +96,7 @@ impl Default for Config {
             listener_buffer: 4 << 20,
             relay_buffer: 1 << 20,
             rest: Duration::from_millis(1),
+            tcp_relays: true,
             max_streams: 10_000,
             max_dtls: 10_000,
             max_backlog: 256 << 10,

@@ -31,15 +31,20 @@ pub(super) fn complete(config: &mut Config) -> Result<(), BindError> {
         return Err(BindError::Ports(first, last));
     }
     config.fill_relays()?;
+    if config.listeners().next().is_none() {
+        return Err(BindError::NoListener);
+    }
     for relay in &config.relay {
-        // Found out now, and not by the first client.
-        UdpSocket::bind((relay.ip, 0)).map_err(|_| BindError::NoSuchRelay(relay.ip))?;
+        // Found out now, and not by the first client. Where it is a listener's, that is what was written.
+        UdpSocket::bind((relay.ip, 0)).map_err(|_| match config.listener_at(relay.ip) {
+            Some((transport, address)) => BindError::NoSuchAddress(address, transport),
+            None => BindError::NoSuchRelay(relay.ip),
+        })?;
     }
     let core = &mut config.server;
     core.ipv4 = config.relay.iter().any(|relay| relay.ip.is_ipv4());
     core.ipv6 = config.relay.iter().any(|relay| relay.ip.is_ipv6());
-    // The connection that a client brings for a peer's comes from another port, and would meet another worker.
-    core.tcp_relays = config.workers == 1;
+    core.tcp_relays = config.tcp_relays;
     // quinn-udp has the system set it on every datagram, so those that ask for it get it.
     core.dont_fragment = cfg!(any(target_os = "linux", target_os = "android"));
     core.mobility &= config.workers == 1;
@@ -61,8 +66,11 @@ impl Config {
     /// Replaces an empty `relay` by what it stands for, so that external addresses can be added.
     ///
     /// # Errors
-    /// When no address of this host fits the listeners.
+    /// When there are no listeners to derive it from, or no address of this host fits them.
     pub fn fill_relays(&mut self) -> Result<(), BindError> {
+        if self.relay.is_empty() && self.listeners().next().is_none() {
+            return Err(BindError::NoListener);
+        }
         if self.relay.is_empty() {
             self.relay = default_relays(self);
         }
@@ -70,6 +78,26 @@ impl Config {
             return Err(BindError::NoRelay);
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Where anything is listened on.
+    fn listeners(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        let all = [
+            (Transport::Udp, &self.udp),
+            (Transport::Tcp, &self.tcp),
+            (Transport::Tls, &self.tls),
+            (Transport::Dtls, &self.dtls),
+        ];
+        let each = |(transport, list): (Transport, &'_ Vec<SocketAddr>)| {
+            list.clone().into_iter().map(move |address| (transport, address))
+        };
+        all.into_iter().flat_map(each)
+    }
+
+    fn listener_at(&self, ip: IpAddr) -> Option<(Transport, SocketAddr)> {
+        self.listeners().find(|(_, address)| address.ip() == ip)
     }
 }
 
@@ -101,25 +129,14 @@ pub(super) fn open(config: &Config) -> Result<Opened, BindError> {
     let workers = config.workers;
     let mut sets: Vec<Sockets> = (0..workers).map(|_| Sockets::default()).collect();
     let mut addresses = Vec::new();
-    let wanted = [
-        (Transport::Udp, &config.udp),
-        (Transport::Tcp, &config.tcp),
-        (Transport::Tls, &config.tls),
-        (Transport::Dtls, &config.dtls),
-    ];
-    for (transport, list) in wanted {
-        for wish in list {
-            let wrong = |error| BindError::listen(*wish, transport, error);
-            // A port that the system chooses is chosen once.
-            let mut address = *wish;
-            for set in &mut sets {
-                address = open_one(set, address, transport, config).map_err(wrong)?;
-            }
-            addresses.push((transport, address));
+    for (transport, wish) in config.listeners() {
+        let wrong = |error| BindError::listen(wish, transport, error);
+        // A port that the system chooses is chosen once.
+        let mut address = wish;
+        for set in &mut sets {
+            address = open_one(set, address, transport, config).map_err(wrong)?;
         }
-    }
-    if addresses.is_empty() {
-        return Err(BindError::NoListener);
+        addresses.push((transport, address));
     }
     Ok((sets, addresses))
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::stats::Stats;
+use super::stream::Moved;
 
 /// What a worker is told.
 pub(super) enum Command {
@@ -25,6 +26,8 @@ pub(super) enum Command {
         tls: Option<TlsAcceptor>,
         dtls: Option<Certificate>,
     },
+    /// Serve this connection: it asks for one between a peer and a relay of yours.
+    Stream(Box<Moved>),
     /// Take no new allocations.
     Drain,
     /// End.
@@ -103,6 +106,18 @@ impl Shared {
                 std::mem::take(&mut lock(&inbox.news))
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// How many workers there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Gives a worker a connection; if it is gone, so is the connection.
+    pub(super) fn hand_over(&self, worker: u32, moved: Moved) {
+        if let Some(worker) = self.workers.get(worker as usize) {
+            let _ = worker.send(Command::Stream(Box::new(moved)));
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use dunlin_net::{Path, Transport};
 use dunlin_turn::Frames;
+use dunlin_turn::attribute::ConnectionId;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -122,6 +123,62 @@ pub(super) async fn accept(listener: TcpListener, is_tls: bool, worker: Handle, 
     }
 }
 
+/// Both directions of a connection, whatever it is made of.
+pub(super) trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
+
+/// A client's connection that another worker has accepted, and that is for one of our relays (RFC 6062, section 4.3). It
+/// goes on being watched by the runtime of that worker, which lives as long as this one.
+pub(super) struct Moved {
+    io: Box<dyn Both>,
+    path: Path,
+    /// What was read of it.
+    bytes: BytesMut,
+}
+
+/// Serves a connection that another worker has accepted.
+pub(super) async fn take_over(moved: Moved, worker: Handle, buffers: Buffers) {
+    let Moved { io, path, bytes } = moved;
+    if let Some(stream) = enter(path, &worker) {
+        carry(io, bytes, path, &stream, &worker, &buffers).await;
+        leave(path, &worker, &buffers);
+    }
+}
+
+/// Notes a connection, if there is room for it.
+fn enter(path: Path, worker: &Handle) -> Option<Rc<Stream>> {
+    let mut state = worker.borrow_mut();
+    if state.streams.len() >= state.config.max_streams {
+        state.counters.refused_connections += 1;
+        return None;
+    }
+    let stream = Rc::new(Stream::new(state.config.max_backlog));
+    state.streams.insert(path, stream.clone());
+    let counters = &mut state.counters;
+    *(if path.transport == Transport::Tls {
+        &mut counters.tls
+    } else {
+        &mut counters.tcp
+    }) += 1;
+    Some(stream)
+}
+
+/// It has ended here.
+fn leave(path: Path, worker: &Handle, buffers: &Buffers) {
+    let mut state = worker.borrow_mut();
+    state.streams.remove(&path);
+    let counters = &mut state.counters;
+    *(if path.transport == Transport::Tls {
+        &mut counters.tls
+    } else {
+        &mut counters.tcp
+    }) -= 1;
+    let now = Instant::now();
+    state.server.connection_lost(now, path);
+    state.pump(now, worker, buffers);
+}
+
 /// Serves one connection until it ends.
 async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, worker: Handle, buffers: Buffers) {
     let (Ok(local), Ok(remote)) = (tcp.local_addr(), tcp.peer_addr()) else {
@@ -137,30 +194,17 @@ async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, worker: Handle, buffers
         remote,
         transport,
     };
-    let stream = {
-        let mut state = worker.borrow_mut();
-        if state.streams.len() >= state.config.max_streams {
-            state.counters.refused_connections += 1;
-            return;
-        }
-        let stream = Rc::new(Stream::new(state.config.max_backlog));
-        state.streams.insert(path, stream.clone());
-        let counters = &mut state.counters;
-        *(if tls.is_some() {
-            &mut counters.tls
-        } else {
-            &mut counters.tcp
-        }) += 1;
-        stream
+    let Some(stream) = enter(path, &worker) else {
+        return;
     };
     // What is relayed does not wait for more to be relayed.
     let _ = tcp.set_nodelay(true);
     // A client that vanished without a word is noticed when its allocation expires; without one, by silence.
     let _ = SockRef::from(&tcp).set_keepalive(true);
     match tls {
-        None => carry(tcp, path, &stream, &worker, &buffers).await,
+        None => carry(tcp, BytesMut::new(), path, &stream, &worker, &buffers).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-            Ok(Ok(tls)) => carry(tls, path, &stream, &worker, &buffers).await,
+            Ok(Ok(tls)) => carry(tls, BytesMut::new(), path, &stream, &worker, &buffers).await,
             Ok(Err(error)) => {
                 worker.borrow_mut().counters.tls_failed += 1;
                 log::debug!("turn: {path}: the TLS handshake failed: {error}");
@@ -168,22 +212,14 @@ async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, worker: Handle, buffers
             Err(_) => worker.borrow_mut().counters.tls_failed += 1,
         },
     }
-    let mut state = worker.borrow_mut();
-    state.streams.remove(&path);
-    let counters = &mut state.counters;
-    *(if transport == Transport::Tls {
-        &mut counters.tls
-    } else {
-        &mut counters.tcp
-    }) -= 1;
-    let now = Instant::now();
-    state.server.connection_lost(now, path);
-    state.pump(now, &worker, &buffers);
+    leave(path, &worker, &buffers);
 }
 
-/// Carries messages both ways until one side has ended, or the client has been silent for too long.
+/// Carries messages both ways until one side has ended, or the client has been silent for too long. `first` was read
+/// already.
 async fn carry(
-    io: impl AsyncRead + AsyncWrite + Unpin,
+    io: impl Both + 'static,
+    first: BytesMut,
     path: Path,
     stream: &Stream,
     worker: &Handle,
@@ -191,21 +227,35 @@ async fn carry(
 ) {
     let (mut from, to) = tokio::io::split(io);
     let mut writing = std::pin::pin!(stream.write(to, path.transport));
-    let bound = tokio::select! {
-        bound = read(&mut from, path, stream, worker, buffers) => bound,
+    let turned = tokio::select! {
+        turned = read(&mut from, first, path, stream, worker, buffers) => turned,
         _ = &mut writing => None,
         () = silence(path, stream, worker) => {
             log::debug!("turn: {path}: silent, and no allocation");
             None
         }
     };
-    if let Some((bound, rest)) = bound {
-        // The answer goes out before the first byte of the peer.
-        stream.end();
-        if let Some(to) = writing.await {
-            splice(from.unsplit(to), rest, bound, worker, buffers).await;
+    let Some(turned) = turned else { return };
+    // The answer goes out before the first byte of the peer.
+    stream.end();
+    let Some(to) = writing.await else { return };
+    let io = from.unsplit(to);
+    match turned {
+        Turned::Bound(bound, rest) => splice(io, rest, bound, worker, buffers).await,
+        Turned::Elsewhere(number, bytes) => {
+            let io = Box::new(io);
+            let shared = worker.borrow().shared.clone();
+            shared.hand_over(number, Moved { io, path, bytes });
         }
     }
+}
+
+/// What becomes of a connection that carries no messages (of ours) any more.
+enum Turned {
+    /// It is the other end of a peer's connection. The client has sent this behind its request.
+    Bound(Bound, BytesMut),
+    /// It belongs to the worker of this number; all that was read.
+    Elsewhere(u32, BytesMut),
 }
 
 /// Ends when the client has been silent, without an allocation, for the time that is allowed.
@@ -223,11 +273,12 @@ async fn silence(path: Path, stream: &Stream, worker: &Handle) {
 /// Takes messages until the end, or until the connection becomes that of a peer: then what follows is no message.
 async fn read(
     from: &mut (impl AsyncRead + Unpin),
+    first: BytesMut,
     path: Path,
     stream: &Stream,
     worker: &Handle,
     buffers: &Buffers,
-) -> Option<(Bound, BytesMut)> {
+) -> Option<Turned> {
     let legacy = worker.borrow().config.server.rfc5766_channels;
     let mut frames = if legacy {
         Frames::rfc5766()
@@ -235,11 +286,15 @@ async fn read(
         Frames::default()
     };
     let mut greeted = false;
+    let mut there = !first.is_empty();
+    frames.buffer().unsplit(first);
     loop {
         frames.buffer().reserve(READ);
-        match from.read_buf(frames.buffer()).await {
-            Ok(0) | Err(_) => return None,
-            Ok(_) => {}
+        if !std::mem::take(&mut there) {
+            match from.read_buf(frames.buffer()).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
         }
         stream.alive.set(true);
         // What begins with ChannelData is not TURN; "GET " looks like the head of a long one.
@@ -249,14 +304,18 @@ async fn read(
         }
         let mut state = worker.borrow_mut();
         let now = Instant::now();
-        while let Some(message) = frames.take() {
+        while let Some(mut message) = frames.take() {
+            if !greeted && let Some(number) = elsewhere(&message, state.number, state.shared.count()) {
+                message.unsplit(std::mem::take(frames.buffer()));
+                return Some(Turned::Elsewhere(number, message));
+            }
             greeted = true;
             state.take_stream(now, path, &message);
             if message.first().is_some_and(|first| *first < 64) {
                 // It may be the last one.
                 state.pump(now, worker, buffers);
                 if let Some(bound) = stream.bound.take() {
-                    return Some((bound, std::mem::take(frames.buffer())));
+                    return Some(Turned::Bound(bound, std::mem::take(frames.buffer())));
                 }
             }
         }
@@ -266,4 +325,10 @@ async fn read(
             return None;
         }
     }
+}
+
+/// The worker that has the relay which a client's data connection is for, unless it is this one.
+fn elsewhere(message: &[u8], this: usize, workers: u32) -> Option<u32> {
+    let number = ConnectionId::asked_for(message)?.instance(workers);
+    (number as usize != this).then_some(number)
 }

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use dunlin_net::Path;
 use dunlin_turn::attribute::ConnectionId;
 use dunlin_turn::server::{AddressFamily, PortPolicy, RelayId};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
@@ -21,6 +21,10 @@ use super::worker::{Buffers, Handle, Worker};
 const BACKLOG: i32 = 16;
 /// Ports that are tried: one that is free for UDP is mostly free for TCP too.
 const TRIES: usize = 8;
+/// Bytes that are read at once.
+const CHUNK: usize = 16 << 10;
+/// The pause of one who is too fast.
+const PAUSE: Duration = Duration::from_millis(20);
 /// RFC 6062, section 5.2: a connection attempt is given up after "at least 30 seconds".
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -180,8 +184,16 @@ pub(super) async fn splice(
     } = bound;
     let _ = peer.set_nodelay(true);
     let carry = async {
-        peer.write_all(&rest).await?;
-        tokio::io::copy_bidirectional(&mut client, &mut peer).await
+        let (mut from_client, mut to_client) = tokio::io::split(&mut client);
+        let (mut from_peer, mut to_peer) = peer.split();
+        let up = async {
+            forward(&rest, &mut to_peer, (connection, true), worker).await?;
+            copy(&mut from_client, &mut to_peer, (connection, true), worker).await
+        };
+        tokio::try_join!(
+            up,
+            copy(&mut from_peer, &mut to_client, (connection, false), worker)
+        )
     };
     tokio::select! {
         result = carry => log::debug!("turn: a connection to a peer ended: {result:?}"),
@@ -191,6 +203,46 @@ pub(super) async fn splice(
     state.peers.remove(&connection);
     state.server.connection_closed(now, connection);
     state.pump(now, worker, buffers);
+}
+
+/// Carries bytes in one direction until their source ends, and tells the other side of the end.
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    way: (ConnectionId, bool),
+    worker: &Handle,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => return to.shutdown().await,
+            len => forward(&buffer[..len], to, way, worker).await?,
+        }
+    }
+}
+
+/// Writes bytes for the peer (`true`) or for the client, as fast as their allocation may be.
+async fn forward(
+    mut bytes: &[u8],
+    to: &mut (impl AsyncWrite + Unpin),
+    (connection, to_peer): (ConnectionId, bool),
+    worker: &Handle,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let carried = {
+            let server = &mut worker.borrow_mut().server;
+            server.carry(Instant::now(), connection, to_peer, bytes.len())
+        };
+        match carried.ok_or(io::ErrorKind::NotConnected)? {
+            0 => tokio::time::sleep(PAUSE).await,
+            len => {
+                let (now, later) = bytes.split_at(len);
+                to.write_all(now).await?;
+                bytes = later;
+            }
+        }
+    }
+    to.flush().await
 }
 
 /// Listens at the address of a relay, where outgoing connections leave from too: "the server MUST use the same transport

@@ -136,6 +136,9 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, worker: Handle, bu
                 state.tls = tls;
                 state.dtls.certificate = dtls;
             }
+            Command::Stream(moved) => {
+                spawn_local(stream::take_over(*moved, worker.clone(), buffers.clone()));
+            }
             Command::Drain => {
                 state.server.drain(now);
                 state.pump(now, &worker, &buffers);
@@ -174,7 +177,7 @@ pub(super) struct Worker {
     /// An answer on its way from the core to `trains`.
     answer: Vec<u8>,
     /// The number of this worker among all.
-    number: usize,
+    pub(super) number: usize,
     pace: Arc<Pace>,
     /// Wakes the task of the clock.
     pub(super) clock: Rc<Notify>,
@@ -202,6 +205,7 @@ impl Worker {
     ) -> Self {
         let mut core = config.server.clone();
         core.unix_time = unix_time();
+        core.instance = (u32::try_from(number).unwrap_or_default(), shared.count());
         let ports = Ports::new(config.relay.clone(), config.ports.clone(), config.relay_buffer);
         Self {
             server: Server::new(core, dunlin_crypto::random::seed(), Instant::now()),

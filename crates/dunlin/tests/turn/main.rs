@@ -269,6 +269,75 @@ async fn tcp_relays_connect_and_are_connected_to() {
     soon("the relay's port to be closed", gone).await;
 }
 
+/// The data connections of a client come from other ports and so to any worker; each gets to the one that has the relay.
+#[tokio::test]
+async fn tcp_relays_work_with_several_workers() {
+    let site = site(|config| config.workers = 4);
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let server = site.address(transport);
+        let tcp = |config: &mut dunlin_turn::client::Config| config.transport = RequestedTransport::TCP;
+        let mut caller = Caller::connect(transport, server, &site.certificate, tcp).await;
+        caller.allocated().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // A quarter of them would do without.
+        for round in 0..12_u8 {
+            caller.client.connect(std::time::Instant::now(), address).unwrap();
+            let accepting = soon("the relay to connect", listener.accept());
+            let (accepted, event) = tokio::join!(accepting, caller.event());
+            let (mut peer, _) = accepted.unwrap();
+            let Event::Connected { connection, .. } = event else {
+                panic!("{event:?}");
+            };
+            let mut data = caller
+                .data_connection(site.address(Transport::Tcp), connection)
+                .await;
+            data.write_all(&[round; 3]).await.unwrap();
+            assert_eq!(read_all(&mut peer, 3).await, [round; 3]);
+            peer.write_all(&[round; 70_000]).await.unwrap();
+            assert!(read_all(&mut data, 70_000).await == [round; 70_000]);
+            drop(data);
+            assert_eq!(soon("the end", peer.read(&mut [0; 8])).await.unwrap(), 0);
+            drop(peer);
+            // The name of the connection is free again when the server has noticed both ends.
+            let gone = async {
+                while site.server.stats().await.sockets.tcp > u64::from(transport == Transport::Tcp) {}
+            };
+            soon("the data connection to go", gone).await;
+        }
+        drop_allocation(caller).await;
+    }
+}
+
+/// `max_bytes_per_second` is shared by all that an allocation carries, TCP connections too.
+#[tokio::test]
+async fn the_bandwidth_of_a_tcp_relay_is_limited() {
+    const RATE: u64 = 100_000;
+    let site = site(|config| config.server.max_bytes_per_second = Some(RATE));
+    let server = site.address(Transport::Tcp);
+    let tcp = |config: &mut dunlin_turn::client::Config| config.transport = RequestedTransport::TCP;
+    let mut caller = Caller::connect(Transport::Tcp, server, "", tcp).await;
+    caller.allocated().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    caller.client.connect(std::time::Instant::now(), address).unwrap();
+    let accepting = soon("the relay to connect", listener.accept());
+    let (accepted, event) = tokio::join!(accepting, caller.event());
+    let (mut peer, _) = accepted.unwrap();
+    let Event::Connected { connection, .. } = event else {
+        panic!("{event:?}");
+    };
+    let mut data = caller.data_connection(server, connection).await;
+    // What fits the first second passes at once, and half as much needs half a second more.
+    let much = vec![7; RATE as usize * 3 / 2];
+    let start = std::time::Instant::now();
+    let (sent, got) = tokio::join!(data.write_all(&much), read_all(&mut peer, much.len()));
+    sent.unwrap();
+    assert!(got == much);
+    assert!(start.elapsed().as_millis() >= 450, "{:?}", start.elapsed());
+    assert_eq!(site.server.stats().await.core.bytes_to_peers, much.len() as u64);
+}
+
 /// A peer that nobody listens for, and one that is not permitted.
 #[tokio::test]
 async fn tcp_relays_refuse_whom_they_cannot_reach() {

@@ -40,6 +40,10 @@ pub struct Config {
     pub ipv6: bool,
     /// Relays TCP (RFC 6062). Default off.
     pub tcp_relays: bool,
+    /// Which of several servers this is, from 0 on, and how many there are. A client's data connection (RFC 6062) may come
+    /// to any of them; the [`ConnectionId`](crate::attribute::ConnectionId) that it asks for tells whose it is. Default
+    /// the only one.
+    pub instance: (u32, u32),
     /// The parent can set the DF bit. Default off: DONT-FRAGMENT is then answered with 420.
     pub dont_fragment: bool,
     /// Hands out mobility tickets (RFC 8016). Default on.
@@ -98,6 +102,7 @@ impl Default for Config {
             ipv4: true,
             ipv6: false,
             tcp_relays: false,
+            instance: (0, 1),
             dont_fragment: false,
             mobility: true,
             reservations_outside: false,

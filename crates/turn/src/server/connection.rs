@@ -138,6 +138,33 @@ impl Server {
         Some(connection)
     }
 
+    /// How many of `bytes` bytes that one side of a bound connection has sent may be carried to the other now: all, but for
+    /// [`Config::max_bytes_per_second`](super::Config::max_bytes_per_second). They count as carried; the parent keeps the
+    /// others and asks again a moment later. `None`: the connection is gone.
+    #[must_use]
+    pub fn carry(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        to_peer: bool,
+        bytes: usize,
+    ) -> Option<usize> {
+        self.now = self.now.max(now);
+        let key = self.connections.get(&connection)?.allocation;
+        let allocation = self.allocations.get_mut(key)?;
+        let direction = usize::from(!to_peer);
+        let carried = match self.config.max_bytes_per_second {
+            Some(rate) => allocation.buckets[direction].take_some(bytes, rate, self.now),
+            None => bytes,
+        };
+        allocation.bytes[direction] += carried as u64;
+        match to_peer {
+            true => self.stats.bytes_to_peers += carried as u64,
+            false => self.stats.bytes_to_clients += carried as u64,
+        }
+        Some(carried)
+    }
+
     /// A connection with a peer, or its client's data connection, was closed.
     pub fn connection_closed(&mut self, now: Instant, connection: ConnectionId) {
         self.now = self.now.max(now);
@@ -227,9 +254,11 @@ impl Server {
     }
 
     fn add_connection(&mut self, allocation: Key, peer: SocketAddr, state: State) -> ConnectionId {
-        let mut connection = ConnectionId(self.rng.next_u32());
+        let (this, of) = (self.config.instance.0, self.config.instance.1.max(1));
+        let start = (self.rng.next_u32() / of).saturating_sub(1) * of;
+        let mut connection = ConnectionId(start + this % of);
         while self.connections.contains_key(&connection) {
-            connection.0 = connection.0.wrapping_add(1);
+            connection.0 = connection.0.checked_add(of).unwrap_or(this % of);
         }
         let expires = self.now;
         self.connections.insert(

@@ -25,17 +25,29 @@ impl TokenBucket {
 
     /// Takes `bytes` out, if they are there. `rate` bytes flow in per second, and as many fit.
     pub(super) fn take(&mut self, bytes: usize, rate: u64, now: Instant) -> bool {
+        self.refill(rate, now);
+        let Some(rest) = self.tokens.checked_sub(bytes as u64) else {
+            return false;
+        };
+        self.tokens = rest;
+        true
+    }
+
+    /// Takes as many of `bytes` out as are there, and answers how many that is.
+    pub(super) fn take_some(&mut self, bytes: usize, rate: u64, now: Instant) -> usize {
+        self.refill(rate, now);
+        let taken = self.tokens.min(bytes as u64);
+        self.tokens -= taken;
+        taken as usize
+    }
+
+    fn refill(&mut self, rate: u64, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at);
         let inflow = u64::try_from(u128::from(rate) * elapsed.as_micros() / 1_000_000).unwrap_or(rate);
         if inflow > 0 {
             self.tokens = self.tokens.saturating_add(inflow).min(rate);
             self.at = now;
         }
-        let Some(rest) = self.tokens.checked_sub(bytes as u64) else {
-            return false;
-        };
-        self.tokens = rest;
-        true
     }
 }
 
@@ -119,6 +131,19 @@ mod tests {
             passed += u64::from(bucket.take(100, 10_000, start + Duration::from_millis(millis))) * 100;
         }
         assert!((105_000..=110_100).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn of_a_bucket_that_is_too_small_a_part_is_taken() {
+        let start = base();
+        let mut bucket = TokenBucket::new(1000, start);
+        assert_eq!(bucket.take_some(700, 1000, start), 700);
+        assert_eq!(bucket.take_some(700, 1000, start), 300);
+        assert_eq!(bucket.take_some(700, 1000, start), 0);
+        assert_eq!(
+            bucket.take_some(700, 1000, start + Duration::from_millis(100)),
+            100
+        );
     }
 
     #[test]

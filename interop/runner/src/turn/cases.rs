@@ -20,8 +20,6 @@ pub struct Case {
     pub options: &'static [&'static str],
     /// TLS and DTLS have a port of their own.
     pub secure: bool,
-    /// The server has one worker, as TCP relays need it.
-    pub single: bool,
     pub who: Who,
 }
 
@@ -30,7 +28,6 @@ const PLAIN: Case = Case {
     what: "",
     options: &[],
     secure: false,
-    single: false,
     who: Who::User,
 };
 
@@ -99,7 +96,6 @@ pub const ALL: &[Case] = &[
         name: "tcp-relay",
         what: "TCP, relays that speak TCP to each other (RFC 6062)",
         options: &["-t", "-T"],
-        single: true,
         ..PLAIN
     },
     Case {

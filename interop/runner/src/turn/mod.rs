@@ -40,8 +40,6 @@ pub struct Arguments {
 #[derive(Debug)]
 struct Site {
     server: Program,
-    /// A server with one worker, and where it is.
-    single: (Program, u16),
     /// Held for their drop.
     _peer: Program,
     peer: u16,
@@ -148,8 +146,7 @@ async fn all(chosen: &[&'static Case]) -> Result<(), String> {
         }
     }
     if failed > 0 {
-        let (server, single) = (site.server.tail(), site.single.0.tail());
-        return Err(format!("{failed} cases failed\n{server}\n{single}"));
+        return Err(format!("{failed} cases failed\n{}", site.server.tail()));
     }
     eprintln!(
         "turn: {} cases passed against coturn's clients",
@@ -185,13 +182,11 @@ async fn open(folder: &std::path::Path) -> Result<Site, String> {
     }
     let server = Program::start("dunlin turn", command)?;
     listens(&server, 7).await?;
-    let single = single(free(local)?).await?;
     let mut command = Command::new("turnutils_peer");
     command.args(["-L", "127.0.0.1", "-p", &peer.to_string()]);
     let echo = Program::start("turnutils_peer", command).map_err(how)?;
     Ok(Site {
         server,
-        single,
         _peer: echo,
         peer,
         plain,
@@ -211,21 +206,6 @@ fn command() -> Result<Command, String> {
     // As most tests on one machine do, and because this client takes its channel numbers by RFC 5766.
     command.args(["--allow-loopback-peers", "--rfc5766-channels"]);
     Ok(command)
-}
-
-/// The server with one worker.
-async fn single(port: u16) -> Result<(Program, u16), String> {
-    let mut command = command()?;
-    command.args([
-        "--workers",
-        "1",
-        "--no-udp",
-        "--tcp",
-        &format!("127.0.0.1:{port}"),
-    ]);
-    let server = Program::start("dunlin turn --workers 1", command)?;
-    listens(&server, 1).await?;
-    Ok((server, port))
 }
 
 /// Waits until our server listens on so many addresses.
@@ -253,11 +233,7 @@ async fn one(site: &Site, case: &Case) -> Result<(), String> {
         Who::Secret => ["-u", "bob", "-W", "between servers"],
         Who::Wrong => ["-u", "alice", "-w", "wrong"],
     });
-    let port = match (case.secure, case.single) {
-        (true, _) => site.secure,
-        (false, true) => site.single.1,
-        (false, false) => site.plain,
-    };
+    let port = if case.secure { site.secure } else { site.plain };
     command.args(["-y", "-n", MESSAGES, "-m", CLIENTS, "-e", "127.0.0.1"]);
     command.args(["-r", &site.peer.to_string(), "-p", &port.to_string(), "127.0.0.1"]);
     let mut client = Program::start("turnutils_uclient", command).map_err(how)?;
