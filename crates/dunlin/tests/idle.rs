@@ -93,8 +93,8 @@ fn kept(count: usize, shared: bool) -> (i64, i64) {
 #[test]
 fn an_idle_connection_costs_no_more_than_it_did() {
     for (name, shared, bound) in [
-        ("on a shared endpoint", true, 46_000),
-        ("with sockets of their own", false, 59_000),
+        ("on a shared endpoint", true, 22_500),
+        ("with sockets of their own", false, 41_500),
     ] {
         let (bytes, pieces) = kept(20, shared);
         println!("{name}: {bytes} bytes in {pieces} pieces per peer, besides what OpenSSL allocates");
