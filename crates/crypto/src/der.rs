@@ -65,7 +65,12 @@ mod tests {
     fn the_key_is_found_and_a_certificate_cut_short_or_followed_by_bytes_is_none() {
         let certificate = Certificate::generate().unwrap();
         let der = certificate.der();
-        let expected = certificate.signing_key().key.public_key_to_der().unwrap();
+        let expected = certificate
+            .signing_key()
+            .openssl()
+            .unwrap()
+            .public_key_to_der()
+            .unwrap();
         assert_eq!(subject_public_key_info(der), Some(&expected[..]));
         for len in 0..der.len() {
             assert_eq!(subject_public_key_info(&der[..len]), None, "{len}");

@@ -125,6 +125,12 @@ impl Hasher {
     }
 }
 
+impl From<sha::Sha256> for Hasher {
+    fn from(state: sha::Sha256) -> Self {
+        Self(State::Sha256(state))
+    }
+}
+
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Hasher")

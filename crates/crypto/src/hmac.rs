@@ -3,6 +3,8 @@
 //! The hash states after the inner and the outer pad are computed once per key and cloned per message, so a
 //! MAC costs no allocation and no key schedule.
 
+use openssl::sha::Sha256;
+
 use crate::Unauthentic;
 use crate::hash::{Digest, HashAlgorithm, Hasher, digest};
 use crate::sha1::{Keyed, Sha1};
@@ -18,14 +20,11 @@ pub struct HmacKey {
 #[derive(Clone)]
 enum Pads {
     /// Of every STUN message and of most SRTP packets that are not encrypted with GCM.
-    Sha1 {
-        inner: Keyed,
-        outer: Keyed,
-    },
-    Other {
-        inner: Hasher,
-        outer: Hasher,
-    },
+    Sha1 { inner: Keyed, outer: Keyed },
+    /// Of cookies and TLS.
+    Sha256 { inner: Sha256, outer: Sha256 },
+    /// The states of SHA-384 and SHA-512 are twice as large, and would be the size of all keys.
+    Other(Box<[Hasher; 2]>),
 }
 
 impl HmacKey {
@@ -42,22 +41,27 @@ impl HmacKey {
         }
         let padded = |pad: u8| block.map(|byte| byte ^ pad);
         let (inner, outer) = (padded(0x36), padded(0x5c));
-        let pads = match (algorithm, inner.first_chunk(), outer.first_chunk()) {
+        let pads = match (algorithm, inner.first_chunk(), outer.first_chunk::<64>()) {
             (HashAlgorithm::Sha1, Some(inner), Some(outer)) => Pads::Sha1 {
                 inner: Sha1::after(inner),
                 outer: Sha1::after(outer),
             },
-            _ => {
-                let after = |block: &[u8]| {
-                    let mut hasher = Hasher::new(algorithm);
-                    hasher.update(block);
-                    hasher
+            (HashAlgorithm::Sha256, Some(inner), Some(outer)) => {
+                let after = |block: &[u8; 64]| {
+                    let mut hash = Sha256::new();
+                    hash.update(block);
+                    hash
                 };
-                Pads::Other {
-                    inner: after(&inner[..block_len]),
-                    outer: after(&outer[..block_len]),
+                Pads::Sha256 {
+                    inner: after(inner),
+                    outer: after(outer),
                 }
             }
+            _ => Pads::Other(Box::new([inner, outer].map(|block| {
+                let mut hasher = Hasher::new(algorithm);
+                hasher.update(&block[..block_len]);
+                hasher
+            }))),
         };
         Self { algorithm, pads }
     }
@@ -88,10 +92,14 @@ impl HmacKey {
                 inner: inner.start(),
                 outer: *outer,
             },
-            Pads::Other { inner, outer } => Mac::Other {
-                inner: inner.clone(),
-                outer: outer.clone(),
+            Pads::Sha256 { inner, outer } => Mac::Other {
+                inner: inner.clone().into(),
+                outer: outer.clone().into(),
             },
+            Pads::Other(pads) => {
+                let [inner, outer] = (**pads).clone();
+                Mac::Other { inner, outer }
+            }
         }
     }
 

@@ -266,6 +266,10 @@ impl Reassembler {
         }
         let slot = self.slots.pop_front()??;
         self.held -= slot.body.len();
+        if self.slots.is_empty() {
+            // After the handshake hardly anything comes any more.
+            self.slots = VecDeque::new();
+        }
         let message_seq = self.next;
         // A handshake has at most eight in each direction, and the numbers of KeyUpdates are counted elsewhere.
         self.next = self.next.wrapping_add(1);

@@ -276,6 +276,15 @@ impl State {
         }
     }
 
+    /// The next of the events. They are rare once the connection is up: an empty queue keeps no room for more.
+    pub(crate) fn next_event(&mut self) -> Option<RawEvent> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
     fn tell(&mut self, core: &Core, event: RawEvent) {
         self.events.push_back(event);
         core.events.notify_waiters();

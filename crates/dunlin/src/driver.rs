@@ -42,6 +42,9 @@ const STREAM_TRAIN: usize = 4;
 /// How many paths a connection may have in the table at once: what ICE checks, and some to spare.
 const MAX_PATHS: usize = 128;
 
+/// How much too early the timer may go off.
+const SLACK: Duration = Duration::from_millis(100);
+
 /// A connection as the driver sees it.
 #[derive(Debug)]
 struct Connection {
@@ -105,7 +108,7 @@ impl Driver {
     }
 
     /// Takes TCP connections of peers, too.
-    pub(crate) fn listening(self, listeners: Vec<TcpListener>) -> Self {
+    pub(crate) fn listening(mut self, listeners: Vec<TcpListener>) -> Self {
         self.relays.listen(listeners);
         self
     }
@@ -420,6 +423,7 @@ impl Driver {
 
     /// Sleeps until a handle posts, a socket has something, a timer is due, or there is room to send again.
     async fn wait(&mut self) {
+        self.trains.lend();
         let Self {
             mailbox,
             sockets,
@@ -436,8 +440,7 @@ impl Driver {
         let deadline = timer.into_iter().chain(watching.map(Watch::due)).min();
         let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline
-            // Timers mostly move back: waking once too early costs less than arming anew each turn.
-            && (sleep.is_elapsed() || deadline < sleep.deadline())
+            && (sleep.is_elapsed() || is_off(sleep.deadline(), deadline))
         {
             sleep.as_mut().reset(deadline);
         }
@@ -471,6 +474,12 @@ impl Drop for Driver {
             core.wake_all(&state);
         }
     }
+}
+
+/// Whether the timer must be armed anew. Timers mostly move back with each datagram, and arming anew in each turn would cost
+/// more than waking once too early; but waking costs more than arming once in a while.
+fn is_off(armed: tokio::time::Instant, wanted: tokio::time::Instant) -> bool {
+    wanted < armed || wanted > armed + SLACK
 }
 
 /// Moves what a connection has to send into trains. Answers false when it has more than its share.
@@ -519,5 +528,19 @@ fn learn_paths(key: Key, connection: &mut Connection, used: &mut Vec<Path>, rout
         {
             routes.remove_path(key, oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_is_armed_anew_for_what_is_sooner_or_much_later() {
+        let armed = tokio::time::Instant::now();
+        assert!(is_off(armed, armed - Duration::from_millis(1)));
+        assert!(!is_off(armed, armed));
+        assert!(!is_off(armed, armed + SLACK));
+        assert!(is_off(armed, armed + SLACK + Duration::from_millis(1)));
     }
 }

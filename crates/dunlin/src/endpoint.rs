@@ -168,6 +168,7 @@ fn open(config: &EndpointConfig) -> Result<(Vec<Socket>, Vec<SocketAddr>), BindE
         sockets.push(bind(*address, config.socket_buffer)?);
     }
     let bound: Vec<SocketAddr> = sockets.iter().map(Socket::local).collect();
+    sockets.shrink_to_fit();
     let addresses = announced(&bound, &local);
     if addresses.is_empty() {
         return Err(BindError::NoAddress);

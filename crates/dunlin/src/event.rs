@@ -63,7 +63,7 @@ impl Events {
         let core = &self.connection.core;
         loop {
             let raw = core
-                .wait(&core.events, |state, _| match state.events.pop_front() {
+                .wait(&core.events, |state, _| match state.next_event() {
                     Some(raw) => Some(Some(raw)),
                     None => (state.peer.is_closed() || state.detached).then_some(None),
                 })

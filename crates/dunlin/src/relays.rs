@@ -31,30 +31,33 @@ pub(crate) struct Relays {
     sockets: HashMap<SocketAddr, (Key, Path)>,
     /// To be closed when everything is sent.
     closing: Vec<Path>,
-    sender: mpsc::Sender<News>,
-    receiver: mpsc::Receiver<News>,
+    /// What their tasks tell. A channel is 5 kB, and most endpoints have no such task.
+    news: Option<(mpsc::Sender<News>, mpsc::Receiver<News>)>,
     /// What was received while waiting.
     waiting: VecDeque<News>,
 }
 
 impl Relays {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = mpsc::channel(INBOX);
         Self {
             outboxes: HashMap::new(),
             sockets: HashMap::new(),
             closing: Vec::new(),
-            sender,
-            receiver,
+            news: None,
             waiting: VecDeque::new(),
         }
     }
 
     /// Takes the connections of peers that come to these sockets.
-    pub(crate) fn listen(&self, listeners: Vec<TcpListener>) {
+    pub(crate) fn listen(&mut self, listeners: Vec<TcpListener>) {
         for listener in listeners {
-            drop(tokio::spawn(peer_tcp::accept(listener, self.sender.clone())));
+            drop(tokio::spawn(peer_tcp::accept(listener, self.sender())));
         }
+    }
+
+    /// For a task that has something to tell.
+    fn sender(&mut self) -> mpsc::Sender<News> {
+        self.news.get_or_insert_with(|| mpsc::channel(INBOX)).0.clone()
     }
 
     /// Opens a way: at once for UDP, in a task for the others.
@@ -67,17 +70,12 @@ impl Relays {
         sockets: &mut Vec<Socket>,
     ) {
         if let Some(from) = open.peer_from {
-            drop(tokio::spawn(peer_tcp::connect(
-                key,
-                open,
-                from,
-                self.sender.clone(),
-            )));
+            drop(tokio::spawn(peer_tcp::connect(key, open, from, self.sender())));
             return;
         }
         let mut state = core.lock();
         if open.transport != Transport::Udp {
-            let (tls, news) = (state.tls.clone(), self.sender.clone());
+            let (tls, news) = (state.tls.clone(), self.sender());
             drop(match open.transport {
                 Transport::Dtls => tokio::spawn(relay_dtls::run(key, open, tls, news)),
                 _ => tokio::spawn(relay_path::run(key, open, tls, news)),
@@ -151,13 +149,17 @@ impl Relays {
     }
 
     pub(crate) fn poll_news(&mut self) -> Option<News> {
-        self.waiting.pop_front().or_else(|| self.receiver.try_recv().ok())
+        let next = |(_, receiver): &mut (_, mpsc::Receiver<News>)| receiver.try_recv().ok();
+        self.waiting
+            .pop_front()
+            .or_else(|| self.news.as_mut().and_then(next))
     }
 
     /// Ready when a connection has brought something.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_empty()
-            && let Poll::Ready(news) = self.receiver.poll_recv(cx)
+            && let Some((_, receiver)) = &mut self.news
+            && let Poll::Ready(news) = receiver.poll_recv(cx)
         {
             self.waiting.extend(news);
         }

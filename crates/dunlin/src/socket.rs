@@ -14,6 +14,8 @@ use crate::train::Train;
 
 /// How many buffers one receive call fills. With GRO each may hold dozens of datagrams.
 const SLOTS: usize = 16;
+/// How many it fills at first.
+const FEW: usize = 2;
 /// The room each buffer must have: the largest aggregate that a kernel hands over.
 const ROOM: usize = 65_536;
 /// How large the buffers are when they are fresh: a tail that is shorter than `ROOM` is replaced.
@@ -94,12 +96,29 @@ impl Socket {
     /// `WouldBlock` when nothing is there.
     pub(crate) fn receive(&self, batch: &mut Batch) -> io::Result<()> {
         batch.prepare();
-        let Batch { slots, meta, filled } = batch;
+        let Batch {
+            slots,
+            meta,
+            used,
+            filled,
+        } = batch;
         *filled = 0;
         let mut buffers = slots.each_mut().map(|slot| IoSliceMut::new(slot));
-        *filled = self.io.try_io(Interest::READABLE, || {
-            self.state.recv((&self.io).into(), &mut buffers, meta)
-        })?;
+        let received = self.io.try_io(Interest::READABLE, || {
+            let (buffers, meta) = (&mut buffers[..*used], &mut meta[..*used]);
+            *filled = self.state.recv((&self.io).into(), buffers, meta)?;
+            // Fewer than there was room for: nothing is left, and the runtime is told so. It would have to be asked for
+            // once more otherwise, and most wake-ups bring a single datagram. What comes later wakes again.
+            if *filled < (*used).min(quinn_udp::BATCH_SIZE) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match received {
+            Err(error) if *filled == 0 => return Err(error),
+            Err(_) => {}
+            Ok(()) => *used = SLOTS.min(2 * *used),
+        }
         Ok(())
     }
 
@@ -170,6 +189,8 @@ thread_local! {
 pub(crate) struct Batch {
     slots: [BytesMut; SLOTS],
     meta: [RecvMeta; SLOTS],
+    /// How many slots are in use: more only once all were filled, since each is 128 KiB.
+    used: usize,
     filled: usize,
 }
 
@@ -183,13 +204,14 @@ impl Batch {
         Self {
             slots: std::array::from_fn(|_| BytesMut::new()),
             meta: [RecvMeta::default(); SLOTS],
+            used: FEW,
             filled: 0,
         }
     }
 
     /// Gives every slot its room again. Memory that nobody holds any more is reused.
     fn prepare(&mut self) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().take(self.used) {
             if slot.len() >= ROOM {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Trains: consecutive datagrams of one path and one size, which leave in one system call (UDP GSO).
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use dunlin_net::{Ecn, Path, Transmit};
@@ -21,7 +22,13 @@ pub(crate) struct Train {
     complete: bool,
 }
 
-/// Datagrams that wait to be sent: their bytes, one after the other, and the trains they form.
+thread_local! {
+    /// Room that no driver of this thread uses now.
+    static SPARE: RefCell<Trains> = RefCell::default();
+}
+
+/// Datagrams that wait to be sent: their bytes, one after the other, and the trains they form. While nothing waits, the
+/// room for them is the thread's: 200 drivers cost no more memory than one.
 #[derive(Debug, Default)]
 pub(crate) struct Trains {
     bytes: Vec<u8>,
@@ -66,7 +73,24 @@ impl Trains {
 
     /// Where `poll_transmit` appends the next datagram.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            *self = SPARE.take();
+        }
         &mut self.bytes
+    }
+
+    /// The driver will wait: if nothing waits with it, others may have the room.
+    pub(crate) fn lend(&mut self) {
+        if self.is_empty() && self.bytes.capacity() > 0 {
+            self.clear();
+            SPARE.set(std::mem::take(self));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.trains.clear();
+        self.next = 0;
     }
 
     /// Notes that the bytes from `start` to the buffer's end are one datagram.
@@ -139,18 +163,14 @@ impl Trains {
                 other.push(transmit, start, max);
             }
         }
-        self.bytes.clear();
-        self.trains.clear();
-        self.next = 0;
+        self.clear();
     }
 
     /// The front train was sent, or given up.
     pub(crate) fn pop(&mut self) {
         self.next += 1;
         if self.is_empty() {
-            self.bytes.clear();
-            self.trains.clear();
-            self.next = 0;
+            self.clear();
         }
     }
 }
@@ -193,6 +213,21 @@ mod tests {
         );
         assert!(trains.is_empty());
         assert_eq!(trains.len(), 0);
+    }
+
+    #[test]
+    fn room_that_nobody_uses_is_the_threads_and_what_waits_is_not_lent() {
+        let mut one = Trains::default();
+        push(&mut one, 1, 1200);
+        one.lend();
+        assert_eq!(shape(&mut one), [(1, 1200, 1, 1200)], "it still waits");
+        let room = one.buffer().capacity();
+        one.lend();
+        let mut other = Trains::default();
+        assert_eq!(other.buffer().capacity(), room);
+        assert!(other.is_empty());
+        push(&mut other, 2, 700);
+        assert_eq!(shape(&mut other), [(2, 700, 1, 700)]);
     }
 
     #[cfg(feature = "turn-server")]

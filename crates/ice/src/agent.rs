@@ -69,7 +69,7 @@ pub struct Agent {
     /// The credentials since the last restart.
     pub(crate) current: Generation,
     /// Those before, while the pair that they check is still in use.
-    pub(crate) previous: Option<Generation>,
+    pub(crate) previous: Option<Box<Generation>>,
     pub(crate) gatherer: Gatherer,
     /// The peer's candidates from signalling.
     pub(crate) remote: Vec<Candidate>,
@@ -226,7 +226,12 @@ impl Agent {
     /// What happened.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // Events are rare once there is a path: an empty queue keeps no room for more.
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.

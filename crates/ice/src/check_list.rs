@@ -135,6 +135,12 @@ impl CheckList {
             .retain(|trigger| pairs.iter().any(|pair| pair.id == trigger.pair));
     }
 
+    /// Gives back the room that no pair uses.
+    pub(crate) fn shrink(&mut self) {
+        self.pairs.shrink_to_fit();
+        self.triggered.shrink_to_fit();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pairs.len()
     }

@@ -7,11 +7,16 @@ use rand::rngs::StdRng;
 
 use crate::config::Config;
 
+/// The shortest interval between checks, in parts of the usual one.
+const LEAST: f64 = 0.8;
+
 /// RFC 7675, section 5.1: the consent checks of one valid pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Consent {
     /// When the next check is due; `None` for a lite agent, which sends none.
     next_check: Option<Instant>,
+    /// The next check is not sent before.
+    earliest: Instant,
     /// When consent ends unless something renews it.
     expires: Instant,
 }
@@ -22,6 +27,7 @@ impl Consent {
     pub(crate) fn granted(now: Instant, config: &Config, rng: &mut StdRng) -> Self {
         Self {
             next_check: next_check(now, config, rng),
+            earliest: now + config.consent_interval.mul_f64(LEAST),
             expires: now + config.consent_timeout,
         }
     }
@@ -37,8 +43,17 @@ impl Consent {
         let due = self.next_check.is_some_and(|at| at <= now);
         if due {
             self.next_check = next_check(now, config, rng);
+            self.earliest = now + config.consent_interval.mul_f64(LEAST);
         }
         due
+    }
+
+    /// A check of the peer is being answered: if ours may be sent by now, it goes along with the answer, and neither end
+    /// wakes up once more for it. The peer's intervals are as random as ours, and none is shorter than ours may be.
+    pub(crate) fn bring_forward(&mut self, now: Instant) {
+        if self.earliest <= now {
+            self.next_check = self.next_check.map(|at| at.min(now));
+        }
     }
 
     pub(crate) fn has_expired(&self, now: Instant) -> bool {
@@ -53,7 +68,7 @@ impl Consent {
 /// RFC 7675, section 5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
 /// by default 5 seconds.
 fn next_check(now: Instant, config: &Config, rng: &mut StdRng) -> Option<Instant> {
-    let interval: Duration = config.consent_interval.mul_f64(rng.random_range(0.8..1.2));
+    let interval: Duration = config.consent_interval.mul_f64(rng.random_range(LEAST..1.2));
     (!config.lite).then(|| now + interval.max(Duration::from_millis(1)))
 }
 
@@ -79,5 +94,21 @@ mod tests {
         assert!(consent.has_expired(start + Duration::from_secs(30)));
         consent.renew(start + Duration::from_secs(10), &config);
         assert!(!consent.has_expired(start + Duration::from_millis(39_999)));
+    }
+
+    /// "Implementations MUST NOT set the period between checks to less than 4 seconds" (RFC 7675, section 5.1).
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_check_goes_along_with_an_answer_but_never_within_four_seconds() {
+        let (config, mut rng, start) = (Config::default(), StdRng::from_seed([3; 32]), Instant::now());
+        let mut consent = Consent::granted(start, &config, &mut rng);
+        let early = start + Duration::from_millis(3_999);
+        consent.bring_forward(early);
+        assert!(!consent.take_due(early, &config, &mut rng));
+        let soon = start + Duration::from_secs(4);
+        consent.bring_forward(soon);
+        assert!(consent.take_due(soon, &config, &mut rng));
+        consent.bring_forward(soon + Duration::from_secs(3));
+        assert!(!consent.take_due(soon + Duration::from_secs(3), &config, &mut rng));
     }
 }

@@ -104,6 +104,13 @@ impl Gatherer {
         }
     }
 
+    /// Gives back the room that no candidate uses.
+    pub(crate) fn shrink(&mut self) {
+        self.bases.shrink_to_fit();
+        self.advertised.shrink_to_fit();
+        self.news.shrink_to_fit();
+    }
+
     pub(crate) fn state(&self) -> GatheringState {
         self.state
     }

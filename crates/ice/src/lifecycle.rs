@@ -226,6 +226,12 @@ impl Agent {
         if state != self.state {
             info!("ice: {} -> {state}", self.state);
             self.state = state;
+            if state == State::Completed {
+                // The tables have grown as they will: what they hold on to beside that would be held on to for hours.
+                self.list.shrink();
+                self.gatherer.shrink();
+                self.remote.shrink_to_fit();
+            }
             self.push_event(Event::State(state));
         }
     }

@@ -45,7 +45,7 @@ impl Agent {
     }
 
     pub(crate) fn generation(&self, number: u32) -> Option<&Generation> {
-        let generations = std::iter::once(&self.current).chain(&self.previous);
+        let generations = std::iter::once(&self.current).chain(self.previous.as_deref());
         generations
             .into_iter()
             .find(|generation| generation.number == number)

@@ -103,6 +103,11 @@ impl Agent {
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
             self.on_check(path, generation, priority, nominates);
+            let pair = self.list.find(path, generation).map(|pair| pair.id);
+            let consent = pair.and_then(|id| self.list.get_mut(id)?.consent.as_mut());
+            if let Some(consent) = consent {
+                consent.bring_forward(self.now);
+            }
         } else {
             self.keep_early(EarlyCheck {
                 path,
@@ -325,7 +330,7 @@ impl Agent {
     fn generation_of(&self, ours: &str, theirs: &str) -> Option<u32> {
         let all = || {
             std::iter::once(&self.current)
-                .chain(&self.previous)
+                .chain(self.previous.as_deref())
                 .filter(|g| g.local.ufrag() == ours)
         };
         let exact = all().find(|g| g.remote.as_ref().is_some_and(|remote| remote.ufrag() == theirs));

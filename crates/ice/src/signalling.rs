@@ -307,7 +307,7 @@ impl Agent {
         let keep = in_use.map(|(id, _)| id);
         // Of two restarts in a row, the first leaves nothing that is worth keeping.
         self.previous = match (in_use, self.previous.take()) {
-            (Some((_, generation)), _) if generation == old.number => Some(old),
+            (Some((_, generation)), _) if generation == old.number => Some(Box::new(old)),
             (Some((_, generation)), Some(previous)) if generation == previous.number => Some(previous),
             _ => None,
         };

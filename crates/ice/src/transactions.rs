@@ -72,6 +72,10 @@ impl Transactions {
                 None => return false,
             }
         }
+        if self.table.is_empty() {
+            // Consent takes one at a time, for as long as the connection lives.
+            self.table = Vec::with_capacity(1);
+        }
         self.table.push(transaction);
         true
     }
@@ -82,7 +86,11 @@ impl Transactions {
 
     pub(crate) fn take(&mut self, id: TransactionId) -> Option<Transaction> {
         let index = self.table.iter().position(|transaction| transaction.id == id)?;
-        Some(self.table.remove(index))
+        let taken = self.table.remove(index);
+        if self.table.is_empty() {
+            self.table = Vec::new();
+        }
+        Some(taken)
     }
 
     /// Stops sending the checks of a pair; their answers are still welcome.

@@ -15,6 +15,7 @@ mod description;
 mod error;
 mod event;
 pub mod jsep;
+mod media_session;
 mod negotiate;
 mod peer_connection;
 mod relaying;

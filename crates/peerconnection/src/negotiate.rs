@@ -57,11 +57,16 @@ pub(crate) struct Negotiation {
     needed_told: bool,
 }
 
+/// A copy of a setting that is not as the default.
+fn unless_default<T: Clone + Default + PartialEq>(setting: &T) -> Option<Box<T>> {
+    (*setting != T::default()).then(|| Box::new(setting.clone()))
+}
+
 impl Negotiation {
     pub(crate) fn new(config: &Config, certificate: &Certificate, cname: &str, rng: &mut StdRng) -> Self {
         let settings = Settings {
-            codecs: config.codecs.clone(),
-            header_extensions: config.header_extensions.clone(),
+            codecs: unless_default(&config.codecs),
+            header_extensions: unless_default(&config.header_extensions),
             answer_setup: config.answer_setup,
             cname: cname.to_owned(),
             max_message_size: config.max_message_size as u64,
@@ -248,7 +253,7 @@ impl PeerConnection {
     #[must_use]
     pub fn local_description(&self) -> Option<SessionDescription> {
         let (kind, sdp) = self.negotiation.jsep.local_description()?;
-        let sdp = jsep::with_candidates(sdp.clone(), &self.local_transport());
+        let sdp = jsep::with_candidates(sdp, &self.local_transport());
         Some(SessionDescription {
             kind,
             sdp: sdp.to_string(),
@@ -382,8 +387,9 @@ impl PeerConnection {
             if !sections.is_empty() {
                 self.transport.want_srtp();
             }
-            self.tracks
-                .apply(&sections, &self.negotiation.jsep, &mut self.transport.media);
+            if let Some(media) = self.transport.media.get_mut() {
+                self.tracks.apply(&sections, &self.negotiation.jsep, media);
+            }
         }
         self.negotiation.needed_told = false;
         self.check_negotiation_needed();

@@ -3,7 +3,7 @@
 //! The commands are in `negotiate` (descriptions, candidates), `channels` (data) and `tracks` (media).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use dunlin_dtls::Certificate;
@@ -19,11 +19,14 @@ use crate::data_channel::ChannelFailure;
 use crate::data_channel_table::Channels;
 use crate::dcep::MAX_OPEN_LEN;
 use crate::event::Event;
+use crate::media_session::MediaSession;
 use crate::negotiate::Negotiation;
 use crate::state::{ConnectionState, DtlsState, IceConnectionState, IceGatheringState, SignalingState};
 use crate::tracks::Tracks;
 use crate::transport::{Transport, TransportEvent};
 
+/// Time between HEARTBEATs of an idle association (RFC 9260, section 8.3).
+const HEARTBEAT: Duration = Duration::from_secs(120);
 /// Bytes of a piece of a message that is too large to be kept.
 const PIECE: usize = 64 * 1024;
 
@@ -33,7 +36,7 @@ const PIECE: usize = 64 * 1024;
 /// [`PeerConnection::poll_event`]. Everything that a command or a datagram causes has happened when the call
 /// returns; what is to be sent waits in `poll_transmit`.
 pub struct PeerConnection {
-    pub(crate) config: Config,
+    pub(crate) limits: Limits,
     pub(crate) now: Instant,
     pub(crate) transport: Transport,
     pub(crate) negotiation: Negotiation,
@@ -48,6 +51,24 @@ pub struct PeerConnection {
     pub(crate) ice_failure: Option<Box<FailureReport>>,
     stage: Stage,
     sctp_seed: [u8; 32],
+}
+
+/// What of the configuration is needed as long as the connection lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_message_size: usize,
+    pub(crate) receive_buffer: usize,
+    pub(crate) max_rtp_events: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            max_message_size: config.max_message_size,
+            receive_buffer: config.receive_buffer,
+            max_rtp_events: config.max_rtp_events,
+        }
+    }
 }
 
 /// Whether the connection lives.
@@ -85,16 +106,11 @@ impl PeerConnection {
         // "a short-term persistent RTCP CNAME ... random" (RFC 7022, section 4.2), the same in descriptions and RTCP.
         let cname = format!("{:032x}", rng.random::<u128>());
         let negotiation = Negotiation::new(&config, &certificate, &cname, &mut rng);
-        let mut media_config = dunlin_media::Config::default();
-        media_config.cname = cname;
-        if let Some(since_1970) = config.wall_clock {
-            media_config.ntp_start = dunlin_rtp::NtpTime::UNIX_EPOCH.wrapping_add(since_1970);
-        }
-        let media = dunlin_media::Session::new(media_config, rng.random(), now);
+        let media = MediaSession::new(cname, config.wall_clock, rng.random(), now);
         let transport = Transport::new(&config, certificate, ice, media, rng.random());
         Self {
             channels: Channels::new(&config),
-            config,
+            limits: Limits::of(&config),
             now,
             transport,
             negotiation,
@@ -163,8 +179,12 @@ impl PeerConnection {
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if matches!(event, Event::Rtp { .. }) {
-            self.tracks.queued_packets -= 1;
+        match &event {
+            Event::Rtp { .. } => self.tracks.queued_packets -= 1,
+            Event::ChannelReadable(_) | Event::BufferedAmountLow(_) => {}
+            // All others are rare: when they have been told, their room is not kept.
+            _ if self.events.is_empty() => self.events = VecDeque::new(),
+            _ => {}
         }
         Some(event)
     }
@@ -299,7 +319,10 @@ impl PeerConnection {
         while let Some(event) = transport_events.pop_front() {
             self.handle_transport_event(now, event);
         }
-        self.transport_events = transport_events;
+        // Packets of media come by the thousand, all else is rare.
+        if self.transport.media.get().is_some() {
+            self.transport_events = transport_events;
+        }
         let gathered = self.transport.ice.gathering_state() == GatheringState::Complete;
         if gathered && self.gathering == IceGatheringState::Gathering {
             self.announce_candidate("");
@@ -322,7 +345,7 @@ impl PeerConnection {
             TransportEvent::DtlsClosed(reason) => self.handle_dtls_closed(&reason),
             TransportEvent::Media(event) => {
                 self.tracks
-                    .handle_media_event(event, &self.config, &mut self.events)
+                    .handle_media_event(event, self.limits.max_rtp_events, &mut self.events)
             }
         }
     }
@@ -404,7 +427,7 @@ impl PeerConnection {
         if !self.transport.is_secured() || self.transport.sctp.is_some() {
             return;
         }
-        let mut config = sctp_config(&self.config);
+        let mut config = sctp_config(self.limits);
         config.local_port = parameters.local_port;
         config.remote_port = parameters.remote_port;
         config.max_datagram = self.transport.sctp_datagram();
@@ -431,18 +454,21 @@ impl PeerConnection {
 
 /// What the association is told, but for what the descriptions say. The table of channels keeps the limits of what is
 /// sent, since what opens a channel is not subject to them.
-pub(crate) fn sctp_config(config: &Config) -> dunlin_sctp::Config {
+pub(crate) fn sctp_config(limits: Limits) -> dunlin_sctp::Config {
     let mut sctp = dunlin_sctp::Config::default();
     sctp.max_message_size = usize::MAX;
     sctp.max_send_buffer = usize::MAX;
-    sctp.max_receive_message_size = match config.max_message_size {
+    sctp.max_receive_message_size = match limits.max_message_size {
         0 => usize::MAX,
         size => size.max(MAX_OPEN_LEN),
     };
-    if sctp.max_receive_message_size > config.receive_buffer / 2 {
+    if sctp.max_receive_message_size > limits.receive_buffer / 2 {
         sctp.partial_delivery = Some(PIECE);
     }
     sctp.zero_checksum = true;
+    // ICE asks every five seconds whether the path is alive (RFC 7675). What is left to ask is whether the peer still has the
+    // association, which DTLS and ICE would not tell.
+    sctp.heartbeat_interval = Some(HEARTBEAT);
     sctp
 }
 

@@ -187,6 +187,7 @@ impl PeerConnection {
     #[must_use]
     pub fn stats(&self, _now: Instant) -> Stats {
         let pair = self.transport.ice.selected_pair();
+        let (jsep, media) = (&self.negotiation.jsep, self.transport.media.get());
         Stats {
             transport: self.transport_stats(),
             candidate_pair: pair.map(|pair| CandidatePairStats {
@@ -211,12 +212,8 @@ impl PeerConnection {
                 .channels()
                 .map(|(_, channel)| DataChannelStats::of(channel))
                 .collect(),
-            inbound_rtp: self
-                .tracks
-                .inbound_stats(&self.negotiation.jsep, &self.transport.media),
-            outbound_rtp: self
-                .tracks
-                .outbound_stats(&self.negotiation.jsep, &self.transport.media),
+            inbound_rtp: media.map_or_else(Vec::new, |media| self.tracks.inbound_stats(jsep, media)),
+            outbound_rtp: media.map_or_else(Vec::new, |media| self.tracks.outbound_stats(jsep, media)),
         }
     }
 

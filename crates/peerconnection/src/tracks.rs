@@ -12,7 +12,6 @@ use dunlin_rtp::{Packet, PayloadType, Ssrc};
 use log::debug;
 
 use crate::PeerConnection;
-use crate::config::Config;
 use crate::error::TransceiverError;
 use crate::event::Event;
 use crate::jsep::{
@@ -100,7 +99,7 @@ impl Tracks {
     pub(crate) fn handle_media_event(
         &mut self,
         event: MediaEvent,
-        config: &Config,
+        max_rtp_events: usize,
         events: &mut VecDeque<Event>,
     ) {
         match event {
@@ -112,7 +111,7 @@ impl Tracks {
                 let Some(transceiver) = self.by_receiver(receiver) else {
                     return;
                 };
-                if self.queued_packets >= config.max_rtp_events {
+                if self.queued_packets >= max_rtp_events {
                     self.dropped_packets += 1;
                     return;
                 }
@@ -414,7 +413,12 @@ impl PeerConnection {
         }
         let track = self.tracks.tracks.get(&id).ok_or(TransceiverError::Unknown)?;
         let (_, sender) = track.sending.as_ref().ok_or(TransceiverError::NotNegotiated)?;
-        Ok(self.transport.media.send(now, *sender, packet)?)
+        let media = self
+            .transport
+            .media
+            .get_mut()
+            .ok_or(TransceiverError::NotNegotiated)?;
+        Ok(media.send(now, *sender, packet)?)
     }
 
     /// Asks the peer for a key frame on what a transceiver receives (PLI or FIR, as negotiated).
@@ -425,7 +429,12 @@ impl PeerConnection {
         let now = self.advance(now);
         let track = self.tracks.tracks.get(&id).ok_or(TransceiverError::Unknown)?;
         let (_, receiver) = track.receiving.as_ref().ok_or(TransceiverError::NotNegotiated)?;
-        self.transport.media.request_keyframe(now, *receiver);
+        let media = self
+            .transport
+            .media
+            .get_mut()
+            .ok_or(TransceiverError::NotNegotiated)?;
+        media.request_keyframe(now, *receiver);
         Ok(())
     }
 }

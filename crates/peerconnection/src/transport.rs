@@ -13,6 +13,7 @@ use log::{debug, info, warn};
 
 use crate::config::Config;
 use crate::demux::{Class, classify};
+use crate::media_session::MediaSession;
 use crate::state::DtlsState;
 
 /// The exporter label of RFC 5764, section 4.2.
@@ -67,7 +68,7 @@ enum DtlsStage {
 pub(crate) struct Transport {
     pub(crate) ice: Agent,
     pub(crate) sctp: Option<Association>,
-    pub(crate) media: dunlin_media::Session,
+    pub(crate) media: MediaSession,
     dtls: DtlsStage,
     dtls_state: DtlsState,
     parameters: Option<DtlsParameters>,
@@ -94,7 +95,7 @@ impl Transport {
         config: &Config,
         certificate: Certificate,
         ice: Agent,
-        media: dunlin_media::Session,
+        media: MediaSession,
         seed: [u8; 32],
     ) -> Self {
         Self {
@@ -176,12 +177,12 @@ impl Transport {
         match classify(&data) {
             Class::Dtls => self.handle_dtls(now, data),
             Class::Rtp => {
-                let Some(srtp) = &mut self.srtp else {
+                let (Some(srtp), Some(media)) = (&mut self.srtp, self.media.get_mut()) else {
                     self.drops.early_srtp += 1;
                     return;
                 };
                 match srtp.unprotect_rtp(&mut data) {
-                    Ok(header) => self.media.handle_rtp(
+                    Ok(header) => media.handle_rtp(
                         now,
                         Packet {
                             header,
@@ -195,12 +196,12 @@ impl Transport {
                 }
             }
             Class::Rtcp => {
-                let Some(srtp) = &mut self.srtp else {
+                let (Some(srtp), Some(media)) = (&mut self.srtp, self.media.get_mut()) else {
                     self.drops.early_srtp += 1;
                     return;
                 };
                 match srtp.unprotect_rtcp(&mut data) {
-                    Ok(()) => self.media.handle_rtcp(now, &data),
+                    Ok(()) => media.handle_rtcp(now, &data),
                     Err(reject) => {
                         debug!("dropped an SRTCP packet: {reject}");
                         self.drops.srtp_rejected += 1;
@@ -235,10 +236,12 @@ impl Transport {
         if let Some(sctp) = &mut self.sctp {
             sctp.handle_timeout(now);
         }
-        if let Some(round_trip) = self.ice.rtt() {
-            self.media.set_round_trip(round_trip);
+        if let Some(media) = self.media.get_mut() {
+            if let Some(round_trip) = self.ice.rtt() {
+                media.set_round_trip(round_trip);
+            }
+            media.handle_timeout(now);
         }
-        self.media.handle_timeout(now);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -249,11 +252,8 @@ impl Transport {
         }
         let dtls = self.dtls().and_then(Connection::poll_timeout);
         let sctp = self.sctp.as_ref().and_then(Association::poll_timeout);
-        let media = if self.srtp.is_some() {
-            self.media.poll_timeout()
-        } else {
-            None
-        };
+        let media = self.media.get().filter(|_| self.srtp.is_some());
+        let media = media.and_then(dunlin_media::Session::poll_timeout);
         [ice, dtls, sctp, media].into_iter().flatten().min()
     }
 
@@ -274,8 +274,7 @@ impl Transport {
         if let Some(transmit) = self.ice.send(out, |out| dtls.poll_transmit(now, out)) {
             return Some(transmit);
         }
-        if let Some(srtp) = &mut self.srtp {
-            let media = &mut self.media;
+        if let (Some(srtp), Some(media)) = (&mut self.srtp, self.media.get_mut()) {
             let sent = self.ice.send(out, |out| {
                 let start = out.len();
                 media.poll_rtcp(now, out)
@@ -329,7 +328,7 @@ impl Transport {
         }
         self.start_dtls(now, events);
         self.pump_dtls(now, events);
-        while let Some(event) = self.media.poll_event() {
+        while let Some(event) = self.media.get_mut().and_then(dunlin_media::Session::poll_event) {
             events.push_back(TransportEvent::Media(event));
         }
     }
@@ -349,9 +348,8 @@ impl Transport {
         if let Some(sctp) = &mut self.sctp {
             sctp.set_max_datagram(sctp_room);
         }
-        if let Some(srtp) = &self.srtp {
-            self.media
-                .set_max_datagram(room.saturating_sub(srtp.overhead_rtp()));
+        if let (Some(srtp), Some(media)) = (&self.srtp, self.media.get_mut()) {
+            media.set_max_datagram(room.saturating_sub(srtp.overhead_rtp()));
         }
     }
 
@@ -441,6 +439,7 @@ impl Transport {
 
     /// There is media to send or to receive.
     pub(crate) fn want_srtp(&mut self) {
+        self.media.want();
         if !std::mem::replace(&mut self.wants_srtp, true) && self.is_secured() {
             self.start_srtp();
         }
@@ -469,7 +468,7 @@ impl Transport {
         match dunlin_srtp::Session::new(profile, &keys, role) {
             Ok(session) => {
                 let overhead = self.ice.path_mtu_overhead() + session.overhead_rtp();
-                self.media.set_max_datagram(self.max_datagram - overhead);
+                self.media.want().set_max_datagram(self.max_datagram - overhead);
                 self.srtp = Some(Box::new(session));
             }
             Err(error) => warn!("SRTP cannot start: {error}"),
@@ -481,7 +480,9 @@ impl Transport {
         if let Some(sctp) = &mut self.sctp {
             sctp.abort(now, "closed");
         }
-        self.media.close(now);
+        if let Some(media) = self.media.get_mut() {
+            media.close(now);
+        }
         if let DtlsStage::Running(dtls) = &mut self.dtls {
             dtls.close(now);
         }

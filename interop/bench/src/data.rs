@@ -33,6 +33,14 @@ const fn case(name: &'static str, size: usize, channels: usize, rate: f64, cost:
     }
 }
 
+impl Case {
+    /// Bytes of a message.
+    #[cfg(feature = "peers")]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
 /// All but the one that must have a process of its own.
 pub const CASES: [Case; 4] = [
     case("data 64 KiB", 65_536, 1, 600.0, Some(2.0)),
@@ -50,7 +58,7 @@ pub const CROWD: Case = Case {
 /// Idle peers: CPU and memory.
 pub const IDLE: &str = "data idle";
 /// Connections of the idle figure; each has two peers.
-const IDLE_LINKS: usize = 100;
+pub const IDLE_LINKS: usize = 100;
 
 /// What the receivers have.
 #[derive(Debug, Default)]

@@ -8,6 +8,8 @@
     unreachable_pub
 )]
 
+#[cfg(feature = "peers")]
+mod beside;
 mod cpu;
 mod data;
 mod dtls;
@@ -84,7 +86,9 @@ enum Group {
 impl Options {
     fn wants(&self, group: Group, name: &str) -> bool {
         let in_groups = self.groups.is_empty() || self.groups.contains(&group);
-        in_groups && self.only.as_deref().is_none_or(|part| name.contains(part))
+        // A process that measures one figure alone is told its whole name.
+        let fits = |part: &str| name == part || !self.alone && name.contains(part);
+        in_groups && self.only.as_deref().is_none_or(fits)
     }
 
     fn time(&self) -> Duration {
@@ -167,6 +171,33 @@ fn measure_data(
             runtime.spawn(data::measure(options.clone(), data::CROWD, so_far))
         };
         *figures = runtime.block_on(task).map_err(|error| error.to_string())??;
+    }
+    #[cfg(feature = "peers")]
+    measure_peers(options, figures)?;
+    Ok(())
+}
+
+/// The same of a peer, for the ratios. Its messages cannot be larger than what it queues.
+#[cfg(feature = "peers")]
+fn measure_peers(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    for case in data::CASES {
+        let name = format!("{} {}", case.name, beside::SUFFIX);
+        if case.size() <= 65_536 && options.wants(Group::Datachannel, &name) {
+            beside::measure(options, case, figures)?;
+        }
+    }
+    let name = format!("{} {}", data::IDLE, beside::SUFFIX);
+    match options.wants(Group::Datachannel, &name) {
+        true if options.alone => beside::idle(options, figures)?,
+        true => figures.take_in(&alone(options, &name)?)?,
+        false => return Ok(()),
+    }
+    for what in ["rss", "cpu"] {
+        let (ours, theirs) = (format!("{} {what}", data::IDLE), format!("{name} {what}"));
+        if let Some((ours, theirs)) = figures.get(&ours).zip(figures.get(&theirs)) {
+            let share = format!("{name} {what} share");
+            figures.add(&share, ours / theirs, "", "ours, in parts of the peer's");
+        }
     }
     Ok(())
 }

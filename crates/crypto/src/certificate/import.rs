@@ -123,7 +123,9 @@ impl Certificate {
             index: 0,
             reason: error.into(),
         })?;
-        if !public.public_eq(&key.key) {
+        // Where only the scalar is kept, the public half follows from it, whatever the file says.
+        let private = key.openssl().map_err(|error| ImportError::Key(error.into()))?;
+        if !public.public_eq(&private) {
             return Err(ImportError::KeyMismatch);
         }
         let mut chain: Vec<Bytes> = chain.into_iter().map(Bytes::from).collect();
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn keys_come_as_pkcs8_sec1_or_pkcs1_and_after_other_blocks() {
         let ecdsa = generate(KeyKind::EcdsaP384);
-        let key = ecdsa.signing_key().key.ec_key().unwrap();
+        let key = ecdsa.signing_key().openssl().unwrap().ec_key().unwrap();
         let sec1 = key.private_key_to_pem().unwrap();
         assert!(import_key(&ecdsa, &sec1).is_ok());
         // What `openssl ecparam -genkey` writes: P-384's name, then the key.
@@ -199,7 +201,7 @@ mod tests {
         let sec1 = key.private_key_to_der().unwrap();
         assert!(Certificate::from_der(vec![ecdsa.der().to_vec()], &sec1).is_ok());
         let rsa = generate(KeyKind::Rsa { bits: 2048 });
-        let key = rsa.signing_key().key.rsa().unwrap();
+        let key = rsa.signing_key().openssl().unwrap().rsa().unwrap();
         assert!(import_key(&rsa, &key.private_key_to_pem().unwrap()).is_ok());
         let pkcs1 = key.private_key_to_der().unwrap();
         let imported = Certificate::from_der(vec![rsa.der().to_vec()], &pkcs1).unwrap();
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn encrypted_keys_are_named_and_nobody_is_asked_for_the_passphrase() {
         let certificate = generate(KeyKind::EcdsaP256);
-        let key = &certificate.signing_key().key;
+        let key = certificate.signing_key().openssl().unwrap();
         let cipher = Cipher::aes_128_cbc();
         let pkcs8 = key
             .private_key_to_pem_pkcs8_passphrase(cipher, b"secret")

@@ -61,7 +61,7 @@ impl Certificate {
     /// # Errors
     /// When the backend fails.
     pub fn key_der(&self) -> Result<Vec<u8>, BackendError> {
-        Ok(self.key.key.private_key_to_pkcs8()?)
+        Ok(self.key.openssl()?.private_key_to_pkcs8()?)
     }
 
     /// The chain and the private key in PEM (RFC 7468), the key as unencrypted PKCS #8: for safe-keeping, and
@@ -75,7 +75,7 @@ impl Certificate {
             let pem = X509::from_der(der)?.to_pem()?;
             chain.push_str(&String::from_utf8_lossy(&pem));
         }
-        let key = self.key.key.private_key_to_pem_pkcs8()?;
+        let key = self.key.openssl()?.private_key_to_pem_pkcs8()?;
         Ok((chain, String::from_utf8_lossy(&key).into_owned()))
     }
 

@@ -126,6 +126,14 @@ impl EcdsaSigner {
         }
     }
 
+    /// The big-endian scalar.
+    pub(crate) fn scalar(&self) -> &[u8] {
+        match self {
+            Self::P256(scalar) => &scalar[..],
+            Self::P384(scalar) => &scalar[..],
+        }
+    }
+
     /// An ASN.1 signature over the hash of `message`.
     pub(crate) fn sign(&self, hash: HashAlgorithm, message: &[u8]) -> Result<Vec<u8>, BackendError> {
         let out = &mut [0; MAX_SIGNATURE_LEN];

@@ -43,6 +43,10 @@ impl EcdsaSigner {
         None
     }
 
+    pub(crate) fn scalar(&self) -> &[u8] {
+        match *self {}
+    }
+
     pub(crate) fn sign(&self, _: HashAlgorithm, _: &[u8]) -> Result<Vec<u8>, BackendError> {
         match *self {}
     }

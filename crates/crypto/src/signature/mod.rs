@@ -2,6 +2,8 @@
 
 mod scheme;
 
+use openssl::bn::{BigNum, BigNumContext};
+use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -17,13 +19,19 @@ use scheme::Family;
 pub use scheme::{KeyKind, SignatureScheme};
 pub(crate) use scheme::{MAX_RSA_BITS, MIN_RSA_BITS};
 
-/// A private key that signs. Cloning shares the key material.
+/// A private key that signs. Cloning shares the key material, or copies the few bytes that it is.
 #[derive(Clone)]
 pub struct SigningKey {
-    pub(crate) key: PKey<Private>,
+    key: PrivateKey,
     kind: KeyKind,
-    /// The same key once more, for the faster backend.
-    fast: Option<fast::EcdsaSigner>,
+}
+
+/// Where the faster backend signs, its 32 or 48 bytes are all that is kept: a key of OpenSSL takes 3 kB, and each
+/// connection has one of its own.
+#[derive(Clone)]
+enum PrivateKey {
+    Fast(fast::EcdsaSigner),
+    OpenSsl(PKey<Private>),
 }
 
 impl SigningKey {
@@ -35,7 +43,27 @@ impl SigningKey {
             KeyKind::EcdsaP384 => Self::fast(&key, kind, 48),
             _ => None,
         };
-        Some(Self { key, kind, fast })
+        let key = fast.map_or(PrivateKey::OpenSsl(key), PrivateKey::Fast);
+        Some(Self { key, kind })
+    }
+
+    /// The key as OpenSSL has it.
+    pub(crate) fn openssl(&self) -> Result<PKey<Private>, ErrorStack> {
+        let fast = match &self.key {
+            PrivateKey::Fast(fast) => fast,
+            PrivateKey::OpenSsl(key) => return Ok(key.clone()),
+        };
+        let curve = match self.kind {
+            KeyKind::EcdsaP384 => Nid::SECP384R1,
+            _ => Nid::X9_62_PRIME256V1,
+        };
+        let group = EcGroup::from_curve_name(curve)?;
+        let mut scalar = BigNum::from_slice(fast.scalar())?;
+        let mut point = EcPoint::new(&group)?;
+        point.mul_generator2(&group, &scalar, &mut *BigNumContext::new()?)?;
+        let key = EcKey::from_private_components(&group, &scalar, &point);
+        scalar.clear();
+        PKey::from_ec_key(key?)
     }
 
     fn fast(key: &PKeyRef<Private>, kind: KeyKind, scalar_len: i32) -> Option<fast::EcdsaSigner> {
@@ -65,16 +93,17 @@ impl SigningKey {
         if !self.supports(scheme) {
             return Err(BackendError(format!("this key cannot sign with {scheme:?}")));
         }
-        match (&self.fast, scheme.hash()) {
-            (Some(fast), Some(hash)) => fast.sign(hash, message),
+        match (&self.key, scheme.hash()) {
+            (PrivateKey::Fast(fast), Some(hash)) => fast.sign(hash, message),
             _ => Ok(self.sign_openssl(scheme, message)?),
         }
     }
 
     fn sign_openssl(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let key = self.openssl()?;
         let mut signer = match scheme.hash() {
-            Some(hash) => Signer::new(message_digest(hash), &self.key)?,
-            None => Signer::new_without_digest(&self.key)?,
+            Some(hash) => Signer::new(message_digest(hash), &key)?,
+            None => Signer::new_without_digest(&key)?,
         };
         if scheme.family() == Family::RsaPss {
             signer.set_rsa_padding(Padding::PKCS1_PSS)?;
@@ -266,7 +295,7 @@ mod tests {
     #[test]
     fn the_backends_verify_each_other() {
         for (private, public) in keys() {
-            let spki = private.key.public_key_to_der().unwrap();
+            let spki = private.openssl().unwrap().public_key_to_der().unwrap();
             let openssl = PKey::public_key_from_der(&spki).unwrap();
             for scheme in ALL.into_iter().filter(|scheme| private.supports(*scheme)) {
                 for _ in 0..8 {
@@ -323,7 +352,7 @@ mod tests {
     #[test]
     fn points_off_the_curve_are_no_keys() {
         for (private, _) in keys().into_iter().take(3) {
-            let mut spki = private.key.public_key_to_der().unwrap();
+            let mut spki = private.openssl().unwrap().public_key_to_der().unwrap();
             *spki.last_mut().unwrap() ^= 1;
             assert!(VerifyingKey::from_spki(&spki).is_err(), "{private:?}");
             assert!(VerifyingKey::from_spki(&spki[..spki.len() - 1]).is_err());

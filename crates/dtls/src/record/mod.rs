@@ -95,10 +95,12 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn add_sealer(&mut self, epoch: u64, sealer: Sealer) {
+        self.sealers.reserve_exact(1);
         self.sealers.push((epoch, sealer));
     }
 
     pub(crate) fn add_opener(&mut self, epoch: u64, opener: Opener) {
+        self.openers.reserve_exact(1);
         self.openers.push((epoch, opener));
     }
 

@@ -91,7 +91,10 @@ impl World {
 
     pub(super) fn connect(&mut self) {
         self.set_roles();
-        let (now, config) = (self.now, crate::peer_connection::sctp_config(&self.config));
+        let (now, config) = (
+            self.now,
+            crate::peer_connection::sctp_config(crate::peer_connection::Limits::of(&self.config)),
+        );
         for side in &mut self.sides {
             let mut sctp = Association::new(config.clone(), self.rng.random(), now);
             sctp.connect(now);

@@ -18,7 +18,7 @@ use crate::state::SignalingState;
 /// Answers the pending remote offer. Changes nothing; the answer counts once it is given to [`super::apply_local`].
 pub fn create_answer(state: &State, local: &LocalTransport) -> Result<SessionDescription, JsepError> {
     let states = [SignalingState::HaveRemoteOffer, SignalingState::HaveLocalPranswer];
-    let (Some((_, offer)), true) = (&state.pending_remote, states.contains(&state.signaling)) else {
+    let (Some(offer), true) = (&state.pending_remote, states.contains(&state.signaling)) else {
         let (side, kind) = ("local", SdpType::Answer);
         return Err(JsepError::WrongState {
             side,
@@ -26,13 +26,14 @@ pub fn create_answer(state: &State, local: &LocalTransport) -> Result<SessionDes
             state: state.signaling,
         });
     };
-    let bundle = Bundle::of(offer);
-    let transport = match bundle.transport_section(offer) {
-        Some(index) => write::transport(local, setup(state, offer, index)?),
+    let offer = offer.sdp();
+    let bundle = Bundle::of(&offer);
+    let transport = match bundle.transport_section(&offer) {
+        Some(index) => write::transport(local, setup(state, &offer, index)?),
         None => Vec::new(),
     };
     let sections: Vec<_> = (0..offer.media.len())
-        .map(|index| section(state, offer, &bundle, index, &transport))
+        .map(|index| section(state, &offer, &bundle, index, &transport))
         .collect();
 
     // RFC 9143 section 7.3: the answer's group has those mids of the offer's group that are accepted; without a group in
@@ -110,7 +111,7 @@ fn rtp_section<'a>(
     offered: &'a MediaDescription,
     transceiver: &'a Transceiver,
 ) -> Option<RtpSection<'a>> {
-    let codecs = codecs(transceiver, state.settings.codecs.of(transceiver.kind), offered);
+    let codecs = codecs(transceiver, state.settings.codecs().of(transceiver.kind), offered);
     // No line for rid or simulcast: RFC 8853 section 5.3.2 "an answerer that … does not want simulcast … removes
     // the 'a=simulcast'", and the offerer falls back to one stream.
     (!codecs.is_empty()).then(|| RtpSection {
@@ -123,7 +124,7 @@ fn rtp_section<'a>(
             .reversed()
             .intersection(transceiver.direction),
         codecs,
-        extensions: extension::answer(&state.settings.header_extensions, transceiver.kind, offered),
+        extensions: extension::answer(&state.settings.header_extensions(), transceiver.kind, offered),
         reduced_size: offered.rtcp_reduced_size(),
         mux_only: false,
     })

@@ -7,8 +7,8 @@ use dunlin_sdp::{Direction, MediaDescription, SessionDescription};
 
 use super::bundle::Bundle;
 use super::error::JsepError;
-use super::negotiated::{self, Applied, DtlsRole, TrackAdded};
-use super::state::{MAX_SECTIONS, Owner, State};
+use super::negotiated::{self, Applied, DtlsRole, RemoteTransport, TrackAdded};
+use super::state::{Kept, MAX_SECTIONS, Owner, State};
 use super::{rollback, transceiver::TransceiverId};
 use crate::description::SdpType;
 use crate::state::SignalingState;
@@ -234,12 +234,12 @@ fn check_answer(
 
 impl State {
     /// The offer that a description of this side answers.
-    fn pending_offer(&self, answerer: Side) -> Option<&SessionDescription> {
+    fn pending_offer(&self, answerer: Side) -> Option<SessionDescription> {
         let offer = match answerer {
             Side::Local => &self.pending_remote,
             Side::Remote => &self.pending_local,
         };
-        offer.as_ref().map(|(_, sdp)| sdp)
+        offer.as_ref().map(Kept::sdp)
     }
 }
 
@@ -278,7 +278,7 @@ fn take_transport(
     }
     // What counts as "before" is what held when signalling was last stable.
     let before = match &state.saved {
-        Some(saved) => saved.remote_transport.as_ref(),
+        Some(saved) => saved.remote_transport.as_deref(),
         None => None,
     };
     if let Some(before) = before {
@@ -297,7 +297,11 @@ fn take_transport(
             return Err(JsepError::FingerprintChanged { index });
         }
     }
-    state.remote_transport = Some(transport.clone());
+    // Candidates are no part of what the next description is compared with.
+    state.remote_transport = Some(Box::new(RemoteTransport {
+        candidates: Vec::new(),
+        ..transport.clone()
+    }));
     applied.transport = Some(transport);
     Ok(())
 }
@@ -311,7 +315,7 @@ fn take_answer(
     bundle: &Bundle,
     applied: &mut Applied,
 ) -> Result<(), JsepError> {
-    let Some(offer) = state.pending_offer(side).cloned() else {
+    let Some(offer) = state.pending_offer(side) else {
         return Ok(());
     };
     if let Some(index) = bundle.transport_section(answer) {
@@ -413,10 +417,10 @@ pub(crate) fn set_receiving(
 
 /// RFC 9429 sections 5.9 and 5.10: offers and provisional answers are pending; an answer makes both sides current.
 fn store(state: &mut State, side: Side, kind: SdpType, sdp: &SessionDescription) {
-    let description = Some((kind, sdp.clone()));
+    let description = Some(Kept::new(kind, sdp));
     if side == Side::Local {
         state.restart_wanted = false;
-        state.last_local = Some(sdp.clone());
+        state.taken_back = None;
     }
     match side {
         Side::Local => state.pending_local = description,

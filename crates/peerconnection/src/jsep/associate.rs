@@ -69,7 +69,7 @@ impl State {
 
     fn can_answer(&self, kind: MediaKind, offer: &SessionDescription, bundle: &Bundle, index: usize) -> bool {
         bundle.has_rtcp_mux(offer, index)
-            && has_common_codec(self.settings.codecs.of(kind), &offer.media[index])
+            && has_common_codec(self.settings.codecs().of(kind), &offer.media[index])
     }
 
     /// RFC 9429 section 5.10: "If the m= section is sendrecv or recvonly, and there are RtpTransceivers of the same type

@@ -1,5 +1,6 @@
 //! Whether a new offer would change the session (webrtc-pc section 4.7.3, "check if negotiation is needed").
 
+use dunlin_sdp::SessionDescription;
 use dunlin_sdp::attribute::Msid;
 
 use super::state::State;
@@ -20,20 +21,28 @@ pub fn negotiation_needed(state: &State) -> bool {
     if state.data_wanted && !state.data_refused && !state.has_data() {
         return true;
     }
-    state
-        .transceivers
-        .iter()
-        .any(|transceiver| needs(state, transceiver))
+    if state.transceivers.is_empty() {
+        return false;
+    }
+    let (local, remote) = (state.current_local.as_ref(), state.current_remote.as_ref());
+    let current = local
+        .zip(remote)
+        .map(|(local, remote)| (local.kind, local.sdp(), remote.sdp()));
+    let mut transceivers = state.transceivers.iter();
+    transceivers.any(|transceiver| needs(current.as_ref(), transceiver))
 }
 
-fn needs(state: &State, transceiver: &Transceiver) -> bool {
+fn needs(
+    current: Option<&(SdpType, SessionDescription, SessionDescription)>,
+    transceiver: &Transceiver,
+) -> bool {
     let index = match (transceiver.association.life, transceiver.association.m_line) {
         (Life::Stopped, _) => return false,
         (Life::Stopping, index) => return index.is_some(),
         (Life::Active, None) => return true,
         (Life::Active, Some(index)) => index,
     };
-    let (Some((kind, local)), Some((_, remote))) = (&state.current_local, &state.current_remote) else {
+    let Some((kind, local, remote)) = current else {
         return true;
     };
     let (Some(ours), Some(theirs)) = (local.media.get(index), remote.media.get(index)) else {

@@ -227,7 +227,7 @@ pub(crate) fn complete(state: &State, applied: &mut Applied) {
         return;
     };
     let answer_is_local = local_kind != SdpType::Offer;
-    let answer = if answer_is_local { local } else { remote };
+    let answer = if answer_is_local { &local } else { &remote };
     let bundle = Bundle::of(answer);
     let mut media = Vec::new();
     for (index, section) in state.sections.iter().enumerate() {

@@ -111,7 +111,8 @@ fn section<'a>(
 ) -> RtpSection<'a> {
     let kind = transceiver.kind;
     let mut codecs = Vec::new();
-    for capability in transceiver.codecs_or(state.settings.codecs.of(kind)) {
+    let all = state.settings.codecs();
+    for capability in transceiver.codecs_or(all.of(kind)) {
         let Some((payload_type, rtx)) = numbers.codec(capability) else {
             continue;
         };
@@ -128,7 +129,7 @@ fn section<'a>(
     let mut extensions = Vec::new();
     for extension in state
         .settings
-        .header_extensions
+        .header_extensions()
         .of(kind)
         .filter(|extension| extension.offer)
     {

@@ -12,7 +12,7 @@ use crate::state::SignalingState;
 pub(crate) struct Saved {
     sections: Vec<Section>,
     numbers: Numbers,
-    pub(crate) remote_transport: Option<RemoteTransport>,
+    pub(crate) remote_transport: Option<Box<RemoteTransport>>,
     dtls_role: Option<DtlsRole>,
     restart_wanted: bool,
     transceivers: Vec<(TransceiverId, Association)>,
@@ -42,7 +42,7 @@ pub(crate) fn to_stable(state: &mut State, applied: &mut Applied) {
     state.remote_transport = saved.remote_transport;
     state.dtls_role = saved.dtls_role;
     state.restart_wanted |= saved.restart_wanted;
-    state.pending_local = None;
+    state.taken_back = state.pending_local.take().or(state.taken_back.take());
     state.pending_remote = None;
     state.signaling = SignalingState::Stable;
     let ids: Vec<TransceiverId> = state

@@ -1,6 +1,8 @@
 //! Everything that negotiation remembers, as one plain value.
 
-use dunlin_sdp::SessionDescription;
+use std::borrow::Cow;
+
+use dunlin_sdp::{Origin, SessionDescription};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -22,10 +24,10 @@ pub(crate) const MAX_SECTIONS: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The codecs offered and accepted.
-    pub codecs: Codecs,
-    /// The header extensions offered and accepted.
-    pub header_extensions: HeaderExtensions,
+    /// The codecs offered and accepted. `None`: the default ones, of which no connection keeps a copy.
+    pub codecs: Option<Box<Codecs>>,
+    /// The header extensions offered and accepted. `None`: the default ones.
+    pub header_extensions: Option<Box<HeaderExtensions>>,
     /// The DTLS role an answer takes when the offer leaves the choice. Default active.
     pub answer_setup: AnswerSetup,
     /// The canonical name of all senders (RFC 3550 section 6.5.1; RFC 7022: random per session). Default empty.
@@ -46,8 +48,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            codecs: Codecs::default(),
-            header_extensions: HeaderExtensions::default(),
+            codecs: None,
+            header_extensions: None,
             answer_setup: AnswerSetup::Active,
             cname: String::new(),
             max_message_size: 256 * 1024,
@@ -57,6 +59,24 @@ impl Default for Settings {
             session_id: 1,
         }
     }
+}
+
+impl Settings {
+    /// The codecs, which are made anew if they are the default ones: descriptions are rare.
+    #[must_use]
+    pub fn codecs(&self) -> Cow<'_, Codecs> {
+        kept_or_default(self.codecs.as_deref())
+    }
+
+    /// The header extensions, likewise.
+    #[must_use]
+    pub fn header_extensions(&self) -> Cow<'_, HeaderExtensions> {
+        kept_or_default(self.header_extensions.as_deref())
+    }
+}
+
+fn kept_or_default<T: Clone + Default>(kept: Option<&T>) -> Cow<'_, T> {
+    kept.map_or_else(|| Cow::Owned(T::default()), Cow::Borrowed)
 }
 
 /// What a description says about our side of the transport.
@@ -92,7 +112,42 @@ pub(crate) struct Section {
     pub(crate) owner: Owner,
 }
 
-pub(crate) type Description = (SdpType, SessionDescription);
+/// A description at rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) kind: SdpType,
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// Text takes a quarter of the memory of its values.
+    Text(Box<str>),
+    /// What is longer, written anew, than a text may be.
+    Values(Box<SessionDescription>),
+}
+
+impl Kept {
+    pub(crate) fn new(kind: SdpType, sdp: &SessionDescription) -> Self {
+        let text = sdp.to_string();
+        let form = match SessionDescription::parse(&text) {
+            Ok(read) if read == *sdp => Form::Text(text.into()),
+            _ => Form::Values(Box::new(sdp.clone())),
+        };
+        Self { kind, form }
+    }
+
+    /// Its values again.
+    pub(crate) fn sdp(&self) -> SessionDescription {
+        match &self.form {
+            // It could be read when it was kept.
+            Form::Text(text) => {
+                SessionDescription::parse(text).unwrap_or_else(|_| SessionDescription::new(Origin::default()))
+            }
+            Form::Values(values) => (**values).clone(),
+        }
+    }
+}
 
 /// The state of negotiation: transceivers, m-sections and the descriptions of both sides.
 #[derive(Debug, Clone)]
@@ -106,13 +161,13 @@ pub struct State {
     /// An answer turned the data section down: offers may carry one, but none is made for its sake.
     pub(crate) data_refused: bool,
     pub(crate) restart_wanted: bool,
-    pub(crate) current_local: Option<Description>,
-    pub(crate) pending_local: Option<Description>,
-    pub(crate) current_remote: Option<Description>,
-    pub(crate) pending_remote: Option<Description>,
-    /// The last local description of any kind: the next one's version follows from it.
-    pub(crate) last_local: Option<SessionDescription>,
-    pub(crate) remote_transport: Option<RemoteTransport>,
+    pub(crate) current_local: Option<Kept>,
+    pub(crate) pending_local: Option<Kept>,
+    pub(crate) current_remote: Option<Kept>,
+    pub(crate) pending_remote: Option<Kept>,
+    /// The last local description of any kind, if it was taken back: the next one's version follows from it.
+    pub(crate) taken_back: Option<Kept>,
+    pub(crate) remote_transport: Option<Box<RemoteTransport>>,
     pub(crate) dtls_role: Option<DtlsRole>,
     /// What a rollback returns to; there outside of `stable`.
     pub(crate) saved: Option<Box<Saved>>,
@@ -137,7 +192,7 @@ impl State {
             pending_local: None,
             current_remote: None,
             pending_remote: None,
-            last_local: None,
+            taken_back: None,
             remote_transport: None,
             dtls_role: None,
             saved: None,
@@ -231,7 +286,7 @@ impl State {
     #[must_use]
     pub fn bundle_tag(&self) -> Option<(String, usize)> {
         let (_, sdp) = self.local_description()?;
-        let index = Bundle::of(sdp).members.first().copied()?;
+        let index = Bundle::of(&sdp).members.first().copied()?;
         Some((sdp.media[index].mid().unwrap_or_default().to_owned(), index))
     }
 
@@ -243,16 +298,16 @@ impl State {
 
     /// Our description: the pending one, else the current one. Without candidates, see [`super::with_candidates`].
     #[must_use]
-    pub fn local_description(&self) -> Option<(SdpType, &SessionDescription)> {
+    pub fn local_description(&self) -> Option<(SdpType, SessionDescription)> {
         let description = self.pending_local.as_ref().or(self.current_local.as_ref());
-        description.map(|(kind, sdp)| (*kind, sdp))
+        description.map(|kept| (kept.kind, kept.sdp()))
     }
 
     /// The peer's description: the pending one, else the current one.
     #[must_use]
-    pub fn remote_description(&self) -> Option<(SdpType, &SessionDescription)> {
+    pub fn remote_description(&self) -> Option<(SdpType, SessionDescription)> {
         let description = self.pending_remote.as_ref().or(self.current_remote.as_ref());
-        description.map(|(kind, sdp)| (*kind, sdp))
+        description.map(|kept| (kept.kind, kept.sdp()))
     }
 
     /// The transceivers that may be given a section, in order.
@@ -265,9 +320,10 @@ impl State {
     /// Sets the version: RFC 9429 section 5.2.2 "the <sess-version> … MUST be incremented by one" when the description
     /// differs from the previous one.
     pub(crate) fn versioned(&self, mut sdp: SessionDescription) -> SessionDescription {
-        if let Some(last) = &self.last_local {
+        let kept = [&self.taken_back, &self.pending_local, &self.current_local];
+        if let Some(last) = kept.into_iter().flatten().next().map(Kept::sdp) {
             sdp.origin.version = last.origin.version;
-            if sdp != *last {
+            if sdp != last {
                 sdp.origin.version += 1;
             }
         }
@@ -289,4 +345,28 @@ fn uuid(mut bytes: [u8; 16]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_rests_as_text_unless_it_would_be_read_otherwise() {
+        let mut sdp = SessionDescription::new(Origin::new(7, 2));
+        let kept = Kept::new(SdpType::Offer, &sdp);
+        assert!(matches!(kept.form, Form::Text(_)));
+        assert_eq!(kept.sdp(), sdp);
+        sdp.session_name = "two\r\nlines".to_owned();
+        let kept = Kept::new(SdpType::Offer, &sdp);
+        assert!(matches!(kept.form, Form::Values(_)));
+        assert_eq!(kept.sdp(), sdp);
+    }
+
+    #[test]
+    fn the_default_codecs_are_there_without_being_kept() {
+        let settings = Settings::default();
+        assert_eq!(*settings.codecs(), Codecs::default());
+        assert_eq!(*settings.header_extensions(), HeaderExtensions::default());
+    }
 }

@@ -58,8 +58,8 @@ fn a_renegotiation_that_is_taken_back_leaves_the_session_as_it_was() {
     let told = apply_remote(&mut bob.state, SdpType::Rollback, &offer).unwrap();
     assert_eq!(told.tracks_added.len(), 1, "the audio track is back");
     assert_eq!(bob.state.transceivers(), before);
-    assert_eq!(bob.state.remote_description().unwrap().1, &first.offer);
-    assert_eq!(bob.state.local_description().unwrap().1, &first.answer);
+    assert_eq!(bob.state.remote_description().unwrap().1, first.offer);
+    assert_eq!(bob.state.local_description().unwrap().1, first.answer);
 }
 
 #[test]

@@ -17,10 +17,10 @@ fn without(
 #[test]
 fn a_section_without_common_codec_is_rejected_alone() {
     let settings = Settings {
-        codecs: Codecs {
+        codecs: Some(Box::new(Codecs {
             video: Vec::new(),
             ..Codecs::default()
-        },
+        })),
         ..Settings::default()
     };
     let (mut alice, mut bob) = (Side::new("alice"), Side::with("bob", settings));
