@@ -23,6 +23,7 @@ use crate::lifecycle::Timers;
 use crate::names::Names;
 use crate::output::Outgoing;
 use crate::pair::PairId;
+use crate::pair_stats::Traffic;
 use crate::relay::{FromRelay, RelayId, Relays};
 use crate::renomination::{Numbers, Renomination};
 use crate::requests::EarlyCheck;
@@ -84,6 +85,8 @@ pub struct Agent {
     pub(crate) selected: Option<PairId>,
     /// Its path: all that `send` looks at.
     pub(crate) outgoing: Option<Route>,
+    /// What was sent on it; the counters of the pair do not have it yet.
+    pub(crate) sent_on_selected: Traffic,
     pub(crate) relays: Relays,
     pub(crate) tcp: TcpPaths,
     pub(crate) names: Names,
@@ -130,6 +133,7 @@ impl Agent {
             nominated: None,
             selected: None,
             outgoing: None,
+            sent_on_selected: Traffic::default(),
             relays: Relays::new(&config),
             tcp: TcpPaths::default(),
             names: Names::default(),
@@ -256,6 +260,7 @@ impl Agent {
         self.sent_since_keepalive = true;
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += bytes as u64;
+        self.sent_on_selected.count(self.now, bytes);
         sent
     }
 
@@ -379,7 +384,10 @@ impl Agent {
     fn accept_data(&mut self, path: Path, data: BytesMut) -> Option<BytesMut> {
         let now = self.now;
         match self.list.accepting(path) {
-            Some(pair) => pair.last_heard = now,
+            Some(pair) => {
+                pair.last_heard = now;
+                pair.counters.received.count(now, data.len());
+            }
             // The peer has our description and a pair that works, we wait for its answer: its first flight is
             // not to be lost. What it sent on this path was authenticated with our password.
             None if self.early.iter().any(|check| check.path == path) => {}

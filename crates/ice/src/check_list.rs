@@ -270,6 +270,7 @@ mod tests {
     use super::*;
     use crate::candidate::{Candidate, Kind};
     use crate::pair::Outcome;
+    use crate::pair_stats::Counters;
     use std::net::SocketAddr;
 
     #[allow(clippy::disallowed_methods)]
@@ -296,6 +297,7 @@ mod tests {
             requests_sent: 0,
             responses_received: 0,
             requests_received: 0,
+            counters: Counters::default(),
         }
     }
 

@@ -73,7 +73,9 @@ pub struct Config {
     /// How long an agent waits for a path at least, whatever happened to its candidates (RFC 8863, section 4).
     /// Default: 39.5 s.
     pub pac_timeout: Duration,
-    /// Consent checks come at 0.8 to 1.2 times this interval (RFC 7675, section 5.1). Default: 5 s.
+    /// Consent checks come at 0.8 to 1.2 times this interval (RFC 7675, section 5.1). Default: 5 s. On a pair in reserve,
+    /// which nothing is sent on, they come at 0.8 to 1.2 times [`keepalive_interval`](Self::keepalive_interval) while they
+    /// are answered.
     pub consent_interval: Duration,
     /// Consent ends this long after the last response (RFC 7675, section 5.1). Default: 30 s.
     pub consent_timeout: Duration,

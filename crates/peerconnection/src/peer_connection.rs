@@ -34,6 +34,8 @@ const PIECE: usize = 64 * 1024;
 /// returns; what is to be sent waits in `poll_transmit`.
 pub struct PeerConnection {
     pub(crate) config: Config,
+    /// When `new` was called.
+    pub(crate) made: Instant,
     pub(crate) now: Instant,
     pub(crate) transport: Transport,
     pub(crate) negotiation: Negotiation,
@@ -94,6 +96,7 @@ impl PeerConnection {
         Self {
             channels: Channels::new(&config),
             config,
+            made: now,
             now,
             transport,
             negotiation,
