@@ -26,7 +26,8 @@ fn random_world(seed: u64) -> World {
     let dialect = dialects[seed as usize % 3];
     for node in &mut world.nodes {
         node.agent.set_remote_renomination(dialect);
-        node.agent.set_remote_pacing((seed % 2 == 0).then_some(ms(10)));
+        node.agent
+            .set_remote_pacing(seed.is_multiple_of(2).then_some(ms(10)));
     }
     world.stun_server = Some(addr("198.51.100.1:3478"));
     world.loss = [0.0, 0.02, 0.1, 0.2][rng.random_range(0..4)];
