@@ -17,7 +17,7 @@ use crate::check_list::CheckList;
 use crate::config::Config;
 use crate::credentials::{Credentials, Generation};
 use crate::event::{Event, GatheringState, PairInfo, State};
-use crate::gather::Gatherer;
+use crate::gather::{Gatherer, NameNews};
 use crate::heard::Heard;
 use crate::lifecycle::Timers;
 use crate::names::Names;
@@ -269,6 +269,8 @@ impl Agent {
         if self.state != State::Closed {
             self.forget_session();
             self.pump_relays();
+            self.gatherer.withdraw_names();
+            self.push_names();
             self.set_state(State::Closed);
         }
     }
@@ -435,6 +437,8 @@ impl Agent {
         while let Some(report) = self.gatherer.poll_failed() {
             self.push_event(Event::ServerFailed(report));
         }
+        // Names first: the parent is to know them when the peer asks.
+        self.push_names();
         while let Some(candidate) = self.gatherer.poll_candidate() {
             self.push_event(Event::LocalCandidate(candidate));
         }
@@ -442,6 +446,15 @@ impl Agent {
         self.select();
         self.run_triggered();
         self.update_state();
+    }
+
+    fn push_names(&mut self) {
+        while let Some(news) = self.gatherer.poll_name() {
+            self.push_event(match news {
+                NameNews::Publish(name, address) => Event::PublishName { name, address },
+                NameNews::Withdraw(name) => Event::WithdrawName(name),
+            });
+        }
     }
 
     pub(crate) fn push_event(&mut self, event: Event) {

@@ -352,13 +352,10 @@ impl Agent {
             .gatherer
             .base(transaction.path.local, transaction.path.transport)?;
         let known = self.gatherer.by_mapped_address(base, mapped);
-        if base.candidate.address.socket() == Some(mapped) {
+        if base.address == mapped {
             return Some(base.candidate.clone());
         }
-        let learned = || {
-            self.gatherer
-                .peer_reflexive(&base.candidate, mapped, transaction.priority)
-        };
+        let learned = || self.gatherer.peer_reflexive(base, mapped, transaction.priority);
         Some(known.cloned().unwrap_or_else(learned))
     }
 

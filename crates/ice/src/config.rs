@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::filter::RemoteFilter;
+use crate::hiding::HiddenHosts;
 use crate::role::Role;
 use crate::server::{ServerReport, TransportPolicy, TurnServer};
 
@@ -39,6 +40,10 @@ pub struct Config {
     /// Whether the addresses of this host are told to the peer (RFC 8828, section 5.2: in mode 3 they are not). Without
     /// them, it learns what STUN and TURN servers see, and what its own checks show. Default: true.
     pub advertise_hosts: bool,
+    /// Which of the addresses that are told are hidden behind names, for which the parent answers on the local network
+    /// ([`Event::PublishName`](crate::Event::PublishName)). Default: none. A browser has to keep them from web pages; the
+    /// parent of this agent is trusted by its user, and a name fails where multicast does.
+    pub hidden_hosts: HiddenHosts,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -131,6 +136,7 @@ impl Default for Config {
             tcp_delay: Duration::from_millis(500),
             resolve_names: true,
             advertise_hosts: true,
+            hidden_hosts: HiddenHosts::None,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),

@@ -85,12 +85,12 @@ impl Agent {
         if self.gatherer.bases().len() >= self.config.max_local_addresses {
             return Err(AddAddressError::TooMany(self.config.max_local_addresses));
         }
+        self.gatherer
+            .add(self.now, address, transport, &self.config, &mut self.rng);
         if transport == Transport::Tcp {
-            self.gatherer.add_listener(address, &self.config);
             self.pump();
             return Ok(());
         }
-        self.gatherer.add(self.now, address, &self.config, &mut self.rng);
         if !self.config.lite {
             self.relays.gather(self.now, &self.config);
         }

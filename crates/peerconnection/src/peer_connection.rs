@@ -80,6 +80,7 @@ impl PeerConnection {
         ice_config.failed_servers = config.failed_servers.clone();
         ice_config.transport_policy = config.ice_transport_policy;
         ice_config.advertise_hosts = config.advertise_hosts;
+        ice_config.hidden_hosts = config.hidden_hosts;
         ice_config.external_ips = config.external_ips.clone();
         ice_config.consent_timeout = config.consent_timeout;
         let ice = Agent::new(ice_config, rng.random(), now);
@@ -359,6 +360,10 @@ impl PeerConnection {
             }
             dunlin_ice::Event::OpenPath(open) => self.events.push_back(Event::OpenPath(open)),
             dunlin_ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
+            dunlin_ice::Event::PublishName { name, address } => {
+                self.events.push_back(Event::PublishName { name, address });
+            }
+            dunlin_ice::Event::WithdrawName(name) => self.events.push_back(Event::WithdrawName(name)),
             dunlin_ice::Event::ClosePath(path) => self.events.push_back(Event::ClosePath(path)),
             dunlin_ice::Event::ServerFailed(report) => self.events.push_back(Event::ServerFailed(report)),
             other => debug!("{other:?}"),
