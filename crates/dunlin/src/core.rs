@@ -4,6 +4,7 @@
 //! cycle can keep a connection alive.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -37,6 +38,8 @@ pub(crate) enum Request {
     Close(Path),
     /// Whose name is this?
     Resolve(String),
+    /// This is the name of this address of ours.
+    Publish(String, IpAddr),
 }
 
 /// One connection: the protocol core behind its lock, and what wakes those who wait.
@@ -140,6 +143,8 @@ pub(crate) struct State {
     pub(crate) tracks: HashMap<TransceiverId, Arc<TrackShared>>,
     pub(crate) track_queue: usize,
     pub(crate) requests: Vec<Request>,
+    /// The names of ours that the network is told of.
+    pub(crate) published: Vec<String>,
     /// No other connection uses the endpoint's sockets: TURN servers may be reached from them. (RFC 8656, section 5:
     /// one allocation per 5-tuple.)
     pub(crate) own_sockets: bool,
@@ -171,6 +176,7 @@ impl State {
             tracks: HashMap::new(),
             track_queue,
             requests: Vec::new(),
+            published: Vec::new(),
             own_sockets: false,
             tls: None,
             reason: None,
@@ -249,6 +255,14 @@ impl State {
             Event::OpenPath(open) => self.requests.push(Request::Open(open)),
             Event::ClosePath(path) => self.requests.push(Request::Close(path)),
             Event::ResolveName(name) => self.requests.push(Request::Resolve(name)),
+            Event::PublishName { name, address } => {
+                self.published.push(name.clone());
+                self.requests.push(Request::Publish(name, address));
+            }
+            Event::WithdrawName(name) => {
+                self.published.retain(|known| *known != name);
+                core.changed.notify_waiters();
+            }
             Event::Failed(reason) => {
                 self.reason = Some(ConnectionError::Failed(reason.clone()));
                 self.tell_state(core, Event::Failed(reason));

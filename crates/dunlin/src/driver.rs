@@ -22,12 +22,12 @@ use tokio::time::Sleep;
 use crate::core::{Core, Request, State};
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
-use crate::mdns;
 use crate::relays::Relays;
 use crate::routes::{Key, Routes, may_be_stun};
 use crate::socket::{Batch, Socket};
 use crate::train::Trains;
 use crate::watch::{Change, Watch};
+use crate::{mdns, mdns_responder};
 
 /// How many bytes one connection may queue before it is another's turn.
 const BURST: usize = 128 * 1024;
@@ -387,6 +387,12 @@ impl Driver {
                 Request::Resolve(name) => {
                     if let Some(connection) = self.connections.get(&key) {
                         drop(tokio::spawn(mdns::answer(connection.core.clone(), name)));
+                    }
+                }
+                Request::Publish(name, address) => {
+                    if let Some(connection) = self.connections.get(&key) {
+                        let core = connection.core.clone();
+                        drop(tokio::spawn(mdns_responder::publish(core, name, address)));
                     }
                 }
                 Request::Open(open) => {

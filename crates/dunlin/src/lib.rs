@@ -17,6 +17,7 @@ mod ice_server;
 mod interfaces;
 mod mailbox;
 mod mdns;
+mod mdns_responder;
 mod message_stream;
 pub mod nat;
 mod peer_connection;
@@ -56,10 +57,11 @@ pub use crate::tls::TlsRoots;
 pub use crate::track::{Feedback, TrackReceiver, TrackSender, Transceiver};
 pub use dunlin_peerconnection::{
     AnswerSetup, Certificate, ChannelCounters, ChannelFailure, ChannelState, CodecCapability, Codecs,
-    ConnectionState, DataChannelInit, Direction, DtlsState, HeaderExtensions, IceConnectionState,
-    IceGatheringState, IceReport, MediaKind, Message, MessageKind, NegotiatedCodec, OutgoingPacket,
-    PairReport, PayloadType, RtpPacket, ServerError, ServerReport, ServerState, SignalingState,
-    SourceSequence, Stats, Subnet, Timestamp, TransceiverInit, TransportPolicy as IceTransportPolicy,
+    ConnectionState, DataChannelInit, Direction, DtlsState, HeaderExtensions, HiddenHosts,
+    IceConnectionState, IceGatheringState, IceReport, MediaKind, Message, MessageKind, NegotiatedCodec,
+    OutgoingPacket, PairReport, PayloadType, RtpPacket, ServerError, ServerReport, ServerState,
+    SignalingState, SourceSequence, Stats, Subnet, Timestamp, TransceiverInit,
+    TransportPolicy as IceTransportPolicy,
 };
 
 /// The programs in the guides compile.

@@ -16,7 +16,9 @@ use crate::core::Core;
 use crate::interfaces;
 
 /// RFC 6762, section 3.
-const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
+pub(crate) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+pub(crate) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+pub(crate) const PORT: u16 = 5353;
 /// RFC 6762, section 5.1: "two or three seconds".
 const WITHIN: Duration = Duration::from_millis(2500);
 /// The query is sent again: the first may be lost, and a peer may announce its name late.
@@ -24,7 +26,7 @@ const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(400), Duration::from_m
 /// Datagrams that are looked at for one name: others may answer, too.
 const MAX_DATAGRAMS: usize = 64;
 /// RFC 6762, section 17: "a Multicast DNS packet, including IP and UDP headers, MUST NOT exceed 9000 bytes".
-const MAX_DATAGRAM: usize = 9000;
+pub(crate) const MAX_DATAGRAM: usize = 9000;
 /// Addresses of this host that are asked from.
 const MAX_INTERFACES: usize = 16;
 
@@ -41,14 +43,11 @@ pub(crate) async fn answer(core: Arc<Core>, name: String) {
 }
 
 /// The one address of `name`.
-async fn resolve(name: &str) -> io::Result<IpAddr> {
+pub(crate) async fn resolve(name: &str) -> io::Result<IpAddr> {
     let mut asking = JoinSet::new();
-    let interfaces = interfaces::local_addresses(true)?;
-    for interface in interfaces.into_iter().take(MAX_INTERFACES) {
-        if let IpAddr::V4(interface) = interface {
-            let name = name.to_owned();
-            asking.spawn(async move { ask_from(interface, &name).await });
-        }
+    for (socket, group) in sockets()? {
+        let name = name.to_owned();
+        asking.spawn(async move { ask_from(&socket, group, &name).await });
     }
     let mut refused = io::Error::new(
         io::ErrorKind::TimedOut,
@@ -66,8 +65,39 @@ async fn resolve(name: &str) -> io::Result<IpAddr> {
     Err(refused)
 }
 
-/// Asks the network of one interface.
-async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
+/// A socket on each network of this host, and whom to ask there.
+fn sockets() -> io::Result<Vec<(UdpSocket, SocketAddr)>> {
+    let mut sockets = Vec::new();
+    let mut links = BTreeSet::new();
+    for ip in interfaces::local_addresses(true)?
+        .into_iter()
+        .filter(IpAddr::is_ipv4)
+    {
+        if let IpAddr::V4(ip) = ip {
+            sockets.push((open_v4(ip), SocketAddr::from((GROUP_V4, PORT))));
+        }
+    }
+    // Over IPv6 a link has one socket, whatever the number of its addresses.
+    for interface in if_addrs::get_if_addrs()?
+        .iter()
+        .filter(|known| known.ip().is_ipv6())
+    {
+        if let Some(index) = interface.index.filter(|index| links.insert(*index)) {
+            sockets.push((open_v6(index), SocketAddr::from((GROUP_V6, PORT))));
+        }
+    }
+    sockets.truncate(MAX_INTERFACES);
+    let opened = sockets.into_iter().filter_map(|(socket, group)| match socket {
+        Ok(socket) => Some((socket, group)),
+        Err(error) => {
+            log::debug!("nothing can be asked of {group}: {error}");
+            None
+        }
+    });
+    Ok(opened.collect())
+}
+
+fn open_v4(interface: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
     socket.set_multicast_if_v4(&interface)?;
     socket.set_multicast_loop_v4(true)?;
@@ -77,7 +107,22 @@ async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
     socket.set_nonblocking(true)?;
     // RFC 6762, section 5.1: "MUST NOT be sent using UDP source port 5353".
     socket.bind(&SocketAddr::from((interface, 0)).into())?;
-    let socket = UdpSocket::from_std(socket.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn open_v6(interface: u32) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+    socket.set_only_v6(true)?;
+    socket.set_multicast_if_v6(interface)?;
+    socket.set_multicast_loop_v6(true)?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Asks the network of one socket.
+async fn ask_from(socket: &UdpSocket, group: SocketAddr, name: &str) -> io::Result<IpAddr> {
     let id = u16::from_be_bytes(*dunlin_crypto::random::seed().first_chunk().unwrap_or(&[0; 2]));
     let question = query(id, name)?;
     let receive = async {
@@ -85,7 +130,7 @@ async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
         for _ in 0..MAX_DATAGRAMS {
             let (len, from) = socket.recv_from(&mut buffer).await?;
             // RFC 6762, section 6: "The source UDP port in all Multicast DNS responses MUST be 5353".
-            if from.port() != GROUP.1 {
+            if from.port() != PORT {
                 continue;
             }
             let addresses = addresses(&buffer[..len], id, name).unwrap_or_default();
@@ -99,10 +144,10 @@ async fn ask_from(interface: Ipv4Addr, name: &str) -> io::Result<IpAddr> {
         Err(invalid("too many answers are none"))
     };
     let ask = async {
-        socket.send_to(&question, GROUP).await?;
+        socket.send_to(&question, group).await?;
         for pause in AGAIN_AFTER {
             tokio::time::sleep(pause).await;
-            socket.send_to(&question, GROUP).await?;
+            socket.send_to(&question, group).await?;
         }
         std::future::pending::<io::Result<IpAddr>>().await
     };
@@ -147,7 +192,7 @@ fn addresses(response: &[u8], id: u16, name: &str) -> Option<BTreeSet<IpAddr>> {
     Some(ours.filter_map(address).collect())
 }
 
-fn invalid(text: &'static str) -> io::Error {
+pub(crate) fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
@@ -220,8 +265,8 @@ mod tests {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, GROUP.1)).into())?;
-        socket.join_multicast_v4(&GROUP.0, &Ipv4Addr::LOCALHOST)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)).into())?;
+        socket.join_multicast_v4(&GROUP_V4, &Ipv4Addr::LOCALHOST)?;
         UdpSocket::from_std(socket.into())
     }
 

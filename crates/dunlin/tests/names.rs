@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use common::{config, soon};
-use dunlin::{DataChannelInit, PeerConnection, SessionDescription};
+use dunlin::{DataChannelInit, HiddenHosts, PeerConnection, SessionDescription};
 use tokio::net::UdpSocket;
 
 const NAME: &str = "b1c5d8a2-70f3-4f0e-8c11-5ad1f7a1c0de.local";
@@ -89,4 +89,53 @@ async fn a_hidden_peer_is_found_and_one_that_nobody_answers_for_is_named_in_the_
             .await;
         }
     }
+}
+
+/// Without its candidates: what alice learns of bob is what his checks show.
+fn without_candidates(description: SessionDescription) -> SessionDescription {
+    let lines = description.sdp.split_inclusive("\r\n");
+    let sdp = lines.filter(|line| !line.starts_with("a=candidate:")).collect();
+    SessionDescription { sdp, ..description }
+}
+
+#[tokio::test]
+async fn a_peer_that_hides_its_addresses_is_found_by_name_as_long_as_it_lives() {
+    if let Err(error) = respond() {
+        return eprintln!("skipped: no multicast on loopback: {error}");
+    }
+    let mut hiding = config();
+    hiding.peer.hidden_hosts = HiddenHosts::All;
+    let (alice, _a) = PeerConnection::bind(hiding).await.unwrap();
+    let (bob, _b) = PeerConnection::bind(config()).await.unwrap();
+    alice
+        .create_data_channel("x", DataChannelInit::default())
+        .unwrap();
+    alice.set_local_description().unwrap();
+    soon("gathering", alice.gathered()).await.unwrap();
+    let offer = alice.local_description().unwrap();
+    assert!(
+        offer.sdp.contains(".local ") && !offer.sdp.contains("127.0.0.1 "),
+        "{}",
+        offer.sdp
+    );
+    // "its mDNS name MUST NOT be used in the connection-address field of the SDP "c=" line" (section 3.1.2.4)
+    assert!(offer.sdp.contains("c=IN IP4 0.0.0.0\r\n"), "{}", offer.sdp);
+    bob.set_remote_description(offer.clone()).unwrap();
+    let answer = bob.set_local_description().unwrap();
+    alice.set_remote_description(without_candidates(answer)).unwrap();
+    soon("alice", alice.connected()).await.unwrap();
+    soon("bob", bob.connected()).await.unwrap();
+    assert_eq!(bob.ice_report().unresolved_names, 0);
+
+    alice.close();
+    soon("the end", bob.closed()).await;
+    let (late, _l) = PeerConnection::bind(config()).await.unwrap();
+    late.set_remote_description(offer).unwrap();
+    late.set_local_description().unwrap();
+    soon("the name to be given up", async {
+        while late.ice_report().unresolved_names == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

@@ -17,12 +17,13 @@ use crate::check_list::CheckList;
 use crate::config::Config;
 use crate::credentials::{Credentials, Generation};
 use crate::event::{Event, GatheringState, PairInfo, State};
-use crate::gather::Gatherer;
+use crate::gather::{Gatherer, NameNews};
 use crate::heard::Heard;
 use crate::lifecycle::Timers;
 use crate::names::Names;
 use crate::output::Outgoing;
 use crate::pair::PairId;
+use crate::pair_stats::Traffic;
 use crate::relay::{FromRelay, RelayId, Relays};
 use crate::renomination::{Numbers, Renomination};
 use crate::requests::EarlyCheck;
@@ -85,6 +86,8 @@ pub struct Agent {
     pub(crate) selected: Option<PairId>,
     /// Its path: all that `send` looks at.
     pub(crate) outgoing: Option<Route>,
+    /// What was sent on it; the counters of the pair do not have it yet.
+    pub(crate) sent_on_selected: Traffic,
     pub(crate) relays: Relays,
     pub(crate) stun_ways: StunWays,
     pub(crate) tcp: TcpPaths,
@@ -132,6 +135,7 @@ impl Agent {
             nominated: None,
             selected: None,
             outgoing: None,
+            sent_on_selected: Traffic::default(),
             relays: Relays::new(&config),
             stun_ways: StunWays::new(&config),
             tcp: TcpPaths::default(),
@@ -275,6 +279,7 @@ impl Agent {
         self.sent_since_keepalive = true;
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += bytes as u64;
+        self.sent_on_selected.count(self.now, bytes);
         sent
     }
 
@@ -283,6 +288,8 @@ impl Agent {
         if self.state != State::Closed {
             self.forget_session();
             self.pump_relays();
+            self.gatherer.withdraw_names();
+            self.push_names();
             self.set_state(State::Closed);
         }
     }
@@ -398,7 +405,10 @@ impl Agent {
     fn accept_data(&mut self, path: Path, data: BytesMut) -> Option<BytesMut> {
         let now = self.now;
         match self.list.accepting(path) {
-            Some(pair) => pair.last_heard = now,
+            Some(pair) => {
+                pair.last_heard = now;
+                pair.counters.received.count(now, data.len());
+            }
             // The peer has our description and a pair that works, we wait for its answer: its first flight is
             // not to be lost. What it sent on this path was authenticated with our password.
             None if self.early.iter().any(|check| check.path == path) => {}
@@ -446,6 +456,8 @@ impl Agent {
         while let Some(report) = self.gatherer.poll_failed() {
             self.push_event(Event::ServerFailed(report));
         }
+        // Names first: the parent is to know them when the peer asks.
+        self.push_names();
         while let Some(candidate) = self.gatherer.poll_candidate() {
             self.push_event(Event::LocalCandidate(candidate));
         }
@@ -453,6 +465,15 @@ impl Agent {
         self.select();
         self.run_triggered();
         self.update_state();
+    }
+
+    fn push_names(&mut self) {
+        while let Some(news) = self.gatherer.poll_name() {
+            self.push_event(match news {
+                NameNews::Publish(name, address) => Event::PublishName { name, address },
+                NameNews::Withdraw(name) => Event::WithdrawName(name),
+            });
+        }
     }
 
     pub(crate) fn push_event(&mut self, event: Event) {

@@ -276,6 +276,7 @@ mod tests {
     use super::*;
     use crate::candidate::{Candidate, Kind};
     use crate::pair::Outcome;
+    use crate::pair_stats::Counters;
     use std::net::SocketAddr;
 
     #[allow(clippy::disallowed_methods)]
@@ -302,6 +303,7 @@ mod tests {
             requests_sent: 0,
             responses_received: 0,
             requests_received: 0,
+            counters: Counters::default(),
         }
     }
 

@@ -193,6 +193,12 @@ impl Agent {
             self.count_drop(DropReason::TooManyTransactions, path);
             return false;
         }
+        if let Some(pair) = self.list.get_mut(id) {
+            match purpose {
+                Purpose::Check { .. } => pair.counters.checks_begun += 1,
+                Purpose::Consent => pair.counters.consent_checks += 1,
+            }
+        }
         self.enqueue(Outgoing::Request(request));
         true
     }
@@ -255,6 +261,7 @@ impl Agent {
         self.stats.responses_received += 1;
         if let Some(pair) = self.list.get_mut(transaction.pair) {
             pair.responses_received = pair.responses_received.saturating_add(1);
+            pair.counters.responses_received += 1;
         }
         // RFC 8445, section 7.2.5.2.1: "The ICE agent MUST check that the source and destination transport
         // addresses in the Binding request and response are symmetric", else it "MUST set the candidate pair
@@ -288,12 +295,22 @@ impl Agent {
             pair.sample_rtt(sample);
         }
         let dead = pair.is_dead();
+        let in_use = self.selected == Some(id) || self.nominated == Some(id);
         match &mut pair.consent {
             // RFC 7675, section 5.1: after consent has expired, only new credentials bring it back.
             None if transaction.purpose == Purpose::Consent || dead => return,
-            Some(consent) => consent.renew(now, &self.config),
+            Some(consent) => {
+                consent.renew(now, &self.config);
+                if !in_use && transaction.purpose == Purpose::Consent {
+                    consent.rest(now, &self.config, &mut self.rng);
+                }
+            }
             // RFC 7675, section 5.1: "Initial consent to send traffic is obtained using ICE", by this response.
-            consent @ None => *consent = Some(Consent::granted(now, &self.config, &mut self.rng)),
+            consent @ None => {
+                let granted = Consent::granted(now, &self.config, &mut self.rng);
+                self.timers.note_consent(granted.poll_timeout());
+                *consent = Some(granted);
+            }
         }
         if transaction.purpose == Purpose::Consent {
             return;
@@ -335,13 +352,10 @@ impl Agent {
             .gatherer
             .base(transaction.path.local, transaction.path.transport)?;
         let known = self.gatherer.by_mapped_address(base, mapped);
-        if base.candidate.address.socket() == Some(mapped) {
+        if base.address == mapped {
             return Some(base.candidate.clone());
         }
-        let learned = || {
-            self.gatherer
-                .peer_reflexive(&base.candidate, mapped, transaction.priority)
-        };
+        let learned = || self.gatherer.peer_reflexive(base, mapped, transaction.priority);
         Some(known.cloned().unwrap_or_else(learned))
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::filter::RemoteFilter;
+use crate::hiding::HiddenHosts;
 use crate::role::Role;
 use crate::server::{ServerReport, StunServer, TransportPolicy, TurnServer};
 
@@ -43,6 +44,10 @@ pub struct Config {
     /// Whether the addresses of this host are told to the peer (RFC 8828, section 5.2: in mode 3 they are not). Without
     /// them, it learns what STUN and TURN servers see, and what its own checks show. Default: true.
     pub advertise_hosts: bool,
+    /// Which of the addresses that are told are hidden behind names, for which the parent answers on the local network
+    /// ([`Event::PublishName`](crate::Event::PublishName)). Default: none. A browser has to keep them from web pages; the
+    /// parent of this agent is trusted by its user, and a name fails where multicast does.
+    pub hidden_hosts: HiddenHosts,
     /// Addresses that a 1:1 NAT gives this host. Host candidates of the same family are advertised with these
     /// instead of the interface's (loopback and link-local ones stay as they are). Default: none.
     pub external_ips: Vec<IpAddr>,
@@ -77,7 +82,9 @@ pub struct Config {
     /// How long an agent waits for a path at least, whatever happened to its candidates (RFC 8863, section 4).
     /// Default: 39.5 s.
     pub pac_timeout: Duration,
-    /// Consent checks come at 0.8 to 1.2 times this interval (RFC 7675, section 5.1). Default: 5 s.
+    /// Consent checks come at 0.8 to 1.2 times this interval (RFC 7675, section 5.1). Default: 5 s. On a pair in reserve,
+    /// which nothing is sent on, they come at 0.8 to 1.2 times [`keepalive_interval`](Self::keepalive_interval) while they
+    /// are answered.
     pub consent_interval: Duration,
     /// Consent ends this long after the last response (RFC 7675, section 5.1). Default: 30 s.
     pub consent_timeout: Duration,
@@ -134,6 +141,7 @@ impl Default for Config {
             tcp_delay: Duration::from_millis(500),
             resolve_names: true,
             advertise_hosts: true,
+            hidden_hosts: HiddenHosts::None,
             external_ips: Vec::new(),
             remote_filter: RemoteFilter::default(),
             gathering_timeout: Duration::from_secs(15),

@@ -26,8 +26,8 @@ impl Consent {
     /// seconds."
     pub(crate) fn granted(now: Instant, config: &Config, rng: &mut StdRng) -> Self {
         Self {
-            next_check: next_check(now, config, rng),
-            earliest: now + config.consent_interval.mul_f64(LEAST),
+            next_check: next_check(now, config.consent_interval, config, rng),
+            earliest: earliest(now, config.consent_interval),
             expires: now + config.consent_timeout,
         }
     }
@@ -38,12 +38,31 @@ impl Consent {
         self.expires = now + config.consent_timeout;
     }
 
+    /// Nothing is sent on the pair and its last check was answered: the next one is for the NATs on the way (RFC 8445,
+    /// section 11: Tr), and to know whether the pair could be used. If it is not answered, those that follow come at the
+    /// interval of a pair in use, so that two at least are left before consent ends.
+    pub(crate) fn rest(&mut self, now: Instant, config: &Config, rng: &mut StdRng) {
+        self.next_check = next_check(now, config.keepalive_interval, config, rng);
+        self.earliest = earliest(now, config.keepalive_interval);
+    }
+
+    /// Whether the next check is farther away than that of any pair in use.
+    pub(crate) fn is_resting(&self, now: Instant, config: &Config) -> bool {
+        let usual = now + config.consent_interval.mul_f64(1.2);
+        self.next_check.is_some_and(|at| at > usual)
+    }
+
+    /// Plans the next check of a pair in use.
+    pub(crate) fn plan(&mut self, now: Instant, config: &Config, rng: &mut StdRng) {
+        self.next_check = next_check(now, config.consent_interval, config, rng);
+        self.earliest = earliest(now, config.consent_interval);
+    }
+
     /// Whether a check is due; plans the next one.
     pub(crate) fn take_due(&mut self, now: Instant, config: &Config, rng: &mut StdRng) -> bool {
         let due = self.next_check.is_some_and(|at| at <= now);
         if due {
-            self.next_check = next_check(now, config, rng);
-            self.earliest = now + config.consent_interval.mul_f64(LEAST);
+            self.plan(now, config, rng);
         }
         due
     }
@@ -67,9 +86,13 @@ impl Consent {
 
 /// RFC 7675, section 5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
 /// by default 5 seconds.
-fn next_check(now: Instant, config: &Config, rng: &mut StdRng) -> Option<Instant> {
-    let interval: Duration = config.consent_interval.mul_f64(rng.random_range(LEAST..1.2));
+fn next_check(now: Instant, period: Duration, config: &Config, rng: &mut StdRng) -> Option<Instant> {
+    let interval: Duration = period.mul_f64(rng.random_range(LEAST..1.2));
     (!config.lite).then(|| now + interval.max(Duration::from_millis(1)))
+}
+
+fn earliest(now: Instant, period: Duration) -> Instant {
+    now + period.mul_f64(LEAST)
 }
 
 #[cfg(test)]
@@ -90,6 +113,12 @@ mod tests {
             assert!((4.0..=6.0).contains(&(at - last).as_secs_f64()));
             last = at;
         }
+        consent.rest(last, &config, &mut rng);
+        let at = consent.poll_timeout().min(start + Duration::from_secs(60));
+        assert!(at == start + Duration::from_secs(30) || (12.0..=18.0).contains(&(at - last).as_secs_f64()));
+        assert!(consent.is_resting(last, &config));
+        consent.plan(last, &config, &mut rng);
+        assert!(!consent.is_resting(last, &config));
         assert!(!consent.has_expired(start + Duration::from_millis(29_999)));
         assert!(consent.has_expired(start + Duration::from_secs(30)));
         consent.renew(start + Duration::from_secs(10), &config);

@@ -1,6 +1,7 @@
 //! What an agent has to tell.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use dunlin_net::Path;
@@ -33,6 +34,16 @@ pub enum Event {
     /// The parent is to ask the local network who answers to this name, and to say so with
     /// [`name_resolved`](crate::Agent::name_resolved) or [`name_not_resolved`](crate::Agent::name_not_resolved).
     ResolveName(String),
+    /// The parent is to answer the local network who asks for this name that it is this address: of this host, and hidden
+    /// ([`Config::hidden_hosts`](crate::Config::hidden_hosts)).
+    PublishName {
+        /// A version 4 UUID and `.local`.
+        name: String,
+        /// What it stands for.
+        address: IpAddr,
+    },
+    /// A name that was published is not used any more.
+    WithdrawName(String),
     /// A STUN or TURN server gives nothing (any more). The session goes on with what is left.
     ServerFailed(ServerReport),
     /// Both sides had the same role; this is ours now.

@@ -17,6 +17,7 @@ use crate::candidate::{
 };
 use crate::config::Config;
 use crate::event::GatheringState;
+use crate::hiding::OwnNames;
 use crate::relay::RelayId;
 use crate::server::{ServerError, ServerReport, ServerState, TransportPolicy};
 
@@ -72,6 +73,13 @@ impl Query {
     }
 }
 
+/// What the parent has to know of a name.
+#[derive(Debug)]
+pub(crate) enum NameNews {
+    Publish(String, IpAddr),
+    Withdraw(String),
+}
+
 /// All local addresses and what is known about them.
 #[derive(Debug)]
 pub(crate) struct Gatherer {
@@ -82,6 +90,9 @@ pub(crate) struct Gatherer {
     /// STUN servers that gave nothing.
     failed: VecDeque<ServerReport>,
     state: GatheringState,
+    /// Those of addresses that are hidden.
+    names: OwnNames,
+    name_news: VecDeque<NameNews>,
     /// Hides addresses in foundations.
     salt: u64,
     /// How many addresses of each family were added: the first ones are preferred.
@@ -98,6 +109,8 @@ impl Gatherer {
             news: VecDeque::new(),
             failed: VecDeque::new(),
             state: GatheringState::New,
+            names: OwnNames::default(),
+            name_news: VecDeque::new(),
             salt: rng.random(),
             v4_seen: 0,
             v6_seen: 0,
@@ -129,46 +142,61 @@ impl Gatherer {
         self.advertised.iter().map(|advertised| &advertised.candidate)
     }
 
-    /// Adds an address; the caller has checked the bounds and that it is new.
-    pub(crate) fn add(&mut self, now: Instant, address: SocketAddr, config: &Config, rng: &mut StdRng) {
-        let preference = self.next_preference(address.ip());
-        let host = |address: SocketAddr, salt: u64| {
-            let foundation = foundation(Kind::Host, address.ip(), None, salt);
-            Candidate::udp(
-                Kind::Host,
-                address,
-                priority(Kind::Host, preference, 1),
-                foundation,
-            )
-        };
-        let candidate = host(address, self.salt);
-        info!("ice: local address {address}");
+    /// Adds the address of a UDP socket, or of a TCP socket that listens; the caller has checked the bounds and that it is
+    /// new.
+    pub(crate) fn add(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        transport: Transport,
+        config: &Config,
+        rng: &mut StdRng,
+    ) {
         self.state = GatheringState::Gathering;
         if config.transport_policy == TransportPolicy::Relay {
             // Nothing is to be learned of this host: it only reaches TURN servers.
             return;
         }
+        info!("ice: local address {address} ({transport})");
+        let listens = transport == Transport::Tcp;
+        let preference = match listens {
+            true => self.next_listener_preference(),
+            false => self.next_preference(address.ip()),
+        };
+        let salt = self.salt;
+        let host = |address: SocketAddr| match listens {
+            true => tcp_host(address, TcpType::Passive, preference, salt),
+            false => udp_host(address, preference, salt),
+        };
+        let external = self.external_forms(address, config);
+        let mut candidate = host(address);
+        if external.is_empty() && config.advertise_hosts && config.hidden_hosts.hides(address.ip()) {
+            let (name, is_new) = self.names.name(address.ip(), rng);
+            if is_new {
+                self.name_news
+                    .push_back(NameNews::Publish(name.clone(), address.ip()));
+            }
+            let port = address.port();
+            candidate.address = Address::Name { name, port };
+        }
         self.bases.push(Base {
             address,
-            transport: Transport::Udp,
+            transport,
             candidate: candidate.clone(),
             preference,
             relay: None,
             connected: None,
         });
-        let external = self.external_forms(address, config);
         if external.is_empty() {
             self.advertise(candidate, address, config);
         }
         for ip in external {
-            self.advertise(
-                host(SocketAddr::new(ip, address.port()), self.salt),
-                address,
-                config,
-            );
+            self.advertise(host(SocketAddr::new(ip, address.port())), address, config);
         }
-        self.ask_servers(now, address, config);
-        self.start_due(now, config, rng);
+        if !listens {
+            self.ask_servers(now, address, config);
+            self.start_due(now, config, rng);
+        }
     }
 
     /// The addresses of a 1:1 NAT that stand for `address`.
@@ -184,35 +212,6 @@ impl Gatherer {
         }
     }
 
-    /// Adds the address of a socket that listens for TCP connections.
-    pub(crate) fn add_listener(&mut self, address: SocketAddr, config: &Config) {
-        self.state = GatheringState::Gathering;
-        if config.transport_policy == TransportPolicy::Relay {
-            return;
-        }
-        info!("ice: local address {address} (TCP)");
-        let listeners = self.bases.iter().filter(|base| base.transport == Transport::Tcp);
-        let preference = 8191u16.saturating_sub(u16::try_from(listeners.count()).unwrap_or(u16::MAX));
-        let host = |address, salt| tcp_host(address, TcpType::Passive, preference, salt);
-        let candidate = host(address, self.salt);
-        self.bases.push(Base {
-            address,
-            transport: Transport::Tcp,
-            candidate: candidate.clone(),
-            preference,
-            relay: None,
-            connected: None,
-        });
-        let external = self.external_forms(address, config);
-        if external.is_empty() {
-            self.advertise(candidate, address, config);
-        }
-        for ip in external {
-            let outer = host(SocketAddr::new(ip, address.port()), self.salt);
-            self.advertise(outer, address, config);
-        }
-    }
-
     /// Adds the near end of a TCP connection that we have opened. The peer learns it from the checks: nobody could
     /// connect to it.
     pub(crate) fn add_connected(&mut self, path: Path, ip: IpAddr) {
@@ -222,7 +221,10 @@ impl Gatherer {
         self.bases.push(Base {
             address: path.local,
             transport: Transport::Tcp,
-            candidate: tcp_host(path.local, TcpType::Active, preference, self.salt),
+            candidate: Candidate {
+                address: self.told(path.local),
+                ..tcp_host(path.local, TcpType::Active, preference, self.salt)
+            },
             preference,
             relay: None,
             connected: Some(path.remote),
@@ -307,7 +309,9 @@ impl Gatherer {
         let priority = priority(Kind::ServerReflexive, preference, 1);
         let mut candidate = Candidate::udp(Kind::ServerReflexive, mapped, priority, foundation);
         // RFC 8839, section 9.1: hidden addresses are not to be found here either.
-        let told = config.advertise_hosts.then_some(address);
+        // The draft on names (section 3.1.2.2) wants the same for hidden ones.
+        let tells = config.advertise_hosts && self.names.get(address.ip()).is_none();
+        let told = tells.then_some(address);
         candidate.related = Some(Address::Socket(told.unwrap_or_else(|| hidden_like(address))));
         self.advertise(candidate, address, config);
     }
@@ -345,6 +349,31 @@ impl Gatherer {
         self.bases.retain(|base| base.address != address);
         self.advertised.retain(|advertised| advertised.base != address);
         self.queries.retain(|query| query.base != address);
+        if self.bases.iter().all(|base| base.address.ip() != address.ip()) {
+            let name = self.names.remove(address.ip());
+            self.name_news.extend(name.map(NameNews::Withdraw));
+        }
+    }
+
+    /// What the parent has to know of names.
+    pub(crate) fn poll_name(&mut self) -> Option<NameNews> {
+        self.name_news.pop_front()
+    }
+
+    /// No name is used any more.
+    pub(crate) fn withdraw_names(&mut self) {
+        self.name_news.extend(self.names.take().map(NameNews::Withdraw));
+    }
+
+    /// An address of this host as it may be told.
+    fn told(&self, address: SocketAddr) -> Address {
+        match self.names.get(address.ip()) {
+            Some(name) => Address::Name {
+                name: name.to_owned(),
+                port: address.port(),
+            },
+            None => Address::Socket(address),
+        }
     }
 
     /// For an ICE restart: the same addresses again, the servers asked again (RFC 8445, section 9).
@@ -401,12 +430,12 @@ impl Gatherer {
 
     /// RFC 8445, section 7.2.5.3.1: a local peer-reflexive candidate: "The base is the local candidate of the
     /// candidate pair from which the Binding request was sent."
-    pub(crate) fn peer_reflexive(&self, base: &Candidate, mapped: SocketAddr, priority: u32) -> Candidate {
-        let ip = base.address.socket().map_or(mapped.ip(), |base| base.ip());
-        let foundation = foundation(Kind::PeerReflexive, ip, None, self.salt);
+    pub(crate) fn peer_reflexive(&self, base: &Base, mapped: SocketAddr, priority: u32) -> Candidate {
+        let foundation = foundation(Kind::PeerReflexive, base.address.ip(), None, self.salt);
         let mut candidate = Candidate::udp(Kind::PeerReflexive, mapped, priority, foundation);
-        candidate.related = Some(base.address.clone());
-        (candidate.protocol, candidate.tcp_type) = (base.protocol.clone(), base.tcp_type);
+        candidate.related = Some(self.told(base.address));
+        let like = &base.candidate;
+        (candidate.protocol, candidate.tcp_type) = (like.protocol.clone(), like.tcp_type);
         candidate
     }
 
@@ -496,6 +525,11 @@ impl Gatherer {
             0
         };
         (first - remote).saturating_sub(index.saturating_mul(2))
+    }
+
+    fn next_listener_preference(&self) -> u16 {
+        let listeners = self.bases.iter().filter(|base| base.transport == Transport::Tcp);
+        8191u16.saturating_sub(u16::try_from(listeners.count()).unwrap_or(u16::MAX))
     }
 
     /// Among relayed addresses, those that UDP leads to come first: on a connection, a lost segment holds up the
@@ -667,6 +701,12 @@ fn hidden_like(address: SocketAddr) -> SocketAddr {
         SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 9)),
         SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 9)),
     }
+}
+
+fn udp_host(address: SocketAddr, preference: u16, salt: u64) -> Candidate {
+    let foundation = foundation(Kind::Host, address.ip(), None, salt);
+    let priority = priority(Kind::Host, preference, 1);
+    Candidate::udp(Kind::Host, address, priority, foundation)
 }
 
 /// A host candidate over TCP. RFC 8445, section 5.1.1.3: another protocol, another foundation.

@@ -9,6 +9,7 @@ use crate::consent::Consent;
 use crate::event::{Event, State};
 use crate::output::Outgoing;
 use crate::pair::{Outcome, Pair, PairId, PairState};
+use crate::pair_stats::Traffic;
 use crate::report::{FailureReason, FailureReport};
 
 /// The times that belong to no table.
@@ -26,6 +27,8 @@ pub(crate) struct Timers {
     pub(crate) first_valid: Option<Instant>,
     /// When to nominate although better pairs are still being checked.
     pub(crate) nominate_at: Option<Instant>,
+    /// No consent check and no end of consent is due before this.
+    pub(crate) consent_at: Option<Instant>,
     /// When the pairs that were not chosen go.
     pub(crate) release_at: Option<Instant>,
     /// When a lite agent's path needs a datagram.
@@ -38,6 +41,13 @@ pub(crate) struct Timers {
     pub(crate) looking: bool,
     /// The path in use is asked for a sign of life, because the peer is heard on another.
     pub(crate) probe: Option<Probe>,
+}
+
+impl Timers {
+    /// Something of the consent of a pair is due then.
+    pub(crate) fn note_consent(&mut self, at: Instant) {
+        self.consent_at = Some(self.consent_at.map_or(at, |known| known.min(at)));
+    }
 }
 
 /// What goes on while the path in use is asked for a sign of life.
@@ -81,10 +91,6 @@ impl Agent {
     /// The earliest of all timers.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let timers = &self.timers;
-        let consent = self
-            .list
-            .iter()
-            .filter_map(|pair| pair.consent.as_ref().map(|c| c.poll_timeout()));
         let alive = matches!(self.state, State::Connected | State::Completed);
         let silence = self.selected.and_then(|id| self.list.get(id)).filter(|_| alive);
         [
@@ -94,7 +100,7 @@ impl Agent {
             self.stun_ways.poll_timeout(&self.config),
             self.transactions.poll_timeout(),
             self.check_due(),
-            consent.min(),
+            timers.consent_at,
             silence.map(|pair| self.silent_at(pair)),
             self.patience_ends(),
             self.tcp_due(),
@@ -110,6 +116,9 @@ impl Agent {
 
     fn run_consent(&mut self) {
         let now = self.now;
+        if self.timers.consent_at.is_none_or(|at| at > now) {
+            return;
+        }
         let due = |pair: &&Pair| {
             let at = pair.consent.as_ref().map(Consent::poll_timeout);
             at.is_some_and(|at| at <= now)
@@ -124,6 +133,20 @@ impl Agent {
                 self.check_consent(id);
             }
         }
+        let timeouts = self.list.iter().filter_map(|pair| pair.consent.as_ref());
+        self.timers.consent_at = timeouts.map(Consent::poll_timeout).min();
+    }
+
+    /// A pair is taken into use that nothing was sent on before: it has to answer at once, if it was not asked lately.
+    pub(crate) fn wake_consent(&mut self, id: Option<PairId>) {
+        let Some(id) = id else { return };
+        let consent = self.list.get_mut(id).and_then(|pair| pair.consent.as_mut());
+        let Some(consent) = consent.filter(|consent| consent.is_resting(self.now, &self.config)) else {
+            return;
+        };
+        consent.plan(self.now, &self.config, &mut self.rng);
+        self.timers.note_consent(consent.poll_timeout());
+        self.check_consent(id);
     }
 
     /// RFC 7675, section 5.1: "the endpoint MUST cease transmission on that 5-tuple". If it was the last one
@@ -262,6 +285,7 @@ impl Agent {
         self.abandon_tcp();
         self.previous = None;
         (self.nominated, self.selected, self.outgoing) = (None, None, None);
+        self.sent_on_selected = Traffic::default();
         self.timers = Timers {
             had_path: self.timers.had_path,
             ..Timers::default()

@@ -95,7 +95,7 @@ impl Agent {
 
 /// "ICE agents SHOULD NOT resolve mDNS names if they are not in the format defined by" section 3.1: "a version 4 UUID as
 /// defined in [RFC4122], followed by ".local"". Printers and other devices have other names.
-fn is_hidden_name(name: &str) -> bool {
+pub(crate) fn is_hidden_name(name: &str) -> bool {
     let Some(uuid) = name.strip_suffix(".local") else {
         return false;
     };

@@ -280,6 +280,10 @@ impl Agent {
                     .and_then(|previous| self.best_valid(previous.number))
             });
         let (id, path) = (chosen.map(|pair| pair.id), chosen.map(|pair| pair.path));
+        if id != self.selected {
+            self.book_sent(self.selected);
+            self.wake_consent(id);
+        }
         self.selected = id;
         if path == self.outgoing.map(|route| route.path) {
             return;

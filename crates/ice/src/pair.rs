@@ -7,6 +7,7 @@ use dunlin_net::Path;
 
 use crate::candidate::Candidate;
 use crate::consent::Consent;
+use crate::pair_stats::Counters;
 use crate::role::Role;
 
 /// Names a pair for the life of the agent.
@@ -106,6 +107,7 @@ pub(crate) struct Pair {
     pub(crate) requests_sent: u32,
     pub(crate) responses_received: u32,
     pub(crate) requests_received: u32,
+    pub(crate) counters: Counters,
 }
 
 impl Pair {
@@ -144,6 +146,7 @@ impl Pair {
 
     /// The first sample counts in full, later ones by an eighth (as RFC 6298 smooths).
     pub(crate) fn sample_rtt(&mut self, sample: Duration) {
+        self.counters.round_trip(sample);
         self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
     }
 }

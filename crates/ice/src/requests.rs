@@ -188,6 +188,9 @@ impl Agent {
             return;
         };
         pair.requests_received = pair.requests_received.saturating_add(1);
+        // What comes to here has its success response in the queue.
+        pair.counters.requests_received += 1;
+        pair.counters.responses_sent += 1;
         pair.last_heard = now;
         // What came through the relay had its permission.
         pair.needs_permission = false;
@@ -234,7 +237,11 @@ impl Agent {
         let Some(pair) = self.list.get_mut(id) else { return };
         match &mut pair.consent {
             Some(consent) => consent.renew(now, config),
-            None => pair.consent = Some(Consent::granted(now, config, &mut self.rng)),
+            None => {
+                let granted = Consent::granted(now, config, &mut self.rng);
+                self.timers.note_consent(granted.poll_timeout());
+                pair.consent = Some(granted);
+            }
         }
         pair.state = PairState::Succeeded;
         pair.outcome = Outcome::Valid;

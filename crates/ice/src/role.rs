@@ -100,5 +100,15 @@ mod tests {
             Conflict::None
         );
         assert_eq!(detect_conflict(Controlling, 5, None), Conflict::None);
+        // "If the agent's tiebreaker value is larger than or equal to": with equal ones, who controls stays, and who is
+        // controlled takes over.
+        assert_eq!(
+            detect_conflict(Controlling, 5, Some((Controlling, 5))),
+            Conflict::Refuse
+        );
+        assert_eq!(
+            detect_conflict(Controlled, 5, Some((Controlled, 5))),
+            Conflict::Switch
+        );
     }
 }

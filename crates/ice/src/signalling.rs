@@ -12,6 +12,7 @@ use crate::credentials::{Credentials, Generation, Side};
 use crate::event::State;
 use crate::gather::Base;
 use crate::pair::{Outcome, Pair, PairId, PairState, pair_priority};
+use crate::pair_stats::Counters;
 use crate::renomination::Numbers;
 use crate::role::Role;
 use crate::server::ServerError;
@@ -84,12 +85,12 @@ impl Agent {
         if self.gatherer.bases().len() >= self.config.max_local_addresses {
             return Err(AddAddressError::TooMany(self.config.max_local_addresses));
         }
+        self.gatherer
+            .add(self.now, address, transport, &self.config, &mut self.rng);
         if transport == Transport::Tcp {
-            self.gatherer.add_listener(address, &self.config);
             self.pump();
             return Ok(());
         }
-        self.gatherer.add(self.now, address, &self.config, &mut self.rng);
         if !self.config.lite {
             self.gather_by_ways();
         }
@@ -420,6 +421,7 @@ impl Agent {
             requests_sent: 0,
             responses_received: 0,
             requests_received: 0,
+            counters: Counters::default(),
         };
         pair.set_role(self.role);
         if let Some(relay) = base.relay {

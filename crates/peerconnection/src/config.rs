@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dunlin_dtls::Certificate;
-use dunlin_ice::{ServerReport, StunServer, TransportPolicy, TurnServer};
+use dunlin_ice::{HiddenHosts, ServerReport, StunServer, TransportPolicy, TurnServer};
 
 use crate::jsep::{Codecs, HeaderExtensions};
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub external_ips: Vec<IpAddr>,
     /// Whether host candidates are announced (RFC 8828, section 5.2: not in mode 3). Default true.
     pub advertise_hosts: bool,
+    /// Which of them are hidden behind names ([`Event::PublishName`](crate::Event::PublishName)). Default: none.
+    pub hidden_hosts: HiddenHosts,
     /// Whether we are an ICE-lite server (RFC 8445, section 2.5). Default false.
     pub ice_lite: bool,
     /// The DTLS role an answer takes when the offer leaves the choice (RFC 8842, section 5.3). Default active.
@@ -90,6 +92,7 @@ impl Default for Config {
             ice_transport_policy: TransportPolicy::All,
             external_ips: Vec::new(),
             advertise_hosts: true,
+            hidden_hosts: HiddenHosts::None,
             ice_lite: false,
             answer_setup: AnswerSetup::default(),
             codecs: Codecs::default(),

@@ -1,5 +1,7 @@
 //! What a peer connection tells its owner.
 
+use std::net::IpAddr;
+
 use dunlin_ice::{OpenPath, ServerReport};
 use dunlin_net::Path;
 
@@ -65,6 +67,16 @@ pub enum Event {
     /// [`name_resolved`](crate::PeerConnection::name_resolved) or
     /// [`name_not_resolved`](crate::PeerConnection::name_not_resolved).
     ResolveName(String),
+    /// The owner is to answer the local network who asks for this name that it is this address of this host
+    /// ([`Config::hidden_hosts`](crate::Config::hidden_hosts)), until the name is withdrawn or the connection closed.
+    PublishName {
+        /// A version 4 UUID and `.local`.
+        name: String,
+        /// What it stands for.
+        address: IpAddr,
+    },
+    /// A name that was published is not used any more.
+    WithdrawName(String),
     /// A STUN or TURN server gives nothing (any more); the connection may do without (`icecandidateerror`).
     ServerFailed(ServerReport),
     /// The connection failed: why, in words that its user can act on. When ICE found no path, lines follow that tell

@@ -31,9 +31,9 @@ pub use data_channel::{
 pub use description::{CandidateInit, SdpType, SessionDescription, UnknownSdpType};
 pub use dunlin_dtls::Certificate;
 pub use dunlin_ice::{
-    FailureReason, FailureReport, OpenPath, PairReport, RelayId, Report as IceReport, ServerError,
-    ServerReport, ServerState, Servers as IceServers, StreamFrames, StunServer, Subnet, TcpFrames,
-    TransportPolicy, TurnCredentials, TurnServer, uri,
+    FailureReason, FailureReport, HiddenHosts, OpenPath, PairReport, RelayId, Report as IceReport,
+    ServerError, ServerReport, ServerState, Servers as IceServers, StreamFrames, StunServer, Subnet,
+    TcpFrames, TransportPolicy, TurnCredentials, TurnServer, uri,
 };
 pub use dunlin_media::{OutgoingPacket, SourceSequence};
 pub use dunlin_rtp::{Packet, PayloadType, SequenceNumber, Ssrc, Timestamp};

@@ -36,7 +36,9 @@ const PIECE: usize = 64 * 1024;
 /// [`PeerConnection::poll_event`]. Everything that a command or a datagram causes has happened when the call
 /// returns; what is to be sent waits in `poll_transmit`.
 pub struct PeerConnection {
-    pub(crate) limits: Limits,
+    pub(crate) kept: Kept,
+    /// When `new` was called.
+    pub(crate) made: Instant,
     pub(crate) now: Instant,
     pub(crate) transport: Transport,
     pub(crate) negotiation: Negotiation,
@@ -55,18 +57,20 @@ pub struct PeerConnection {
 
 /// What of the configuration is needed as long as the connection lives.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Kept {
     pub(crate) max_message_size: usize,
     pub(crate) receive_buffer: usize,
     pub(crate) max_rtp_events: usize,
+    pub(crate) wall_clock: Option<Duration>,
 }
 
-impl Limits {
+impl Kept {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             max_message_size: config.max_message_size,
             receive_buffer: config.receive_buffer,
             max_rtp_events: config.max_rtp_events,
+            wall_clock: config.wall_clock,
         }
     }
 }
@@ -100,6 +104,7 @@ impl PeerConnection {
         ice_config.failed_servers = config.failed_servers.clone();
         ice_config.transport_policy = config.ice_transport_policy;
         ice_config.advertise_hosts = config.advertise_hosts;
+        ice_config.hidden_hosts = config.hidden_hosts;
         ice_config.external_ips = config.external_ips.clone();
         ice_config.consent_timeout = config.consent_timeout;
         let ice = Agent::new(ice_config, rng.random(), now);
@@ -110,7 +115,8 @@ impl PeerConnection {
         let transport = Transport::new(&config, certificate, ice, media, rng.random());
         Self {
             channels: Channels::new(&config),
-            limits: Limits::of(&config),
+            kept: Kept::of(&config),
+            made: now,
             now,
             transport,
             negotiation,
@@ -345,7 +351,7 @@ impl PeerConnection {
             TransportEvent::DtlsClosed(reason) => self.handle_dtls_closed(&reason),
             TransportEvent::Media(event) => {
                 self.tracks
-                    .handle_media_event(event, self.limits.max_rtp_events, &mut self.events)
+                    .handle_media_event(event, self.kept.max_rtp_events, &mut self.events)
             }
         }
     }
@@ -380,6 +386,10 @@ impl PeerConnection {
             }
             dunlin_ice::Event::OpenPath(open) => self.events.push_back(Event::OpenPath(open)),
             dunlin_ice::Event::ResolveName(name) => self.events.push_back(Event::ResolveName(name)),
+            dunlin_ice::Event::PublishName { name, address } => {
+                self.events.push_back(Event::PublishName { name, address });
+            }
+            dunlin_ice::Event::WithdrawName(name) => self.events.push_back(Event::WithdrawName(name)),
             dunlin_ice::Event::ClosePath(path) => self.events.push_back(Event::ClosePath(path)),
             dunlin_ice::Event::ServerFailed(report) => self.events.push_back(Event::ServerFailed(report)),
             other => debug!("{other:?}"),
@@ -427,7 +437,7 @@ impl PeerConnection {
         if !self.transport.is_secured() || self.transport.sctp.is_some() {
             return;
         }
-        let mut config = sctp_config(self.limits);
+        let mut config = sctp_config(self.kept);
         config.local_port = parameters.local_port;
         config.remote_port = parameters.remote_port;
         config.max_datagram = self.transport.sctp_datagram();
@@ -454,7 +464,7 @@ impl PeerConnection {
 
 /// What the association is told, but for what the descriptions say. The table of channels keeps the limits of what is
 /// sent, since what opens a channel is not subject to them.
-pub(crate) fn sctp_config(limits: Limits) -> dunlin_sctp::Config {
+pub(crate) fn sctp_config(kept: Kept) -> dunlin_sctp::Config {
     let mut sctp = dunlin_sctp::Config::default();
     sctp.max_message_size = usize::MAX;
     sctp.max_send_buffer = usize::MAX;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::PeerConnection;
 use crate::state::DtlsState;
 use crate::transport::TransportDrops;
+use dunlin_ice::PairStats;
 use std::time::Instant;
 
 /// Everything that is counted, at one moment. Serialises with the names of webrtc-stats.
@@ -16,6 +17,8 @@ pub struct Stats {
     pub transport: TransportStats,
     /// `RTCIceCandidatePairStats` of the pair in use.
     pub candidate_pair: Option<CandidatePairStats>,
+    /// Those of every pair that there is, the one in use among them.
+    pub candidate_pairs: Vec<CandidatePairStats>,
     /// The SCTP association, once there is one.
     pub sctp: Option<SctpStats>,
     /// `RTCDataChannelStats`, a channel each.
@@ -67,7 +70,7 @@ pub struct TransportStats {
     pub dtls_drops: u64,
 }
 
-/// `RTCIceCandidatePairStats` (webrtc-stats, section 7.18) of the pair in use.
+/// `RTCIceCandidatePairStats` (webrtc-stats, section 7.18). Packets are the datagrams of DTLS and SRTP, bytes theirs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -78,8 +81,39 @@ pub struct CandidatePairStats {
     pub remote: String,
     /// Whether both sides agreed on it.
     pub nominated: bool,
-    /// Smoothed round-trip time in seconds.
+    /// Where its checks are: `frozen`, `waiting`, `in-progress`, `failed` or `succeeded`.
+    pub state: &'static str,
+    /// Datagrams sent.
+    pub packets_sent: u64,
+    /// Datagrams received.
+    pub packets_received: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// When the last datagram was sent, in milliseconds: since 1970 with [`wall_clock`](crate::Config::wall_clock), else
+    /// since the connection was made.
+    pub last_packet_sent_timestamp: Option<f64>,
+    /// When the last datagram was received.
+    pub last_packet_received_timestamp: Option<f64>,
+    /// All round trips that checks and consent checks have shown, in seconds.
+    pub total_round_trip_time: f64,
+    /// The last of them, in seconds.
     pub current_round_trip_time: Option<f64>,
+    /// Checks sent, without retransmissions.
+    pub requests_sent: u64,
+    /// Checks and consent checks received.
+    pub requests_received: u64,
+    /// Responses sent.
+    pub responses_sent: u64,
+    /// Responses received.
+    pub responses_received: u64,
+    /// Consent checks sent.
+    pub consent_requests_sent: u64,
+    /// Datagrams that a socket refused.
+    pub packets_discarded_on_send: u64,
+    /// Their bytes.
+    pub bytes_discarded_on_send: u64,
 }
 
 /// The association below the data channels.
@@ -186,16 +220,13 @@ impl PeerConnection {
     /// Numbers about everything, now.
     #[must_use]
     pub fn stats(&self, _now: Instant) -> Stats {
-        let pair = self.transport.ice.selected_pair();
+        let ice = &self.transport.ice;
+        let pairs = ice.pair_stats().into_iter().map(|pair| self.pair_stats(&pair));
         let (jsep, media) = (&self.negotiation.jsep, self.transport.media.get());
         Stats {
             transport: self.transport_stats(),
-            candidate_pair: pair.map(|pair| CandidatePairStats {
-                local: pair.local.to_string(),
-                remote: pair.remote.to_string(),
-                nominated: pair.nominated,
-                current_round_trip_time: pair.rtt.map(|rtt| rtt.as_secs_f64()),
-            }),
+            candidate_pair: ice.selected_pair_stats().map(|pair| self.pair_stats(&pair)),
+            candidate_pairs: pairs.collect(),
             sctp: self.transport.sctp.as_ref().map(|sctp| {
                 let stats = sctp.stats();
                 SctpStats {
@@ -214,6 +245,34 @@ impl PeerConnection {
                 .collect(),
             inbound_rtp: media.map_or_else(Vec::new, |media| self.tracks.inbound_stats(jsep, media)),
             outbound_rtp: media.map_or_else(Vec::new, |media| self.tracks.outbound_stats(jsep, media)),
+        }
+    }
+
+    fn pair_stats(&self, pair: &PairStats) -> CandidatePairStats {
+        let timestamp = |at: Instant| {
+            let since_made = at.saturating_duration_since(self.made);
+            (self.kept.wall_clock.unwrap_or_default() + since_made).as_secs_f64() * 1e3
+        };
+        CandidatePairStats {
+            local: pair.local.to_string(),
+            remote: pair.remote.to_string(),
+            nominated: pair.nominated,
+            state: pair.state.as_str(),
+            packets_sent: pair.packets_sent,
+            packets_received: pair.packets_received,
+            bytes_sent: pair.bytes_sent,
+            bytes_received: pair.bytes_received,
+            last_packet_sent_timestamp: pair.last_packet_sent.map(timestamp),
+            last_packet_received_timestamp: pair.last_packet_received.map(timestamp),
+            total_round_trip_time: pair.total_round_trip_time.as_secs_f64(),
+            current_round_trip_time: pair.current_round_trip_time.map(|rtt| rtt.as_secs_f64()),
+            requests_sent: pair.requests_sent,
+            requests_received: pair.requests_received,
+            responses_sent: pair.responses_sent,
+            responses_received: pair.responses_received,
+            consent_requests_sent: pair.consent_requests_sent,
+            packets_discarded_on_send: pair.packets_discarded_on_send,
+            bytes_discarded_on_send: pair.bytes_discarded_on_send,
         }
     }
 

@@ -59,10 +59,19 @@ impl Pair {
     }
 
     fn negotiate(&mut self) {
-        let offer = self.peers[0].set_local_description(self.now, None).unwrap();
+        let mut offer = self.peers[0].set_local_description(self.now, None).unwrap();
+        self.simplify(&mut offer);
         self.peers[1].set_remote_description(self.now, offer).unwrap();
-        let answer = self.peers[1].set_local_description(self.now, None).unwrap();
+        let mut answer = self.peers[1].set_local_description(self.now, None).unwrap();
+        self.simplify(&mut answer);
         self.peers[0].set_remote_description(self.now, answer).unwrap();
+    }
+
+    /// A strict peer nominates once, when it has seen that the pair works.
+    fn simplify(&self, description: &mut SessionDescription) {
+        if self.strict {
+            description.sdp = description.sdp.replace(" renomination renomination2", "");
+        }
     }
 
     fn drain(&mut self) {
@@ -420,8 +429,8 @@ fn a_peer_that_takes_no_dtls_before_it_has_nominated_costs_no_timer() {
     pair.peers[0]
         .create_data_channel(pair.now, "chat", DataChannelInit::default())
         .unwrap();
-    pair.negotiate();
     pair.strict = true;
+    pair.negotiate();
     pair.run(Duration::from_millis(300));
     assert!(pair.dropped > 0, "it nominated before any DTLS came");
     for peer in &pair.peers {

@@ -68,16 +68,23 @@ pub async fn connected(session: &Session) -> Result<(), String> {
 }
 
 /// Carries candidates from each end to the other for as long as the case runs.
-pub async fn carry_candidates(pair: &Pair, emulator: Option<&Emulator>) -> String {
+pub async fn carry_candidates(pair: &Pair, emulator: Option<&Emulator>, tcp_only: bool) -> String {
     let (offerer, answerer) = (pair.offerer(), pair.answerer());
     tokio::select! {
-        reason = carry(offerer, answerer, emulator) => reason,
-        reason = carry(answerer, offerer, emulator) => reason,
+        reason = carry(offerer, answerer, emulator, tcp_only) => reason,
+        reason = carry(answerer, offerer, emulator, tcp_only) => reason,
     }
 }
 
+/// Whether a candidate's line, with or without what stands before it in a description, is of TCP (RFC 6544, section 4.5).
+pub fn is_tcp(line: &str) -> bool {
+    line.split(' ')
+        .nth(2)
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
+}
+
 /// Never returns unless the receiver refuses a candidate.
-async fn carry(from: &Session, to: &Session, emulator: Option<&Emulator>) -> String {
+async fn carry(from: &Session, to: &Session, emulator: Option<&Emulator>, tcp_only: bool) -> String {
     let applied = |event: &Value| event["event"] == "remote-applied";
     let mut index = 0;
     while !applied(&to.event_at(index).await) {
@@ -88,6 +95,10 @@ async fn carry(from: &Session, to: &Session, emulator: Option<&Emulator>) -> Str
         let event = from.event_at(index).await;
         index += 1;
         if event["event"] != "candidate" {
+            continue;
+        }
+        let line = event["candidate"]["candidate"].as_str().unwrap_or_default();
+        if tcp_only && !line.is_empty() && !is_tcp(line) {
             continue;
         }
         let candidate = match emulator {

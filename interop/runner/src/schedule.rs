@@ -114,7 +114,7 @@ async fn one(
     let emulator = case.link().map(|link| Emulator::new(link, u64::from(seed)));
     let result = tokio::select! {
         result = case.run(&pair, &mut peer) => result,
-        reason = negotiate::carry_candidates(&pair, emulator.as_ref()) => Err(reason),
+        reason = negotiate::carry_candidates(&pair, emulator.as_ref(), case.tcp_only()) => Err(reason),
         () = tokio::time::sleep(case.limit) => Err(format!("given up after {:?}", case.limit)),
     };
     let result = match result {

@@ -93,7 +93,7 @@ impl World {
         self.set_roles();
         let (now, config) = (
             self.now,
-            crate::peer_connection::sctp_config(crate::peer_connection::Limits::of(&self.config)),
+            crate::peer_connection::sctp_config(crate::peer_connection::Kept::of(&self.config)),
         );
         for side in &mut self.sides {
             let mut sctp = Association::new(config.clone(), self.rng.random(), now);

@@ -16,6 +16,9 @@ pub fn reason(case: Id, peer: Kind, peer_offers: bool) -> Option<&'static str> {
     if case == Id::Interleaved && !matches!(peer, Kind::Chromium | Kind::Libwebrtc) {
         return Some("it has no I-DATA, or no switch for it");
     }
+    if case == Id::IceTcp && !matches!(peer, Kind::Dunlin | Kind::Chromium | Kind::Libwebrtc) {
+        return Some("it opens no TCP connection to a candidate, or only when told to");
+    }
     if case == Id::Usrsctp && peer != Kind::Firefox {
         return Some(
             "only Firefox has usrsctp behind a switch; node-datachannel and GStreamer have nothing else",

@@ -43,6 +43,7 @@ pub enum Id {
     Together,
     Trickle,
     NoTrickle,
+    IceTcp,
     DtlsActive,
     DtlsPassive,
     PeerCloses,
@@ -180,6 +181,13 @@ pub const ALL: &[Case] = &[
         30,
         "candidates in the descriptions only",
     ),
+    case(
+        "ice-tcp",
+        Id::IceTcp,
+        1,
+        30,
+        "nothing but TCP candidates: the peer connects to our listener",
+    ),
     case("dtls-active", Id::DtlsActive, 1, 30, "we are the DTLS client"),
     case("dtls-passive", Id::DtlsPassive, 1, 30, "we are the DTLS server"),
     case(
@@ -233,6 +241,11 @@ impl Case {
         })
     }
 
+    /// Candidates of TCP only reach the other side: no UDP gets through.
+    pub fn tcp_only(&self) -> bool {
+        self.id == Id::IceTcp
+    }
+
     /// It takes longer than belongs into every run.
     pub fn is_big(&self) -> bool {
         matches!(self.id, Id::ThousandChannels | Id::Lossy)
@@ -258,6 +271,7 @@ impl Case {
             Id::Together => media::together(pair).await,
             Id::Trickle => transport::trickle(pair).await,
             Id::NoTrickle => transport::no_trickle(pair).await,
+            Id::IceTcp => transport::ice_tcp(pair).await,
             Id::DtlsActive => transport::dtls_role(pair, "client").await,
             Id::DtlsPassive => transport::dtls_role(pair, "server").await,
             Id::PeerCloses => failure::closes(&pair.peer, &pair.ours, pair).await,

@@ -1,7 +1,7 @@
 //! How candidates travel and which DTLS role we take.
 
-use super::data::{connect_with_channel, exchange};
-use crate::negotiate::{Plan, setup_active, setup_passive};
+use super::data::{connect_with_channel, exchange, open, opened};
+use crate::negotiate::{Plan, connect, is_tcp, setup_active, setup_passive};
 use crate::pair::Pair;
 use serde_json::json;
 
@@ -38,6 +38,40 @@ pub async fn no_trickle(pair: &Pair) -> Result<String, String> {
     connect_with_channel(pair, json!({}), plan).await?;
     exchange(pair.offerer(), "data", "text", 100, pair.seed).await?;
     Ok(String::new())
+}
+
+/// Browsers tell only active candidates of TCP (RFC 6544): they connect, and we listen.
+pub async fn ice_tcp(pair: &Pair) -> Result<String, String> {
+    fn only_tcp(sdp: &str) -> String {
+        let kept = sdp
+            .split("\r\n")
+            .filter(|line| !line.starts_with("a=candidate:") || is_tcp(line));
+        kept.collect::<Vec<_>>().join("\r\n")
+    }
+    let plan = Plan {
+        edit_offer: only_tcp,
+        edit_answer: only_tcp,
+        ..Plan::default()
+    };
+    pair.peer
+        .command("new", json!({"echo": !pair.peer_offers}))
+        .await?;
+    pair.ours
+        .command("new", json!({"echo": pair.peer_offers, "tcp": true}))
+        .await?;
+    open(pair, "data", json!({})).await?;
+    connect(pair, plan).await?;
+    opened(pair, "data").await?;
+    for size in [0, 100, 100_000] {
+        exchange(pair.offerer(), "data", "binary", size, pair.seed).await?;
+    }
+    let stats = pair.ours.command("stats", json!({})).await?;
+    let transport = &stats["route"]["relayProtocol"];
+    if transport != "tcp" {
+        return Err(format!("the path should be TCP, stats say {transport}"));
+    }
+    let remote = stats["stats"]["candidatePair"]["remote"].as_str();
+    Ok(remote.unwrap_or_default().to_owned())
 }
 
 /// The offer is changed on its way so that our side must take `role`.

@@ -132,7 +132,7 @@ pub async fn run(peers: &Peers, cell: &Cell) -> Result<String, String> {
     };
     let result = tokio::select! {
         result = talk(&pair, cell) => result,
-        reason = negotiate::carry_candidates(&pair, None) => Err(reason),
+        reason = negotiate::carry_candidates(&pair, None, false) => Err(reason),
         () = tokio::time::sleep(LIMIT) => Err(format!("given up after {LIMIT:?}")),
     };
     let result = match result {

@@ -34,7 +34,7 @@ pub async fn lose(lab: &Lab, seats: &[Seat; 2], told: &Value, offers: bool) -> R
     };
     let result = tokio::select! {
         result = call(lab, &pair, told) => result,
-        reason = negotiate::carry_candidates(&pair, None) => Err(reason),
+        reason = negotiate::carry_candidates(&pair, None, false) => Err(reason),
     };
     match result {
         Ok(met) => Ok(met),

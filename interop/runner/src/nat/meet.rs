@@ -92,7 +92,7 @@ pub async fn meet(seats: &[Seat; 2], told: &Value, best: Cost) -> Result<Met, St
     };
     let result = tokio::select! {
         result = talk(&pair, told, best) => result,
-        reason = negotiate::carry_candidates(&pair, None) => Err(reason),
+        reason = negotiate::carry_candidates(&pair, None, false) => Err(reason),
         () = tokio::time::sleep(LIMIT) => Err(format!("given up after {LIMIT:?}")),
     };
     match result {

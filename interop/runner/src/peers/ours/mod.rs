@@ -146,6 +146,7 @@ impl Peer {
     async fn new_connection(&self, command: &Value) -> Result<(), String> {
         let mut config = Config::default();
         config.sockets.include_loopback = command["loopback"] != false;
+        config.sockets.tcp = command["tcp"] == true;
         if let servers @ Value::Array(_) = &command["iceServers"] {
             config.ice_servers = serde_json::from_value(servers.clone()).map_err(text)?;
         }
