@@ -48,6 +48,7 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
         Some("dtls") => dtls(&arguments[1..]),
         Some("turn") => turn(&arguments[1..]),
         Some("nat") => nat(&arguments[1..]),
+        Some("sctp") => sctp(&arguments[1..]),
         Some("all") => both(&setup::all(), &arguments[1..]),
         _ => {
             let named = setup::named(arguments);
@@ -106,6 +107,14 @@ pub(crate) fn turn(options: &[String]) -> Result<(), String> {
     let mut arguments = vec!["turn".to_owned()];
     arguments.extend(options.iter().cloned());
     run(&mut interop_command(&arguments)?)
+}
+
+/// `xtask interop sctp`: our association against usrsctp, in virtual time.
+pub(crate) fn sctp(options: &[String]) -> Result<(), String> {
+    let peer = setup::usrsctp()?;
+    let mut arguments = vec!["sctp".to_owned()];
+    arguments.extend(options.iter().cloned());
+    run(interop_command(&arguments)?.env("DUNLIN_USRSCTP_PEER", peer))
 }
 
 fn cases(peers: &Peers, options: &[String]) -> Result<(), String> {

@@ -48,6 +48,9 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
         reported(programs::dtls_command(&setup::fast(), &json)?)
     })?;
     lines.extend(interop_lines("dtls", &report));
+    let seeds = ["--seeds", "40"].map(str::to_owned);
+    steps.step("sctp", || programs::sctp(&seeds))?;
+    lines.push("sctp: our association passed against usrsctp, 40 seeds a story".to_owned());
     steps.step("page", || {
         run(&mut programs::interop_command(&["--page".to_owned()])?)
     })?;
