@@ -25,6 +25,8 @@ usage: cargo xtask COMMAND
   interop dtls [PEER...] [--case NAME] [--repeat N] [--json]
                         real DTLS peers by roles, versions, groups, certificates and options: openssl, gnutls, nss,
                         nss-firefox, dimpl and those above (default: all)
+  interop sctp [--case NAME] [--seeds N] [--seed N] [--list]
+                        our association against usrsctp, in virtual time
   interop turn [PEER...] [--case NAME] [--list]
                         coturn's client programs, and chromium, firefox and libwebrtc, against `dunlin turn`
   interop nat [--case NAME] [--server coturn|dunlin] [--alone] [--fast] [--repeat N] [--list]

@@ -74,6 +74,7 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
         Some("dtls") => dtls(&arguments[1..]),
         Some("turn") => turn(Build::Release, &arguments[1..]),
         Some("nat") => nat(Build::Release, &arguments[1..]),
+        Some("sctp") => sctp(Build::Release, &arguments[1..]),
         Some("all") => both(&setup::all(), &arguments[1..]),
         _ => {
             let named = setup::named(arguments);
@@ -132,6 +133,14 @@ pub(crate) fn turn(build: Build, options: &[String]) -> Result<(), String> {
     let mut arguments = vec!["turn".to_owned()];
     arguments.extend(options.iter().cloned());
     run(&mut build.interop(&arguments)?)
+}
+
+/// `xtask interop sctp`: our association against usrsctp, in virtual time.
+pub(crate) fn sctp(build: Build, options: &[String]) -> Result<(), String> {
+    let peer = setup::usrsctp()?;
+    let mut arguments = vec!["sctp".to_owned()];
+    arguments.extend(options.iter().cloned());
+    run(build.interop(&arguments)?.env("DUNLIN_USRSCTP_PEER", peer))
 }
 
 fn cases(peers: &Peers, options: &[String]) -> Result<(), String> {

@@ -47,6 +47,9 @@ fn suite(steps: &mut Steps) -> Result<Vec<String>, String> {
     lines.extend(interop_lines("interop", &report));
     let report = steps.step("dtls", || reported(Build::Tested.dtls(&setup::fast(), &json)?))?;
     lines.extend(interop_lines("dtls", &report));
+    let seeds = ["--seeds", "40"].map(str::to_owned);
+    steps.step("sctp", || programs::sctp(Build::Tested, &seeds))?;
+    lines.push("sctp: our association passed against usrsctp, 40 seeds a story".to_owned());
     steps.step(
         "page",
         || run(&mut Build::Tested.interop(&["--page".to_owned()])?),

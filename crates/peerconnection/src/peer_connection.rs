@@ -468,11 +468,11 @@ pub(crate) fn sctp_config(kept: Kept) -> dunlin_sctp::Config {
     let mut sctp = dunlin_sctp::Config::default();
     sctp.max_message_size = usize::MAX;
     sctp.max_send_buffer = usize::MAX;
-    sctp.max_receive_message_size = match limits.max_message_size {
+    sctp.max_receive_message_size = match kept.max_message_size {
         0 => usize::MAX,
         size => size.max(MAX_OPEN_LEN),
     };
-    if sctp.max_receive_message_size > limits.receive_buffer / 2 {
+    if sctp.max_receive_message_size > kept.receive_buffer / 2 {
         sctp.partial_delivery = Some(PIECE);
     }
     sctp.zero_checksum = true;

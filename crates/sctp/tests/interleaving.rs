@@ -242,7 +242,7 @@ fn a_priority_may_change_while_messages_wait() {
     assert!(first - world.ends[A].buffered_amount(StreamId(1)) < 50_000);
 }
 
-/// A hundred messages of 256 KiB at once are 25 MiB, five times the receive window: if all of them were begun, none could be
+/// A hundred messages of 256 KiB at once are 25 MiB, far more than the receive window at first: if all of them were begun, none could be
 /// finished.
 #[test]
 fn no_more_messages_are_begun_than_the_peer_can_hold() {

@@ -21,6 +21,7 @@ mod pattern;
 mod peers;
 mod report;
 mod schedule;
+mod sctp;
 mod session;
 mod turn;
 
@@ -74,6 +75,8 @@ struct Arguments {
 enum Command {
     /// Real DTLS peers by roles, versions, groups, certificates and options.
     Dtls(dtls::Arguments),
+    /// Our association against usrsctp, in virtual time.
+    Sctp(sctp::Arguments),
     /// coturn's client programs, browsers and libwebrtc against `dunlin turn`.
     Turn(turn::Arguments),
     /// Peers behind real NATs, in network namespaces.
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let wants_a_network = match &arguments.command {
         Some(Command::DimplPeer(arguments)) => return ended(dtls::dimpl::program::run(arguments)),
+        Some(Command::Sctp(arguments)) => return sctp::run(arguments),
         Some(Command::Dtls(arguments)) => arguments.want_a_network(),
         Some(Command::Turn(_)) => true,
         Some(Command::Nat(_) | Command::OurPeer) => false,

@@ -7,11 +7,13 @@ mod go;
 mod gstreamer;
 mod node;
 mod python;
+mod usrsctp;
 
 use crate::run::exists;
 pub(crate) use go::folder as pion;
 pub(crate) use node::folder as node_modules;
 pub(crate) use python::interpreter as python;
+pub(crate) use usrsctp::program as usrsctp;
 
 /// A peer: what it needs and how to see whether that is there.
 #[derive(Debug)]

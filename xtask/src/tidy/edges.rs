@@ -56,7 +56,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "dunlin-net",
         ],
     ),
-    ("dunlin-interop", &["dunlin"]),
+    ("dunlin-interop", &["dunlin", "dunlin-sctp"]),
     // below dunlin: to measure parts alone beside what uses them; turn: a client.
     (
         "dunlin-bench",
