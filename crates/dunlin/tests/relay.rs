@@ -159,7 +159,7 @@ async fn other_servers_and_new_credentials_take_over_at_a_restart() {
     let servers = pair.alice.ice_report().servers;
     assert!(
         servers.iter().all(|report| report.transport == Transport::Tls),
-        "they are as they were"
+        "they are as they were: {servers:?}"
     );
 }
 

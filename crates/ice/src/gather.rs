@@ -33,6 +33,8 @@ pub(crate) struct Base {
     pub(crate) relay: Option<RelayId>,
     /// The far end of a TCP connection that we have opened.
     pub(crate) connected: Option<SocketAddr>,
+    /// The relay's server is not among those that are asked any more: no part of the generations to come.
+    pub(crate) retired: bool,
 }
 
 impl Base {
@@ -186,6 +188,7 @@ impl Gatherer {
             preference,
             relay: None,
             connected: None,
+            retired: false,
         });
         if external.is_empty() {
             self.advertise(candidate, address, config);
@@ -228,6 +231,7 @@ impl Gatherer {
             preference,
             relay: None,
             connected: Some(path.remote),
+            retired: false,
         });
     }
 
@@ -284,6 +288,7 @@ impl Gatherer {
             preference,
             relay: Some(relay),
             connected: None,
+            retired: false,
         });
         self.advertise(candidate, relayed, config);
     }
@@ -316,18 +321,35 @@ impl Gatherer {
         self.advertise(candidate, address, config);
     }
 
-    /// What this relay gave is the last choice from now on: its server is not among those that are asked any more.
-    pub(crate) fn make_last_choice(&mut self, relay: RelayId) {
-        let lowest = priority(Kind::Relayed, 0, 1);
-        for base in self.bases.iter_mut().filter(|base| base.relay == Some(relay)) {
-            base.preference = 0;
-            base.candidate.priority = lowest;
-            let told = self
-                .advertised
-                .iter_mut()
-                .filter(|told| told.base == base.address);
-            told.for_each(|told| told.candidate.priority = lowest);
+    /// What these relays gave is no part of the generations to come, and what all others gave is.
+    pub(crate) fn retire(&mut self, relays: &[RelayId]) {
+        for base in &mut self.bases {
+            base.retired = base.relay.is_some_and(|relay| relays.contains(&relay));
         }
+    }
+
+    /// No other relay is to be had: those that were retired are part of this generation after all. Answers which
+    /// addresses these are.
+    pub(crate) fn recall(&mut self, config: &Config) -> Vec<Base> {
+        let mut relayed = self.bases.iter().filter(|base| base.relay.is_some());
+        if !relayed.all(|base| base.retired) {
+            return Vec::new();
+        }
+        self.retire(&[]);
+        self.tell_relayed(config)
+    }
+
+    /// Tells the relayed addresses that were not told in this generation.
+    fn tell_relayed(&mut self, config: &Config) -> Vec<Base> {
+        let relayed = self
+            .bases
+            .iter()
+            .filter(|base| base.relay.is_some() && !base.retired);
+        let relayed: Vec<Base> = relayed.cloned().collect();
+        for base in &relayed {
+            self.advertise(base.candidate.clone(), base.address, config);
+        }
+        relayed
     }
 
     /// The addresses that a relay gave.
@@ -381,12 +403,13 @@ impl Gatherer {
         self.news.clear();
         self.queries.clear();
         self.advertised
-            .retain(|advertised| matches!(advertised.candidate.kind, Kind::Host | Kind::Relayed));
+            .retain(|advertised| advertised.candidate.kind == Kind::Host);
         self.news.extend(
             self.advertised
                 .iter()
                 .map(|advertised| advertised.candidate.clone()),
         );
+        self.tell_relayed(config);
         let hosts = self
             .bases
             .iter()

@@ -80,9 +80,9 @@ impl Agent {
         reports
     }
 
-    /// Other STUN and TURN servers, from the next gathering on, which is that of a restart, or the first. Where a server of
-    /// before relays for us, it goes on until another path is chosen, and so it does if its credentials are new: those are
-    /// for the next allocation.
+    /// Other STUN and TURN servers, from the next gathering on, which is that of a restart, or the first. An allocation of a
+    /// server that is not among them, or has other credentials there, carries on what it carries until another path is
+    /// chosen; it has no part in the restart unless the new servers give nothing.
     pub fn set_servers(&mut self, now: Instant, servers: Servers) {
         self.now = self.now.max(now);
         self.config.stun_servers = servers.stun;
@@ -90,9 +90,8 @@ impl Agent {
         self.config.turn_servers = servers.turn;
         self.config.failed_servers = servers.failed;
         self.stun_ways.set_servers(&self.config);
-        for relay in self.relays.set_servers(&self.config) {
-            self.gatherer.make_last_choice(relay);
-        }
+        let unlisted = self.relays.set_servers(&self.config);
+        self.gatherer.retire(&unlisted);
         self.pump_relays();
     }
 
@@ -127,7 +126,10 @@ impl Agent {
             match news {
                 News::Open(open) => self.push_event(Event::OpenPath(open)),
                 News::Close(path) => self.push_event(Event::ClosePath(path)),
-                News::Failed(report) => self.push_event(Event::ServerFailed(report)),
+                News::Failed(report) => {
+                    self.push_event(Event::ServerFailed(report));
+                    self.recall_relays();
+                }
                 News::Allocated(id, path, allocated) => self.on_allocated(id, path, &allocated),
                 News::Permitted(id, peer) => {
                     for pair in self.pairs_through(id, peer) {
@@ -147,6 +149,14 @@ impl Agent {
                     }
                 }
             }
+        }
+    }
+
+    /// When the servers that took the place of others give nothing, the others go on.
+    fn recall_relays(&mut self) {
+        if self.nominated.is_none() && self.relays.are_settled() {
+            let (bases, remotes) = (self.gatherer.recall(&self.config), self.remote.clone());
+            self.form_pairs(&bases, &remotes);
         }
     }
 

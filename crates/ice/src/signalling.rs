@@ -346,7 +346,7 @@ impl Agent {
         // Beside a pair that was chosen, only better ones are of interest.
         let chosen = self.nominated.and_then(|id| self.list.get(id));
         let floor = chosen.map(|pair| pair.priority);
-        for base in bases {
+        for base in bases.iter().filter(|base| !base.retired) {
             for remote in remotes {
                 let priority = pair_priority(self.role, base.candidate.priority, remote.priority);
                 if floor.is_some_and(|floor| priority <= floor) {
@@ -372,7 +372,9 @@ impl Agent {
             .iter_mut()
             .filter(failed)
             .for_each(|pair| pair.state = PairState::Frozen);
-        for base in self.gatherer.bases().to_vec() {
+        let mut bases = self.gatherer.bases().to_vec();
+        bases.retain(|base| !base.retired);
+        for base in bases {
             for remote in self.remote.clone() {
                 let _pair = self.add_pair(&base, &remote);
             }

@@ -460,6 +460,27 @@ fn new_credentials_are_for_an_allocation_of_its_own() {
     }
 }
 
+/// A wrong password for the new server is no reason to lose the call.
+#[test]
+fn where_the_new_server_gives_nothing_the_old_relay_goes_on() {
+    let mut world = apart(17, Transport::Udp, relay_only);
+    world.add_turn(OTHER, |_| {});
+    connect(&mut world);
+    set_servers(&mut world, &turn_server(OTHER, Transport::Udp, "wrong"));
+    restart(&mut world);
+    let wrong = ServerError::Turn(Failure::WrongCredentials);
+    assert_eq!(failures(&world, A), [wrong]);
+    world.run_for(ms(5000));
+    assert_eq!(allocations(&world), [2, 0]);
+    talk(&mut world);
+    // And a change of mind before the restart changes nothing.
+    set_servers(&mut world, &turn_server(OTHER, Transport::Udp, "the password"));
+    set_servers(&mut world, &turn_server(SERVER, Transport::Udp, "the password"));
+    restart(&mut world);
+    world.run_for(ms(5000));
+    assert_eq!(allocations(&world), [2, 0]);
+}
+
 #[test]
 fn servers_that_are_set_before_gathering_are_those_that_are_asked() {
     let mut world = apart(16, Transport::Udp, relay_only);

@@ -86,7 +86,7 @@ impl Turn {
                     self.next_port += 1;
                     let ip = match family {
                         AddressFamily::Ipv4 => self.address.ip(),
-                        AddressFamily::Ipv6 => "2001:db8:77::1".parse().unwrap(),
+                        AddressFamily::Ipv6 => format!("2001:db8:77::{}", self.address.ip()).parse().unwrap(),
                     };
                     let relayed = SocketAddr::new(ip, self.next_port);
                     self.relays.insert(relay, relayed);
