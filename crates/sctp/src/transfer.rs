@@ -11,7 +11,7 @@ use crate::packet::data::{DataHeader, DataKind, I_DATA_HEADER_LEN};
 use crate::packet::forward_tsn::{
     FORWARD_TSN_MIN_LEN, ForwardTsn, IForwardTsn, skipped_len, write_forward_tsn,
 };
-use crate::packet::sack::{Sack, write_sack};
+use crate::packet::sack::Sack;
 use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, RawChunk, kind, seal, write_chunk};
 use crate::receive::Ack;
 use crate::receive::reassembly::Violation;
@@ -422,11 +422,7 @@ impl Association {
     pub(crate) fn on_cumulative(&mut self, cumulative: Tsn) {
         let Some(tcb) = self.state.tcb() else { return };
         let window = u32::try_from(tcb.peer_window).unwrap_or(u32::MAX);
-        let mut chunk = Vec::new();
-        write_sack(&mut chunk, cumulative, window, std::iter::empty(), &[]);
-        if let Some(sack) = Sack::parse(&chunk[4..]) {
-            self.take_sack(&sack);
-        }
+        self.take_sack(&Sack::of_shutdown(cumulative, window));
     }
 
     pub(crate) fn on_sack(&mut self, chunk: &RawChunk<'_>) {

@@ -400,6 +400,67 @@ fn a_shutdown_in_pictures_and_with_any_packet_lost() {
     }
 }
 
+/// Section 3.3.8: "the receiver of the SHUTDOWN chunk MUST NOT interpret the lack of a Gap Ack Block as a renege." Found by
+/// the model's seed 60843, where what had arrived was sent again and again, until the shutdown took too long.
+#[test]
+fn a_shutdown_takes_no_gap_ack_block_back() {
+    let stream = |packet: &[u8]| has_data(packet).then(|| u16_at(chunks(packet)[0].2, 4));
+    let mut world = World::connected(Config::default());
+    world.filter = Some(Box::new(move |_, packet| !matches!(stream(packet), Some(1 | 3))));
+    for number in 0..8 {
+        world.send(A, number, vec![0; 1000]);
+    }
+    world.run(millis(100));
+    world.ends[B].shutdown(world.now);
+    // From now on no SACK arrives, only the SHUTDOWNs that T2-shutdown sends; the second message does.
+    world.diagram.clear();
+    world.filter = Some(Box::new(move |side, packet| {
+        !(side == B && has_chunk(packet, 3)) && stream(packet) != Some(3)
+    }));
+    world.run(millis(5000));
+    let again: Vec<&String> = world
+        .diagram
+        .iter()
+        .filter(|line| line.contains("DATA"))
+        .collect();
+    assert!(again.len() > 2, "{:#?}", world.diagram);
+    let missing = |line: &&String| line.contains("I-DATA(1 ") || line.contains("I-DATA(3 ");
+    assert!(again.iter().all(missing), "{:#?}", world.diagram);
+    let alone = world.diagram.iter().filter(|line| *line == "B> SHUTDOWN").count();
+    assert!(alone > 1, "{:#?}", world.diagram);
+    world.filter = None;
+    world.run(millis(20_000));
+    assert_eq!(world.messages(B).len(), 8);
+    for side in [A, B] {
+        assert_eq!(world.notices(side), [Event::Closed(CloseReason::Shutdown)]);
+    }
+}
+
+#[test]
+fn a_shutdown_may_acknowledge_half_a_gap_ack_block_but_not_what_was_never_sent() {
+    let mut world = World::connected(with_tsn(100));
+    let tags = tags(&mut world);
+    // TSNs 101 to 104, a packet each.
+    world.filter = Some(Box::new(|_, _| false));
+    for _ in 0..4 {
+        world.send(A, 1, vec![0; 1000]);
+    }
+    world.run(millis(20));
+    let chunk = world.ends[A].stats().bytes_in_flight / 4;
+    world.inject(A, Forge::new(tags[A]).sack(100, 100_000, &[(2, 3)]).packet);
+    assert_eq!(world.ends[A].stats().bytes_in_flight, 2 * chunk);
+    let shutdown = |tsn: u32| Forge::new(tags[A]).chunk(7, 0, &tsn.to_be_bytes()).packet;
+    world.inject(A, shutdown(110));
+    assert_eq!(world.ends[A].stats().drops.lying_sack, 1);
+    assert_eq!(world.ends[A].stats().bytes_in_flight, 2 * chunk);
+    world.inject(A, shutdown(102));
+    assert_eq!(world.ends[A].stats().bytes_in_flight, chunk);
+    world.diagram.clear();
+    world.inject(A, shutdown(104));
+    world.pump();
+    assert_eq!(world.diagram, ["A> SHUTDOWN ACK (lost)"]);
+}
+
 /// The last messages expire before they are sent: no SACK says that nothing is left.
 #[test]
 fn a_shutdown_does_not_wait_for_what_has_expired() {

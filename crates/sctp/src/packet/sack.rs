@@ -10,11 +10,13 @@ pub(crate) const SACK_MIN_LEN: usize = 16;
 /// Bytes of a gap ack block, and of a duplicate TSN.
 pub(crate) const SACK_ITEM_LEN: usize = 4;
 
-/// A received SACK, its lists still in the packet.
+/// A received SACK, its lists still in the packet, or what a SHUTDOWN acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sack<'a> {
     pub(crate) cumulative: Tsn,
     pub(crate) window: u32,
+    /// What no block reports has not arrived, or was dropped again. A SHUTDOWN says nothing of that.
+    pub(crate) is_complete: bool,
     blocks: &'a [u8],
     duplicates: &'a [u8],
 }
@@ -28,9 +30,21 @@ impl<'a> Sack<'a> {
         (duplicates.len() == duplicates_len).then_some(Self {
             cumulative: Tsn(BigEndian::read_u32(&fixed[0..4])),
             window: BigEndian::read_u32(&fixed[4..8]),
+            is_complete: true,
             blocks,
             duplicates,
         })
+    }
+
+    /// The acknowledgement in a SHUTDOWN (section 3.3.8).
+    pub(crate) fn of_shutdown(cumulative: Tsn, window: u32) -> Self {
+        Self {
+            cumulative,
+            window,
+            is_complete: false,
+            blocks: &[],
+            duplicates: &[],
+        }
     }
 
     /// TSNs that arrived more than once.

@@ -157,14 +157,19 @@ impl Receiver {
     }
 
     /// Bytes that may be occupied when a chunk has been taken in.
-    fn limit(&self, in_order: bool, inbox: &Inbox) -> usize {
+    fn limit(&self, arrival: Arrival, inbox: &Inbox) -> usize {
         let window = self.window.size();
-        match &self.assembly {
-            _ if !in_order => window,
+        let with_holes_filled = window + window / 16;
+        match (arrival, &self.assembly) {
+            // "If the new incoming DATA chunk holds a TSN value less than the largest TSN received so far, then the receiver
+            // SHOULD drop the largest TSN held for reordering and accept the new incoming DATA chunk." Nothing is
+            // dropped here, and a little more is held.
+            (Arrival::Between, _) => with_holes_filled,
             // Where the peer interleaves so many messages that none of them can be finished within the window, only more
             // of the same can set anything free.
-            Assembly::IData(_) if inbox.charged() == 0 => window * 2,
-            _ => window + window / 8,
+            (Arrival::InOrder, Assembly::IData(_)) if inbox.charged() == 0 => window * 2,
+            (Arrival::InOrder, _) => with_holes_filled + window / 8,
+            _ => window,
         }
     }
 
@@ -181,9 +186,9 @@ impl Receiver {
         self.has_data = true;
         self.urgent |= header.immediate;
         let place = self.place(header.tsn);
-        let in_order = match self.tracker.classify(place) {
-            Arrival::InOrder => true,
-            Arrival::Ahead => false,
+        let arrival = self.tracker.classify(place);
+        match arrival {
+            Arrival::InOrder | Arrival::Between | Arrival::Ahead => {}
             Arrival::Duplicate => {
                 // "When a packet arrives with duplicate DATA chunk(s) and with no new DATA chunk(s), the endpoint MUST
                 // immediately send a SACK chunk with no delay."
@@ -197,17 +202,18 @@ impl Receiver {
                 drops.no_room += 1;
                 return Ok(());
             }
-        };
+        }
+        let in_order = arrival == Arrival::InOrder;
         // "When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA chunk with a TSN
-        // larger than the largest TSN received so far." What comes next in order is let in a little longer: it is
-        // what sets the rest free.
+        // larger than the largest TSN received so far." What fills holes is let in a little longer, and what comes next in
+        // order longer still: it is what sets the rest free.
         let used = self.assembly.charged() + inbox.charged();
         if used > self.window.size() / 2 && inbox.charged() == 0 {
             self.window.on_holes();
             // Messages that outgrow the window together would otherwise wait for each other.
             self.assembly.deliver_what_there_is(inbox);
         }
-        while used + range.len() > self.limit(in_order, inbox) {
+        while used + range.len() > self.limit(arrival, inbox) {
             // Fragments of messages that are not whole are no fault of the reader's.
             if in_order && inbox.charged() == 0 && self.window.on_stuck() {
                 continue;

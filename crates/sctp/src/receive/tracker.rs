@@ -16,7 +16,9 @@ const MAX_DUPLICATES: usize = 32;
 pub(crate) enum Arrival {
     /// The next one.
     InOrder,
-    /// New, and beyond a gap.
+    /// New, beyond a gap, and before something that has arrived.
+    Between,
+    /// New, beyond a gap, and later than all that has arrived.
     Ahead,
     /// It has arrived before, or was skipped by a FORWARD TSN.
     Duplicate,
@@ -77,10 +79,12 @@ impl Tracker {
         }
         let touches = at > 0 && self.ranges[at - 1].1.next() == place
             || self.ranges.get(at).is_some_and(|range| range.0 == place.next());
-        if touches || self.ranges.len() < self.max_ranges {
-            Arrival::Ahead
-        } else {
+        if !touches && self.ranges.len() >= self.max_ranges {
             Arrival::TooFar
+        } else if at < self.ranges.len() {
+            Arrival::Between
+        } else {
+            Arrival::Ahead
         }
     }
 

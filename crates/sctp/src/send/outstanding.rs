@@ -510,6 +510,13 @@ impl Outstanding {
         if cumulative > highest {
             return Err(BadSack::Lies);
         }
+        if !sack.is_complete {
+            // Section 3.3.8: "the receiver of the SHUTDOWN chunk MUST NOT interpret the lack of a Gap Ack Block as a renege."
+            let beyond = self.gaps.iter().filter(|gap| gap.1 > cumulative);
+            self.scratch
+                .extend(beyond.map(|gap| (gap.0.max(cumulative.next()), gap.1)));
+            return Ok(());
+        }
         let mut after = cumulative;
         for (first, last) in sack.blocks() {
             let range = (
