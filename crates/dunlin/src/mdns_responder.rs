@@ -442,6 +442,9 @@ mod tests {
             let links = Link::of(address).unwrap();
             let same = |link: &Link| link.group.is_ipv4() == address.is_ipv4();
             let Some(link) = links.into_iter().find(same) else {
+                // IPv4 has it everywhere, and nobody reads a skip in CI.
+                let in_ci = std::env::var_os("CI").is_some();
+                assert!(!in_ci || address.is_ipv6(), "no multicast on loopback");
                 eprintln!("skipped: no multicast where {address} is");
                 continue;
             };

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::relay_path::{News, OUTBOX, READ, SEND_BUFFER, write};
+use crate::relay_path::{News, OUTBOX, READ, SEND_BUFFER, opened, write};
 use crate::routes::Key;
 
 /// How long a connection may take to be made.
@@ -123,14 +123,7 @@ pub(crate) async fn connect(key: Key, open: OpenPath, from: IpAddr, news: mpsc::
         remote: open.server,
         transport: Transport::Tcp,
     };
-    let (outbox, messages) = mpsc::channel(OUTBOX);
-    let opened = News::Opened {
-        key,
-        id,
-        path,
-        outbox,
-    };
-    if news.send(opened).await.is_ok() {
+    if let Some(messages) = opened(key, id, path, OUTBOX, &news).await {
         carry(stream, TcpFrames::default(), Some(key), path, messages, &news).await;
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::relay_path::{CONNECT_WITHIN, News, local_ip};
+use crate::relay_path::{CONNECT_WITHIN, News, local_ip, opened};
 use crate::routes::Key;
 use crate::tls::{self, Tls};
 
@@ -41,17 +41,9 @@ pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<Tls>, news: mpsc::
         Err(error) => return drop(news.send(News::Failed { key, id, error }).await),
     };
     let path = association.path;
-    let (outbox, messages) = mpsc::channel(OUTBOX);
-    let opened = News::Opened {
-        key,
-        id,
-        path,
-        outbox,
-    };
-    if news.send(opened).await.is_err() {
+    let Some(messages) = opened(key, id, path, OUTBOX, &news).await else {
         return;
-    }
-    log::debug!("{path}: connected");
+    };
     if let Err(error) = association.carry(key, messages, &news).await {
         let error = ServerError::Lost(error);
         let key = Some(key);

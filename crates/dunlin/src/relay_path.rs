@@ -85,17 +85,9 @@ pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<Tls>, news: mpsc::
         remote: open.server,
         transport: open.transport,
     };
-    let (outbox, messages) = mpsc::channel(OUTBOX);
-    let opened = News::Opened {
-        key,
-        id,
-        path,
-        outbox,
-    };
-    if news.send(opened).await.is_err() {
+    let Some(messages) = opened(key, id, path, OUTBOX, &news).await else {
         return;
-    }
-    log::debug!("{path}: connected");
+    };
     let ended = match stream {
         Stream::Tcp(stream) => carry(stream, key, path, messages, &news).await,
         Stream::Tls(stream) => carry(*stream, key, path, messages, &news).await,
@@ -105,6 +97,27 @@ pub(crate) async fn run(key: Key, open: OpenPath, tls: Option<Tls>, news: mpsc::
         let key = Some(key);
         drop(news.send(News::Lost { key, path, error }).await);
     }
+}
+
+/// Tells the driver of a way that is open, on which `room` messages may wait; answers what is to be sent, or nothing when
+/// the driver is gone.
+pub(crate) async fn opened(
+    key: Key,
+    id: RelayId,
+    path: Path,
+    room: usize,
+    news: &mpsc::Sender<News>,
+) -> Option<mpsc::Receiver<Bytes>> {
+    let (outbox, messages) = mpsc::channel(room);
+    let opened = News::Opened {
+        key,
+        id,
+        path,
+        outbox,
+    };
+    news.send(opened).await.ok()?;
+    log::debug!("{path}: connected");
+    Some(messages)
 }
 
 enum Stream {

@@ -39,6 +39,20 @@ fn respond() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is multicast on loopback, with somebody who answers. In CI, where nobody reads a skip, there has to be.
+#[allow(clippy::print_stderr, reason = "a test says why it does not run")]
+fn has_multicast() -> bool {
+    let responding = respond();
+    if let Err(error) = &responding {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no multicast on loopback: {error}"
+        );
+        eprintln!("skipped: no multicast on loopback: {error}");
+    }
+    responding.is_ok()
+}
+
 /// The description with `name` in place of the address.
 fn hiding(description: SessionDescription, name: &str) -> SessionDescription {
     let hide = |line: &str| match line.starts_with("a=candidate:") {
@@ -54,8 +68,8 @@ fn hiding(description: SessionDescription, name: &str) -> SessionDescription {
 
 #[tokio::test]
 async fn a_hidden_peer_is_found_and_one_that_nobody_answers_for_is_named_in_the_report() {
-    if let Err(error) = respond() {
-        return eprintln!("skipped: no multicast on loopback: {error}");
+    if !has_multicast() {
+        return;
     }
     for name in [NAME, NOBODYS] {
         let (alice, _a) = PeerConnection::bind(config()).await.unwrap();
@@ -100,8 +114,8 @@ fn without_candidates(description: SessionDescription) -> SessionDescription {
 
 #[tokio::test]
 async fn a_peer_that_hides_its_addresses_is_found_by_name_as_long_as_it_lives() {
-    if let Err(error) = respond() {
-        return eprintln!("skipped: no multicast on loopback: {error}");
+    if !has_multicast() {
+        return;
     }
     let mut hiding = config();
     hiding.peer.hidden_hosts = HiddenHosts::All;
