@@ -25,6 +25,7 @@ use crate::mailbox::Mailbox;
 use crate::relays::Relays;
 use crate::routes::{Key, Routes, may_be_stun};
 use crate::socket::{Batch, Socket};
+use crate::together::together;
 use crate::train::Trains;
 use crate::watch::{Change, Watch};
 use crate::{mdns, mdns_responder};
@@ -135,7 +136,7 @@ impl Driver {
             let busy = more || (!self.blocked && !self.touched.is_empty());
             turns = if busy { turns + 1 } else { 0 };
             if !busy {
-                self.wait().await;
+                self.wait(now).await;
             } else if turns % TURNS == 0 {
                 tokio::task::yield_now().await;
             }
@@ -243,10 +244,10 @@ impl Driver {
 
     /// Tells the connections which addresses are gone, and which are new.
     fn look_at_interfaces(&mut self, now: Instant) {
-        if self.connections.is_empty() {
+        if self.connections.is_empty() || !self.mailbox.take_interfaces_changed() {
             return;
         }
-        let Some(Change { gone, new, all }) = self.watch.as_mut().and_then(|watch| watch.look(now)) else {
+        let Some(Change { gone, new, all }) = self.watch.as_mut().and_then(Watch::look) else {
             return;
         };
         log::info!("addresses of this host: {gone:?} went, {new:?} came");
@@ -428,7 +429,7 @@ impl Driver {
     }
 
     /// Sleeps until a handle posts, a socket has something, a timer is due, or there is room to send again.
-    async fn wait(&mut self) {
+    async fn wait(&mut self, now: Instant) {
         self.trains.lend();
         let Self {
             mailbox,
@@ -437,13 +438,9 @@ impl Driver {
             trains,
             relays,
             sleep,
-            watch,
-            connections,
             ..
         } = self;
-        let watching = watch.as_ref().filter(|_| !connections.is_empty());
-        let timer = timers.first().map(|(at, _)| *at);
-        let deadline = timer.into_iter().chain(watching.map(Watch::due)).min();
+        let deadline = timers.first().map(|(at, _)| together(*at, now));
         let deadline = deadline.map(tokio::time::Instant::from_std);
         if let Some(deadline) = deadline
             && (sleep.is_elapsed() || is_off(sleep.deadline(), deadline))

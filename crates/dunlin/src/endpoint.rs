@@ -19,7 +19,7 @@ use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
 use crate::tls::Tls;
 use crate::watch::{Watch, announced};
-use crate::{ice_server, interfaces, peer_tcp, unreachable};
+use crate::{ice_server, interface_watch, interfaces, peer_tcp, unreachable};
 
 /// Sockets that many connections share: one port for a whole server.
 ///
@@ -60,8 +60,12 @@ impl Endpoint {
     // Async although nothing waits today: gathering interfaces and opening relayed sockets may have to.
     #[allow(clippy::unused_async)]
     pub async fn bind(config: EndpointConfig) -> Result<Self, BindError> {
-        let (sockets, addresses) = open(&config)?;
         let mailbox = Arc::new(Mailbox::default());
+        let any = config.bind.is_empty() || config.bind.iter().any(|address| address.ip().is_unspecified());
+        if any {
+            interface_watch::tell(&mailbox);
+        }
+        let (sockets, addresses) = open(&config)?;
         mailbox.set_addresses(addresses.clone());
         let bound: Vec<SocketAddr> = sockets.iter().map(Socket::local).collect();
         let (listeners, listening) = match config.tcp {

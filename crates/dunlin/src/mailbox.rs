@@ -21,6 +21,7 @@ pub(crate) struct Mailbox {
     /// Datagrams that belonged to no connection.
     pub(crate) unrouted: AtomicU64,
     gone: AtomicBool,
+    interfaces_changed: AtomicBool,
 }
 
 /// What has been posted since the driver last looked.
@@ -64,6 +65,18 @@ impl Mailbox {
     pub(crate) fn post(&self, key: Key) {
         self.lock().dirty.push(key);
         self.notify.notify_one();
+    }
+
+    /// The interfaces of this host may be different now.
+    pub(crate) fn interfaces_changed(&self) {
+        self.interfaces_changed.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Whether they may be, since this was last asked.
+    pub(crate) fn take_interfaces_changed(&self) -> bool {
+        self.interfaces_changed.load(Ordering::Acquire)
+            && self.interfaces_changed.swap(false, Ordering::AcqRel)
     }
 
     /// The last handle of the endpoint is gone.

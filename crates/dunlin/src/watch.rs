@@ -2,12 +2,8 @@
 //! go while the host moves between networks.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use crate::interfaces::Selection;
-
-/// How often the interfaces are looked at: with the time for a new path, a connection has moved within two seconds.
-const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The addresses that these sockets are announced with on a host that has these IP addresses.
 pub(crate) fn announced(bound: &[SocketAddr], local: &[IpAddr]) -> Vec<SocketAddr> {
@@ -23,13 +19,12 @@ pub(crate) fn announced(bound: &[SocketAddr], local: &[IpAddr]) -> Vec<SocketAdd
     addresses
 }
 
-/// Looks at the interfaces now and then.
+/// Which addresses the sockets had when the interfaces were last looked at.
 #[derive(Debug)]
 pub(crate) struct Watch {
     bound: Vec<SocketAddr>,
     selection: Selection,
     known: Vec<SocketAddr>,
-    next: Instant,
 }
 
 /// What is different since the last look.
@@ -44,25 +39,15 @@ impl Watch {
     /// Knows these addresses; `None` when all sockets are bound to one, and nothing can change.
     pub(crate) fn new(bound: Vec<SocketAddr>, selection: Selection, known: Vec<SocketAddr>) -> Option<Self> {
         let any = bound.iter().any(|socket| socket.ip().is_unspecified());
-        any.then(|| Self {
+        any.then_some(Self {
             bound,
             selection,
             known,
-            next: Instant::now() + INTERVAL,
         })
     }
 
-    /// When to look next.
-    pub(crate) fn due(&self) -> Instant {
-        self.next
-    }
-
-    /// Looks, if it is time.
-    pub(crate) fn look(&mut self, now: Instant) -> Option<Change> {
-        if now < self.next {
-            return None;
-        }
-        self.next = now + INTERVAL;
+    /// Looks at the interfaces.
+    pub(crate) fn look(&mut self) -> Option<Change> {
         match self.selection.addresses() {
             Ok(local) => self.compare(&local),
             Err(error) => {

@@ -9,6 +9,8 @@ use crate::config::Config;
 
 /// The shortest interval between checks, in parts of the usual one.
 const LEAST: f64 = 0.8;
+/// The longest: RFC 7675 allows 1.2, of which a driver that wakes for several timers at once may take its part.
+const MOST: f64 = 1.1;
 
 /// RFC 7675, section 5.1: the consent checks of one valid pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,9 +87,11 @@ impl Consent {
 }
 
 /// RFC 7675, section 5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
-/// by default 5 seconds.
+/// by default 5 seconds. The later of two random moments: since the end that comes first takes the other along, the
+/// intervals of both are about the basic period then, and not shorter.
 fn next_check(now: Instant, period: Duration, config: &Config, rng: &mut StdRng) -> Option<Instant> {
-    let interval: Duration = period.mul_f64(rng.random_range(LEAST..1.2));
+    let factor = rng.random_range(LEAST..MOST).max(rng.random_range(LEAST..MOST));
+    let interval: Duration = period.mul_f64(factor);
     (!config.lite).then(|| now + interval.max(Duration::from_millis(1)))
 }
 

@@ -80,7 +80,9 @@ async fn negotiate(options: &Options) -> Result<Link, String> {
 
 fn config(options: &Options) -> Config {
     let mut config = Config::default();
-    config.sockets.bind = vec![([127, 0, 0, 1], 0).into()];
+    if !options.any_address {
+        config.sockets.bind = vec![([127, 0, 0, 1], 0).into()];
+    }
     if options.usual_datagrams {
         config.peer.max_path_datagram = 0;
     }

@@ -52,6 +52,9 @@ pub struct Options {
     /// Data channels look for no datagrams larger than 1,200 bytes, as with a browser.
     #[arg(long)]
     usual_datagrams: bool,
+    /// Sockets of data channels that are bound to no address, as they are by default, and not to that of loopback.
+    #[arg(long)]
+    any_address: bool,
     /// This process measures one figure, and its memory is part of it.
     #[arg(long, hide = true)]
     alone: bool,
@@ -177,18 +180,24 @@ fn measure_data(
     Ok(())
 }
 
-/// The same of a peer, for the ratios. Its messages cannot be larger than what it queues.
+/// The same of peers, for the ratios. Messages of str0m cannot be larger than what it queues.
 #[cfg(feature = "peers")]
 fn measure_peers(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    use beside::{str0m, webrtc};
+
     for case in data::CASES {
-        let name = format!("{} {}", case.name, beside::SUFFIX);
+        let name = format!("{} {}", case.name, webrtc::SUFFIX);
+        if options.wants(Group::Datachannel, &name) {
+            webrtc::measure(options.time(), case, figures)?;
+        }
+        let name = format!("{} {}", case.name, str0m::SUFFIX);
         if case.size() <= 65_536 && options.wants(Group::Datachannel, &name) {
-            beside::measure(options, case, figures)?;
+            str0m::measure(options, case, figures)?;
         }
     }
-    let name = format!("{} {}", data::IDLE, beside::SUFFIX);
+    let name = format!("{} {}", data::IDLE, str0m::SUFFIX);
     match options.wants(Group::Datachannel, &name) {
-        true if options.alone => beside::idle(options, figures)?,
+        true if options.alone => str0m::idle(options, figures)?,
         true => figures.take_in(&alone(options, &name)?)?,
         false => return Ok(()),
     }
@@ -210,6 +219,9 @@ fn alone(options: &Options, name: &str) -> Result<String, String> {
     command.arg(options.seconds.to_string());
     if options.usual_datagrams {
         command.arg("--usual-datagrams");
+    }
+    if options.any_address {
+        command.arg("--any-address");
     }
     if let Some(bytes) = options.socket_buffer {
         command.args(["--socket-buffer", &bytes.to_string()]);

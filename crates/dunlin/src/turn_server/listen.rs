@@ -155,6 +155,7 @@ fn open_one(
         return Ok(local);
     }
     let socket = socket::open(address, config.listener_buffer, shared)?;
+    socket::exceed_cap(&socket, config.listener_buffer);
     let local = socket.local_addr()?;
     set.udp.push((socket, transport));
     Ok(local)

@@ -43,6 +43,19 @@ pub(super) fn open(address: SocketAddr, buffer: usize, shared: bool) -> io::Resu
     Ok(socket.into())
 }
 
+/// Takes the size that is wanted past the system's cap, where this process may do so (CAP_NET_ADMIN). For listeners, of
+/// which there are few: all clients of a worker share one queue.
+pub(super) fn exceed_cap(socket: &UdpSocket, buffer: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+
+        let _ = setsockopt(socket, sockopt::RcvBufForce, &buffer);
+        let _ = setsockopt(socket, sockopt::SndBufForce, &buffer);
+    }
+    let _ = (socket, buffer);
+}
+
 /// Sets SO_REUSEPORT where there is such a thing.
 pub(super) fn share(socket: &socket2::Socket, shared: bool) -> io::Result<()> {
     #[cfg(unix)]

