@@ -116,6 +116,12 @@ impl Association {
         let arrived = tcb.set_old_path_aside(now, &mut outcome);
         tcb.path_mtu
             .on_sack(now, outcome.beyond_arrived, outcome.beyond_lost);
+        let vanished = tcb.outstanding.take_vanished();
+        let (next, min_rtt) = (
+            tcb.outstanding.next(),
+            tcb.rto.min_rtt().or(outcome.rtt).unwrap_or_default(),
+        );
+        tcb.marking.on_sack(&outcome, vanished, next, min_rtt);
         tcb.heard = true;
         tcb.peer_window = sack.window as usize;
         self.queue.note_peer_window(tcb.peer_window);

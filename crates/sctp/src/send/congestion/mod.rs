@@ -96,6 +96,21 @@ impl Congestion {
         }
     }
 
+    /// A router marked a packet instead of dropping it (RFC 3168): once per round trip. While it recovers from a loss
+    /// a flow that takes losses for congestion has given way already.
+    pub(crate) fn on_congestion_experienced(
+        &mut self,
+        now: Instant,
+        smoothed_rtt: Duration,
+        recovering: bool,
+    ) {
+        match self {
+            Congestion::Cubic(_) if recovering => {}
+            Congestion::Cubic(cubic) => cubic.on_congestion_experienced(),
+            Congestion::Bbr(bbr) => bbr.on_congestion_experienced(now, smoothed_rtt),
+        }
+    }
+
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".
     pub(crate) fn on_timeout(&mut self) {
         match self {
