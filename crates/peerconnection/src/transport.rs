@@ -316,7 +316,8 @@ impl Transport {
     /// Whether ECN marks get through to the peer: a TCP connection ends them, and a relay, which is a host of its own.
     fn carries_marks(&self) -> bool {
         let path = self.ice.selected_path();
-        path.is_some_and(|path| path.transport == dunlin_net::Transport::Udp) && self.ice.path_mtu_overhead() == 0
+        path.is_some_and(|path| path.transport == dunlin_net::Transport::Udp)
+            && self.ice.path_mtu_overhead() == 0
     }
 
     /// Moves what the layers have for each other, and collects what the connection must know.

@@ -213,16 +213,17 @@ impl Marking {
         fresh
     }
 
-    /// What a SACK, or the lack of one, says of packets with ECT; `vanished` is the last of them that was found lost.
+    /// What a SACK, or the lack of one, says of packets with ECT; `vanished` is the last of them that was found lost. `true` when
+    /// that is the end of ECN on this path.
     pub(crate) fn on_sack(
         &mut self,
         outcome: &Outcome,
         vanished: Option<Place>,
         next: Place,
         min_rtt: Duration,
-    ) {
+    ) -> bool {
         if !self.wants_echo() {
-            return;
+            return false;
         }
         self.vanished |= vanished.is_some_and(|place| place >= self.since);
         if outcome.ect_arrived > 0 {
@@ -243,6 +244,7 @@ impl Marking {
         if outcome.new_round {
             self.end_round(min_rtt);
         }
+        !self.wants_echo()
     }
 
     /// Nothing with ECT arrived, and something sent after it and without it did.

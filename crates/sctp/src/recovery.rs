@@ -121,7 +121,7 @@ impl Association {
             tcb.outstanding.next(),
             tcb.rto.min_rtt().or(outcome.rtt).unwrap_or_default(),
         );
-        tcb.marking.on_sack(&outcome, vanished, next, min_rtt);
+        let misled = tcb.marking.on_sack(&outcome, vanished, next, min_rtt);
         tcb.heard = true;
         tcb.peer_window = sack.window as usize;
         self.queue.note_peer_window(tcb.peer_window);
@@ -163,6 +163,9 @@ impl Association {
         tcb.congestion.on_ack(now, &acked);
         if outcome.lost > 0 {
             self.stats.fast_recoveries += u64::from(enter_recovery(tcb, now, round_trip));
+        }
+        if misled {
+            tcb.congestion.search_again(now);
         }
         self.stats.abandoned += outcome.abandoned;
         close_abandoned(tcb, &mut self.queue);

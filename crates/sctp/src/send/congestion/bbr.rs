@@ -518,6 +518,14 @@ impl Bbr {
         }
     }
 
+    /// What ended startup was no congestion.
+    pub(crate) fn search_again(&mut self, now: Instant) {
+        self.ceiling = None;
+        self.marked = false;
+        self.full = (0.0, 0);
+        self.enter(Phase::Startup, now);
+    }
+
     pub(crate) fn on_timeout(&mut self) {
         if self.window > self.packet {
             self.before = Some(self.window);

@@ -185,6 +185,14 @@ impl Cubic {
         self.window = self.threshold;
     }
 
+    /// Slow start, from the window as it is.
+    pub(crate) fn search_again(&mut self) {
+        self.threshold = usize::MAX;
+        self.hystart = HyStart::default();
+        self.curve = Curve::default();
+        self.before = None;
+    }
+
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".
     #[expect(clippy::cast_precision_loss, reason = "a window is far below 2^52 bytes")]
     pub(crate) fn on_timeout(&mut self) {

@@ -111,6 +111,14 @@ impl Congestion {
         }
     }
 
+    /// The marks, or the losses, of late were not about congestion: the search for what the path carries begins anew.
+    pub(crate) fn search_again(&mut self, now: Instant) {
+        match self {
+            Congestion::Cubic(cubic) => cubic.search_again(),
+            Congestion::Bbr(bbr) => bbr.search_again(now),
+        }
+    }
+
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".
     pub(crate) fn on_timeout(&mut self) {
         match self {
