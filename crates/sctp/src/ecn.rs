@@ -297,32 +297,50 @@ impl Marking {
     }
 }
 
-/// The receiver's half: the marks that the peer has not answered.
+/// Answers that do not fit after which an echo is given up: usrsctp may take for the TSN of its last reaction one that it
+/// has never sent, and names that in every CWR (its issue 595).
+const FUTILE: u8 = 8;
+
+/// Marks that the peer has not answered.
+#[derive(Debug, Clone, Copy)]
+struct Unanswered {
+    /// The first new chunk of the packet that was marked last.
+    place: Place,
+    count: u32,
+    /// CWRs for something earlier that came since.
+    futile: u8,
+}
+
+/// The receiver's half.
 #[derive(Debug, Default)]
-pub(crate) struct Echo(Option<(Place, u32)>);
+pub(crate) struct Echo(Option<Unanswered>);
 
 impl Echo {
     /// A packet came with a mark; `lowest` is the first of its chunks that was new.
     pub(crate) fn on_mark(&mut self, lowest: Place) {
-        self.0 = match self.0 {
-            Some((place, count)) => Some((place.max(lowest), count.saturating_add(1))),
-            None => Some((lowest, 1)),
-        };
+        let (place, count) = self.0.map_or((lowest, 0), |marks| (marks.place, marks.count));
+        self.0 = Some(Unanswered {
+            place: place.max(lowest),
+            count: count.saturating_add(1),
+            futile: 0,
+        });
     }
 
     /// The peer has reacted up to this place, or says that it did so long ago.
     pub(crate) fn on_cwr(&mut self, place: Place, overrides: bool) {
-        if self.0.is_some_and(|(marked, _)| overrides || place >= marked) {
+        let Some(marks) = &mut self.0 else { return };
+        marks.futile += 1;
+        if overrides || place >= marks.place || marks.futile >= FUTILE {
             self.0 = None;
         }
     }
 
     /// Appends the echo, before a SACK, which would make the peer forget what it sent.
     pub(crate) fn write(&self, room: usize, out: &mut Vec<u8>) {
-        if let Some((place, count)) = self.0
+        if let Some(marks) = self.0
             && room >= ECNE_LEN + SACK_MIN_LEN
         {
-            let (tsn, count) = (place.tsn(), Some(count));
+            let (tsn, count) = (marks.place.tsn(), Some(marks.count));
             Ecne { tsn, count }.write(out);
         }
     }

@@ -366,6 +366,32 @@ fn a_flood_of_echoes_is_one_reaction_per_round_trip_however_new_their_tsns_are()
     }
 }
 
+/// usrsctp may answer each echo with a TSN that it never sent (its issue 595): that is given up, unlike a CWR that is late.
+#[test]
+fn an_echo_that_is_never_answered_rightly_ends_after_eight_wrong_answers() {
+    let mut liar = Liar::new(CongestionControl::Cubic);
+    let bare = Forge::new(liar.tag);
+    let now = liar.world.now;
+    let data = bare.clone().i_data(3, 1002, 1, 9, 53, b"x");
+    liar.world.ends[A].handle_marked_datagram(now, data.packet.into());
+    let echoed = |liar: &mut Liar| {
+        let again = bare.clone().i_data(3, 1002, 1, 9, 53, b"x");
+        // A duplicate is acknowledged at once.
+        liar.world.inject(A, again.packet);
+        let mut found = false;
+        while let Some(packet) = liar.world.take_packet(A) {
+            found |= has_chunk(&packet, ECNE);
+        }
+        found
+    };
+    for answer in 0..8 {
+        assert!(echoed(&mut liar), "after {answer} answers");
+        let cwr = bare.clone().chunk(CWR, 0, &990u32.to_be_bytes());
+        liar.world.inject(A, cwr.packet);
+    }
+    assert!(!echoed(&mut liar));
+}
+
 #[test]
 fn without_agreement_echoes_are_nothing() {
     let mut configs = [config(CongestionControl::Cubic), config(CongestionControl::Cubic)];

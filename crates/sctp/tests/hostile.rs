@@ -464,8 +464,8 @@ fn in_state(state: u8, seed: u64) -> World {
 /// A chunk that is nearly right.
 fn nearly_right(rng: &mut StdRng, interleaving: bool) -> (u8, u8, Vec<u8>) {
     let kinds = [
-        0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 13, 14, 130, 130, 192, 192, 15, 64, 64, 64, 194, 194,
-        128, 193, 255,
+        0, 0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 13, 14, 130, 130, 192, 192, 15, 64, 64, 64,
+        194, 194, 128, 193, 255,
     ];
     let kind = match kinds[rng.random_range(0..kinds.len())] {
         6 if rng.random_bool(0.9) => 3,
