@@ -1,5 +1,6 @@
 //! ECN over real sockets: what leaves with ECT(0) and what does not, and that a mark arrives where it is counted.
 #![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_types)]
 
 mod common;
 
