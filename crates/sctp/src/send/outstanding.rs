@@ -5,6 +5,7 @@
 //! the last SACK are kept, and only what differs from them is looked at.
 
 mod cut;
+mod mark;
 mod ranges;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,6 +22,7 @@ use crate::packet::forward_tsn::Skipped;
 use crate::packet::padded;
 use crate::packet::sack::Sack;
 use crate::types::{Mid, Place, Ppid, StreamId, Tsn};
+pub(crate) use mark::Mark;
 use ranges::{covers, for_each_difference};
 
 /// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
@@ -38,16 +40,6 @@ enum State {
     Lost,
     /// Given up (RFC 3758).
     Abandoned,
-}
-
-/// Whether the packet of a chunk said that it may be marked (ECT).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    Plain,
-    Capable {
-        /// The one chunk of its packet that is counted.
-        is_first: bool,
-    },
 }
 
 #[derive(Debug)]
