@@ -53,10 +53,14 @@ fuzz_target!(|data: &[u8]| {
                     break;
                 }
                 moved = true;
+                let marked = ends[from].ecn_capable() && dice.byte().is_some_and(|byte| byte & 3 == 3);
                 let to = &mut ends[1 - from];
                 carry(&mut dice, &out, |bytes| {
                     changed |= bytes != &out[..];
-                    to.handle_datagram(now, repaired(bytes));
+                    match marked {
+                        true => to.handle_marked_datagram(now, repaired(bytes)),
+                        false => to.handle_datagram(now, repaired(bytes)),
+                    }
                 });
             }
             while let Some(event) = ends[from].poll_event() {

@@ -6,14 +6,15 @@
  * of frames and then 'd', "done".
  *
  *   requests                                         answers
- *   n  flags: 1 I-DATA                               p  a packet for the other end
+ *   n  flags: 1 I-DATA, 2 ECN                        p  ECN field, a packet for the other end
  *   c  connect                                       m  flags (2 end), stream 16, first TSN 32, a piece of a message
  *   l  listen                                        e  a word about something that happened
- *   p  a packet of the other end                     f  the message was not taken
+ *   p  ECN field, a packet of the other end          f  the message was not taken
  *   t  milliseconds 32 that have passed              d  done
  *   s  stream 16, flags (1 unordered), policy, value 32, a message
  *   r  stream 16 to be reset
  *   x  shut down
+ *   w                                                w  times that a mark has reduced the congestion window 32
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,8 +70,9 @@ static void fail(const char *what)
 
 static int packet_out(void *address, void *packet, size_t len, uint8_t tos, uint8_t set_df)
 {
-	(void)address, (void)tos, (void)set_df;
-	frame('p', NULL, 0, packet, (uint32_t)len);
+	uint8_t ecn = tos & 3;
+	(void)address, (void)set_df;
+	frame('p', &ecn, 1, packet, (uint32_t)len);
 	return 0;
 }
 
@@ -258,6 +260,15 @@ static void reset_stream(const uint8_t *bytes)
 		frame('f', NULL, 0, NULL, 0);
 }
 
+static void tell_reductions(void)
+{
+	struct sctpstat counted;
+	uint32_t times;
+	usrsctp_get_stat(&counted);
+	times = htonl(counted.sctps_ecnereducedcwnd);
+	frame('w', NULL, 0, &times, 4);
+}
+
 static void let_pass(const uint8_t *bytes)
 {
 	uint32_t millis;
@@ -273,13 +284,17 @@ static void let_pass(const uint8_t *bytes)
 static void obey(int kind, const uint8_t *bytes, size_t len)
 {
 	switch (kind) {
-	case 'n': open_socket(len > 0 && bytes[0] & 1); break;
+	case 'n':
+		usrsctp_sysctl_set_sctp_ecn_enable(bytes[0] & 2 ? 1 : 0);
+		open_socket(bytes[0] & 1);
+		break;
 	case 'l': begin_to_listen(); break;
 	case 'c': begin_to_connect(); break;
-	case 'p': usrsctp_conninput(&one, bytes, len, 0); break;
+	case 'p': usrsctp_conninput(&one, bytes + 1, len - 1, bytes[0]); break;
 	case 't': let_pass(bytes); break;
 	case 's': send_message(bytes, len); break;
 	case 'r': reset_stream(bytes); break;
+	case 'w': tell_reductions(); break;
 	case 'x':
 		if (one != NULL)
 			usrsctp_shutdown(one, SHUT_WR);
@@ -291,10 +306,9 @@ static void obey(int kind, const uint8_t *bytes, size_t len)
 
 int main(void)
 {
-	static const size_t least[256] = {['t'] = 4, ['s'] = 9, ['r'] = 2};
+	static const size_t least[256] = {['n'] = 1, ['p'] = 1, ['t'] = 4, ['s'] = 9, ['r'] = 2};
 	usrsctp_init_nothreads(0, packet_out, NULL);
 	usrsctp_register_address(&one);
-	usrsctp_sysctl_set_sctp_ecn_enable(0);
 	usrsctp_sysctl_set_sctp_asconf_enable(0);
 	usrsctp_sysctl_set_sctp_auth_enable(0);
 	usrsctp_sysctl_set_sctp_blackhole(2);

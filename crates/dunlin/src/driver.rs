@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_net::{Path, Transport};
+use dunlin_net::{Ecn, Path, Transport};
 use dunlin_peerconnection::ServerError;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
@@ -51,7 +51,7 @@ const SLACK: Duration = Duration::from_millis(100);
 struct Connection {
     core: Arc<Core>,
     /// Datagrams that wait for the connection's next service.
-    inbox: Vec<(Path, BytesMut)>,
+    inbox: Vec<(Path, Ecn, BytesMut)>,
     /// It is in `Driver::touched`.
     touched: bool,
     deadline: Option<Instant>,
@@ -207,12 +207,12 @@ impl Driver {
             }
             // Most of a batch is one connection's, in buffers that GRO has filled from one sender.
             let mut last: Option<(Path, Key)> = None;
-            batch.drain(socket.local(), |path, data| {
+            batch.drain(socket.local(), |path, ecn, data| {
                 let known = last.filter(|(known, _)| *known == path && !may_be_stun(&data));
                 if let Some((_, key)) = known
                     && let Some(connection) = connections.get_mut(&key)
                 {
-                    connection.inbox.push((path, data));
+                    connection.inbox.push((path, ecn, data));
                     return;
                 }
                 let Some((first, others)) = routes.find(path, &data).split_first() else {
@@ -224,7 +224,7 @@ impl Driver {
                     let Some(connection) = connections.get_mut(key) else {
                         return;
                     };
-                    connection.inbox.push((path, data));
+                    connection.inbox.push((path, ecn, data));
                     if !connection.touched {
                         connection.touched = true;
                         touched.push_back(*key);
@@ -306,8 +306,8 @@ impl Driver {
         };
         let core = connection.core.clone();
         let mut state = core.lock();
-        for (path, data) in connection.inbox.drain(..) {
-            state.peer.handle_datagram(now, path, data);
+        for (path, ecn, data) in connection.inbox.drain(..) {
+            state.peer.handle_datagram_with_mark(now, path, data, ecn);
         }
         state.peer.handle_timeout(now);
         // While the sockets are full, connections still take what arrived, but make nothing to send.

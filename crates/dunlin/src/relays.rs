@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use dunlin_net::{Path, Transport};
+use dunlin_net::{Ecn, Path, Transport};
 use dunlin_peerconnection::{OpenPath, ServerError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -175,7 +175,7 @@ impl Relays {
         news: News,
         now: Instant,
         routes: &Routes,
-        connection: impl FnOnce(Key) -> Option<(&'a mut Vec<(Path, BytesMut)>, &'a Core)>,
+        connection: impl FnOnce(Key) -> Option<(&'a mut Vec<(Path, Ecn, BytesMut)>, &'a Core)>,
     ) -> Option<Key> {
         let key = match &news {
             News::Opened { key, .. } | News::Failed { key, .. } => *key,
@@ -191,10 +191,10 @@ impl Relays {
         // With the news goes the outbox, if it is in them: the task ends.
         let (inbox, core) = connection(key)?;
         match news {
-            News::Message { path, data, .. } => inbox.push((path, data)),
+            News::Message { path, data, .. } => inbox.push((path, Ecn::NotEct, data)),
             News::Accepted { path, data, outbox } => {
                 self.outboxes.insert(path, (key, outbox));
-                inbox.push((path, data));
+                inbox.push((path, Ecn::NotEct, data));
             }
             News::Opened { id, path, outbox, .. } => {
                 self.outboxes.insert(path, (key, outbox));

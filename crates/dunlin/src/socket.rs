@@ -223,17 +223,19 @@ impl Batch {
         }
     }
 
-    /// Hands over every datagram that the last `receive` on `socket` brought, with its path.
-    pub(crate) fn drain(&mut self, socket: SocketAddr, mut each: impl FnMut(Path, BytesMut)) {
+    /// Hands over every datagram that the last `receive` on `socket` brought, with its path and its ECN field. The kernel
+    /// puts none together whose fields differ.
+    pub(crate) fn drain(&mut self, socket: SocketAddr, mut each: impl FnMut(Path, Ecn, BytesMut)) {
         for (slot, meta) in self.slots.iter_mut().zip(&self.meta).take(self.filled) {
             let local = meta.dst_ip.filter(|_| socket.ip().is_unspecified());
             let local = SocketAddr::new(local.unwrap_or(socket.ip()), socket.port());
             let path = Path::udp(local, meta.addr);
+            let ecn = meta.ecn.map_or(Ecn::NotEct, |mark| Ecn::from_bits(mark as u8));
             let mut rest = slot.split_to(meta.len.min(slot.len()));
             while !rest.is_empty() {
                 // "the individual datagrams contained have their boundaries at `stride` increments" (quinn-udp).
                 let stride = if meta.stride == 0 { rest.len() } else { meta.stride };
-                each(path, rest.split_to(stride.min(rest.len())));
+                each(path, ecn, rest.split_to(stride.min(rest.len())));
             }
         }
         self.filled = 0;

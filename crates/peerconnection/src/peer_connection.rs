@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use dunlin_dtls::Certificate;
 use dunlin_ice::{Agent, FailureReport, GatheringState, State as IceState};
-use dunlin_net::{Path, Transmit, Transport as NetTransport};
+use dunlin_net::{Ecn, Path, Transmit, Transport as NetTransport};
 use dunlin_sctp::Association;
 use log::{debug, info};
 use rand::rngs::StdRng;
@@ -134,11 +134,17 @@ impl PeerConnection {
 
     /// Takes a datagram that arrived on `path`. Whatever it is, it does no harm.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+        self.handle_datagram_with_mark(now, path, data, Ecn::NotEct);
+    }
+
+    /// Takes a datagram with the ECN field of its IP header (RFC 3168, section 5). Data channels slow down for what routers mark,
+    /// as they would for what they drop; what [`poll_transmit`](Self::poll_transmit) says about the field has to be obeyed then.
+    pub fn handle_datagram_with_mark(&mut self, now: Instant, path: Path, data: BytesMut, ecn: Ecn) {
         if self.stage != Stage::Live {
             return;
         }
         let now = self.advance(now);
-        self.transport.handle_datagram(now, path, data);
+        self.transport.handle_datagram(now, path, data, ecn);
         self.pump(now);
     }
 

@@ -6,6 +6,7 @@ use crate::PeerConnection;
 use crate::state::DtlsState;
 use crate::transport::TransportDrops;
 use dunlin_ice::PairStats;
+use dunlin_sctp::EcnState;
 use std::time::Instant;
 
 /// Everything that is counted, at one moment. Serialises with the names of webrtc-stats.
@@ -135,6 +136,17 @@ pub struct SctpStats {
     pub retransmissions: u64,
     /// Retransmission timers that ran out.
     pub timeouts: u64,
+    /// Whether datagrams say that routers may mark them instead of dropping them (ECN): `off`, `testing`, `capable`,
+    /// `black-hole` (the path swallowed those that did) or `false-marks` (it marked nearly all, without a queue).
+    pub ecn: &'static str,
+    /// Packets sent that said so.
+    pub ect_packets_sent: u64,
+    /// Packets that came with a router's mark.
+    pub ce_packets_received: u64,
+    /// Packets of ours that came to the peer with a mark, as far as it tells.
+    pub ecn_marks_reported: u64,
+    /// Times that sending gave way because of a mark: once in a round trip at most.
+    pub ecn_reactions: u64,
 }
 
 /// `RTCDataChannelStats` (webrtc-stats, section 7.13).
@@ -237,6 +249,17 @@ impl PeerConnection {
                     bytes_in_flight: stats.bytes_in_flight,
                     retransmissions: stats.retransmissions,
                     timeouts: stats.timeouts,
+                    ecn: match stats.ecn {
+                        EcnState::Testing => "testing",
+                        EcnState::Capable => "capable",
+                        EcnState::BlackHole => "black-hole",
+                        EcnState::FalseMarks => "false-marks",
+                        _ => "off",
+                    },
+                    ect_packets_sent: stats.ect_packets_sent,
+                    ce_packets_received: stats.ce_packets_received,
+                    ecn_marks_reported: stats.ecn_marks_reported,
+                    ecn_reactions: stats.ecn_reactions,
                 }
             }),
             data_channels: self

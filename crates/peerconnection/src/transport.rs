@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use dunlin_dtls::{Certificate, CloseReason, Connection, PeerIdentity, Role};
 use dunlin_ice::Agent;
-use dunlin_net::{Path, Transmit};
+use dunlin_net::{Ecn, Path, Transmit};
 use dunlin_rtp::Packet;
 use dunlin_sctp::Association;
 use log::{debug, info, warn};
@@ -85,6 +85,8 @@ pub(crate) struct Transport {
     /// What ICE adds to a datagram, as the layers above know it.
     ice_overhead: usize,
     max_early: usize,
+    /// The datagram at hand came with a router's mark.
+    marked: bool,
     /// When the layers beside the association last had nothing to send, and nothing has come in since.
     quiet_at: Option<Instant>,
     seed: [u8; 32],
@@ -117,6 +119,7 @@ impl Transport {
             max_path_datagram: config.max_path_datagram,
             ice_overhead: 0,
             max_early: config.max_early_datagrams,
+            marked: false,
             quiet_at: None,
             seed,
         }
@@ -169,8 +172,10 @@ impl Transport {
         datagram.saturating_sub(self.ice.path_mtu_overhead() + dtls)
     }
 
-    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut) {
+    /// The marks that routers set concern the association alone, which learns of them in the next [`pump`](Self::pump).
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, data: BytesMut, ecn: Ecn) {
         self.quiet_at = None;
+        self.marked = ecn == Ecn::Ce;
         let Some(mut data) = self.ice.handle_datagram(now, path, data) else {
             return;
         };
@@ -299,8 +304,20 @@ impl Transport {
         let (DtlsStage::Running(dtls), Some(sctp)) = (&mut self.dtls, &mut self.sctp) else {
             return None;
         };
-        self.ice
-            .send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))
+        let mut transmit = self
+            .ice
+            .send(out, |out| dtls.seal(out, |out| sctp.poll_transmit(now, out)))?;
+        if sctp.ecn_capable() && transmit.path.transport == dunlin_net::Transport::Udp {
+            transmit.ecn = Ecn::Ect0;
+        }
+        Some(transmit)
+    }
+
+    /// Whether ECN marks get through to the peer: a TCP connection ends them, and a relay, which is a host of its own.
+    fn carries_marks(&self) -> bool {
+        let path = self.ice.selected_path();
+        path.is_some_and(|path| path.transport == dunlin_net::Transport::Udp)
+            && self.ice.path_mtu_overhead() == 0
     }
 
     /// Moves what the layers have for each other, and collects what the connection must know.
@@ -316,6 +333,10 @@ impl Transport {
             events.push_back(TransportEvent::Ice(event));
         }
         self.fit_to_path();
+        let carries_marks = self.carries_marks();
+        if let Some(sctp) = &mut self.sctp {
+            sctp.set_marks_carried(carries_marks);
+        }
         if another_path {
             let room = self.sctp_path_datagram();
             if let Some(sctp) = &mut self.sctp {
@@ -328,6 +349,7 @@ impl Transport {
         }
         self.start_dtls(now, events);
         self.pump_dtls(now, events);
+        self.marked = false;
         while let Some(event) = self.media.get_mut().and_then(dunlin_media::Session::poll_event) {
             events.push_back(TransportEvent::Media(event));
         }
@@ -422,6 +444,7 @@ impl Transport {
 
     fn handle_sctp(&mut self, now: Instant, data: Bytes) {
         match &mut self.sctp {
+            Some(sctp) if self.marked => sctp.handle_marked_datagram(now, data),
             Some(sctp) => sctp.handle_datagram(now, data),
             None if self.early_sctp.len() < self.max_early => self.early_sctp.push_back(data),
             None => self.drops.early_sctp += 1,
@@ -430,6 +453,7 @@ impl Transport {
 
     /// Starts the data transport, with what came for it too early.
     pub(crate) fn start_sctp(&mut self, now: Instant, mut sctp: Association) {
+        sctp.set_marks_carried(self.carries_marks());
         sctp.connect(now);
         for packet in self.early_sctp.drain(..) {
             sctp.handle_datagram(now, packet);

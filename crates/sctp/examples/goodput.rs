@@ -7,6 +7,7 @@ mod sim;
 use std::time::Duration;
 
 use dunlin_sctp::CongestionControl::{self, Bbr, Cubic};
+use sim::aqm::{Aqm, Ect};
 use sim::{Flow, Loss, Outcome, Path, bulk, run};
 
 fn arg(name: &str, default: u64) -> u64 {
@@ -120,6 +121,52 @@ fn main() {
     }
     if only == 0 || only == 3 {
         shares(seconds, seeds);
+    }
+    if only == 0 || only == 4 {
+        marks(seconds, seeds);
+    }
+}
+
+/// Bottlenecks that keep their queue at 5 ms, and paths that do what they should not with marks: with ECN and without.
+fn marks(seconds: u64, seeds: u64) {
+    println!();
+    println!(
+        "| 100 Mbit/s, without and with ECN | % of ideal | p95 queue ms | resent % | T3 | marks a second | reactions | at the end |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let step = Aqm::Step(Duration::from_millis(5));
+    for (what, aqm, ect, rtts) in [
+        ("step at 5 ms", step, Ect::Carried, &[5, 20, 50, 100][..]),
+        ("CoDel", Aqm::CoDel, Ect::Carried, &[5, 20, 50, 100]),
+        ("step at 5 ms, marks erased", step, Ect::Bleached, &[20]),
+        ("no AQM", Aqm::None, Ect::Carried, &[20, 100]),
+        ("all marked", Aqm::None, Ect::AllMarked, &[20]),
+        ("ECT swallowed", Aqm::None, Ect::Swallowed, &[20]),
+    ] {
+        for control in [Bbr, Cubic] {
+            for &rtt in rtts {
+                for ecn in [false, true] {
+                    let mut path = Path::new(100e6, rtt, Loss::None);
+                    (path.aqm, path.ect, path.ecn) = (aqm, ect, ecn);
+                    let runs: Vec<Outcome> = (0..seeds)
+                        .map(|seed| run(path, &[bulk(control)], Duration::from_secs(seconds), seed).remove(0))
+                        .collect();
+                    let mean =
+                        |of: &dyn Fn(&Outcome) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+                    println!(
+                        "| {control:?}, {rtt} ms, {what}, {} | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} | {:.0} | {:?} |",
+                        if ecn { "ECN" } else { "no ECN" },
+                        mean(&|run| run.goodput / path.ideal()) * 100.0,
+                        mean(&|run| run.queueing_p95.as_secs_f64() * 1000.0),
+                        mean(&|run| run.retransmitted) * 100.0,
+                        mean(&|run| run.stats.timeouts as f64),
+                        mean(&|run| run.stats.ecn_marks_reported as f64) / seconds as f64,
+                        mean(&|run| run.stats.ecn_reactions as f64),
+                        runs[0].stats.ecn,
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -46,6 +46,12 @@ pub struct Association {
     pub(crate) stats: Stats,
     /// `poll_transmit` found nothing to send, and nothing has happened since.
     pub(crate) idle: bool,
+    /// What lies below hands on ECN marks.
+    pub(crate) marks_carried: bool,
+    /// The packet sent last may be marked.
+    pub(crate) capable: bool,
+    /// The packet at hand came with a mark.
+    pub(crate) marked: bool,
     /// Kept for its capacity.
     pub(crate) skipped: Vec<Skipped>,
 }
@@ -80,6 +86,9 @@ impl Association {
             timers: Timers::default(),
             outbox: VecDeque::new(),
             idle: true,
+            marks_carried: true,
+            capable: false,
+            marked: false,
             skipped: Vec::new(),
         }
     }
@@ -87,6 +96,13 @@ impl Association {
     pub(crate) fn advance_clock(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.idle = false;
+    }
+
+    /// Takes in one packet of the peer that a router marked with CE, "congestion experienced" (RFC 3168, section 5).
+    pub fn handle_marked_datagram(&mut self, now: Instant, data: Bytes) {
+        self.marked = true;
+        self.handle_datagram(now, data);
+        self.marked = false;
     }
 
     /// Takes in one packet of the peer.
@@ -223,6 +239,8 @@ impl Association {
             kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(),
             kind::ERROR => self.on_error(chunk),
             kind::RE_CONFIG => self.on_reconfig(chunk),
+            kind::ECNE => self.on_ecne(chunk),
+            kind::CWR => self.on_cwr(chunk),
             kind::FORWARD_TSN => return self.on_forward_tsn(DataKind::Data, chunk),
             kind::I_FORWARD_TSN => return self.on_forward_tsn(DataKind::IData, chunk),
             kind::PAD => {}
@@ -278,6 +296,7 @@ impl Association {
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         self.now = self.now.max(now);
+        self.capable = false;
         let sent = match self.outbox.pop_front() {
             Some(packet) => {
                 out.extend_from_slice(&packet);
@@ -437,6 +456,7 @@ impl Association {
             stats.congestion_window = tcb.congestion.window();
             stats.bytes_in_flight = tcb.outstanding.flight();
             stats.peer_window = tcb.peer_window;
+            stats.ecn = tcb.marking.state();
         }
         stats
     }

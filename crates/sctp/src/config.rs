@@ -85,6 +85,12 @@ pub struct Config {
     /// Whether to use I-DATA chunks (RFC 8260) where the peer does too, so that large messages do not hold up other streams.
     /// Default `true`.
     pub interleaving: bool,
+    /// Whether to use Explicit Congestion Notification (RFC 3168; RFC 4960, appendix A) where the peer does too: packets with
+    /// new data say that routers may mark them instead of dropping them, marks are echoed, and echoes reacted to. For a path
+    /// that swallows such packets, or marks all of them, it switches itself off. Whoever drives the association has to carry the
+    /// marks: [`Association::ecn_capable`](crate::Association::ecn_capable) and
+    /// [`Association::handle_marked_datagram`](crate::Association::handle_marked_datagram). Default `true`.
+    pub ecn: bool,
     /// Which stream sends next. Default [`Scheduler::WeightedFair`].
     pub scheduler: Scheduler,
     /// The retransmission timeout before the first measurement. Default 500 ms (dcsctp's; RFC 9260 says 1 s).
@@ -135,6 +141,7 @@ impl Default for Config {
             max_streams: u16::MAX,
             zero_checksum: true,
             interleaving: true,
+            ecn: true,
             scheduler: Scheduler::default(),
             rto_initial: Duration::from_millis(500),
             rto_min: Duration::from_millis(400),

@@ -71,15 +71,16 @@ impl Association {
                 interleaved_partial_reliability: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
                 padding: self.config.max_path_datagram > 0,
+                ecn: self.config.ecn,
             },
         }
     }
 
     /// Queues the INIT and starts T1-init.
     ///
-    /// A receiver that does not know a parameter of type 0x8001 is to "skip this parameter and continue processing"
+    /// A receiver that does not know a parameter of type 0x8000 or 0x8001 is to "skip this parameter and continue processing"
     /// (RFC 9260, section 3.2.1, Table 3); some drop the whole INIT or abort instead. An INIT that was not answered may have
-    /// been lost, or dropped for that: it is sent again as it was, and once more without the parameter right behind. Whoever
+    /// been lost, or dropped for that: it is sent again as it was, and once more without those parameters right behind. Whoever
     /// takes the first answers it first, and its second INIT ACK is none for the state we are in then (section 5.2.3). After
     /// an ABORT only the plainer one is sent.
     fn send_init(&mut self) {
@@ -87,12 +88,13 @@ impl Association {
             return;
         };
         let (mut local, backed_off) = (wait.local, wait.retransmissions);
-        let offers = local.capabilities.zero_checksum && !wait.plain;
+        let offers = (local.capabilities.zero_checksum || local.capabilities.ecn) && !wait.plain;
         if offers {
             self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
         }
         if !offers || backed_off > 0 {
             local.capabilities.zero_checksum = false;
+            local.capabilities.ecn = false;
             self.send_packet(self.header(0), |out| local.write(out, kind::INIT, None, &[]));
         }
         self.start_handshake_timer(backed_off);
@@ -158,11 +160,14 @@ impl Association {
         let State::CookieWait(wait) = &mut self.state else {
             return false;
         };
-        if wait.plain || !wait.local.capabilities.zero_checksum || code == Some(USER_INITIATED_ABORT) {
+        let offers = wait.local.capabilities.zero_checksum || wait.local.capabilities.ecn;
+        if wait.plain || !offers || code == Some(USER_INITIATED_ABORT) {
             return false;
         }
         log::info!("sctp: the peer refused our INIT: trying a plainer one");
         wait.plain = true;
+        // Whoever answers must not think that the other knows.
+        wait.local.capabilities.ecn = false;
         self.send_init();
         true
     }
@@ -228,6 +233,7 @@ impl Association {
         local.window = u32::try_from(window::first(&self.config)).unwrap_or(u32::MAX);
         // Who did not say that it knows this parameter may drop an INIT ACK with it, and would not use it anyway.
         local.capabilities.zero_checksum = self.config.zero_checksum && peer.capabilities.zero_checksum;
+        local.capabilities.ecn &= peer.capabilities.ecn;
         local.capabilities.interleaving &= peer.capabilities.interleaving;
         let longer = received.cookie_preservative.map_or(Duration::ZERO, |millis| {
             Duration::from_millis(millis.into()).min(MAX_PRESERVATIVE)
@@ -397,6 +403,8 @@ impl Association {
             tcb.outstanding = carried;
             tcb.outstanding.set_kind(tcb.data_kind());
         }
+        let (enabled, next) = (self.marks_carried && tcb.uses_ecn(), tcb.outstanding.next());
+        tcb.marking.begin_path(enabled, next);
         self.prepare_queue(&tcb);
         Box::new(tcb)
     }

@@ -1,10 +1,11 @@
-//! SCTP for data channels, sans-IO (RFC 9260, 3758, 6525, 8260, 8261, 9653).
+//! SCTP for data channels, sans-IO (RFC 9260, 3758, 6525, 8260, 8261, 9653; ECN by RFC 4960, appendix A).
 #![doc = include_str!("../README.md")]
 
 mod association;
 mod config;
 mod connect;
 mod cookie;
+mod ecn;
 mod event;
 mod heartbeat;
 mod packet;
@@ -25,6 +26,7 @@ mod types;
 
 pub use association::Association;
 pub use config::{Config, CongestionControl, Scheduler};
+pub use ecn::EcnState;
 pub use event::{CloseReason, Event, MessageKey, Reconfiguration, SendError};
 pub use send::{Reliability, SendOptions};
 pub use stats::{Drops, Stats};

@@ -12,6 +12,7 @@ use rand::RngExt;
 
 use crate::association::Association;
 use crate::config::{Config, usable_path_datagram};
+use crate::ecn::Echo;
 use crate::packet::HEADER_LEN;
 use crate::path_mtu::PathMtu;
 use crate::send::congestion::Congestion;
@@ -52,12 +53,16 @@ impl Association {
 
     fn begin_path(&mut self) {
         let (now, sent, nonce) = (self.now, self.stats.bytes_sent, self.rng.random());
+        let carried = self.marks_carried;
         let State::Open(tcb, phase) = &mut self.state else {
             return;
         };
         let phase = *phase;
         tcb.forget_path(&self.config, now, sent);
         tcb.errors = 0;
+        let (enabled, next) = (carried && tcb.uses_ecn(), tcb.outstanding.next());
+        tcb.marking.begin_path(enabled, next);
+        tcb.echo = Echo::default();
         // SACKs may have been lost with the old path.
         tcb.receiver.repeat_ack();
         for timer in [Timer::PathProbe, Timer::Reorder, Timer::Pace, Timer::Probe] {

@@ -116,6 +116,12 @@ impl Association {
         let arrived = tcb.set_old_path_aside(now, &mut outcome);
         tcb.path_mtu
             .on_sack(now, outcome.beyond_arrived, outcome.beyond_lost);
+        let vanished = tcb.outstanding.take_vanished();
+        let (next, min_rtt) = (
+            tcb.outstanding.next(),
+            tcb.rto.min_rtt().or(outcome.rtt).unwrap_or_default(),
+        );
+        let misled = tcb.marking.on_sack(&outcome, vanished, next, min_rtt);
         tcb.heard = true;
         tcb.peer_window = sack.window as usize;
         self.queue.note_peer_window(tcb.peer_window);
@@ -157,6 +163,9 @@ impl Association {
         tcb.congestion.on_ack(now, &acked);
         if outcome.lost > 0 {
             self.stats.fast_recoveries += u64::from(enter_recovery(tcb, now, round_trip));
+        }
+        if misled {
+            tcb.congestion.search_again(now);
         }
         self.stats.abandoned += outcome.abandoned;
         close_abandoned(tcb, &mut self.queue);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ecn::EcnState;
+
 /// What [`Association::stats`](crate::Association::stats) returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -42,6 +44,18 @@ pub struct Stats {
     pub probes: u64,
     /// Messages given up under partial reliability.
     pub abandoned: u64,
+    /// Whether packets say that routers may mark them (RFC 3168).
+    pub ecn: EcnState,
+    /// Packets sent that said so.
+    pub ect_packets_sent: u64,
+    /// Packets received with new data and a router's mark (CE), where ECN was agreed on.
+    pub ce_packets_received: u64,
+    /// Echoes of marks that came from the peer (ECNE), repeated ones as well.
+    pub ecn_echoes_received: u64,
+    /// Packets of ours that came to the peer with a mark, as far as its echoes tell.
+    pub ecn_marks_reported: u64,
+    /// Times that congestion control gave way because of a mark: once in a round trip at most.
+    pub ecn_reactions: u64,
     /// What was dropped, by reason.
     pub drops: Drops,
 }
@@ -74,6 +88,12 @@ pub struct Drops {
     pub lying_sack: u64,
     /// SACKs older than one seen before.
     pub old_sack: u64,
+    /// Echoes of marks on what was never sent.
+    pub echo_not_sent: u64,
+    /// Echoes of marks on what was sent without saying that it may be marked.
+    pub echo_not_capable: u64,
+    /// Echoes of marks that came sooner than the round trip allows.
+    pub echo_too_soon: u64,
     /// FORWARD TSNs that point too far ahead, and those not agreed on.
     pub bad_forward_tsn: u64,
     /// HEARTBEAT ACKs that answer no HEARTBEAT of ours.

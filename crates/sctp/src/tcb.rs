@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::config::Config;
+use crate::ecn::{Echo, Marking};
 use crate::heartbeat::Heartbeat;
 use crate::packet::data::DataKind;
 use crate::packet::init::Init;
@@ -35,6 +36,10 @@ pub(crate) struct Tcb {
     pub(crate) pacer: Pacer,
     pub(crate) rto: Rto,
     pub(crate) path_mtu: PathMtu,
+    /// ECN, for what is sent.
+    pub(crate) marking: Marking,
+    /// ECN, for what is received.
+    pub(crate) echo: Echo,
     /// Something sent along another path is not acknowledged yet.
     pub(crate) moved: Option<Moved>,
     /// The next packet that measures a round trip is welcome.
@@ -76,11 +81,12 @@ pub(crate) struct Tcb {
 impl Tcb {
     pub(crate) fn new(config: &Config, rng: &mut StdRng, now: Instant, local: Init, peer: Init) -> Self {
         let kind = data_kind(&local, &peer);
+        let first = Place::first(local.initial_tsn);
         Self {
             local,
             peer,
             tie_tags: [rng.random_range(1..=u32::MAX), rng.random_range(1..=u32::MAX)],
-            outstanding: Outstanding::new(kind, Place::first(local.initial_tsn)),
+            outstanding: Outstanding::new(kind, first),
             congestion: Congestion::new(
                 config.congestion,
                 config.max_datagram - HEADER_LEN,
@@ -90,6 +96,8 @@ impl Tcb {
             pacer: Pacer::default(),
             rto: Rto::new(config),
             path_mtu: PathMtu::new(0),
+            marking: Marking::new(false, first),
+            echo: Echo::default(),
             moved: None,
             rtt_due: true,
             peer_window: peer.window as usize,
@@ -154,6 +162,12 @@ impl Tcb {
 
     pub(crate) fn reconfiguration(&self) -> bool {
         self.local.capabilities.reconfiguration && self.peer.capabilities.reconfiguration
+    }
+
+    /// RFC 4960, appendix A: "To indicate that an endpoint is ECN capable, an endpoint SHOULD add to the INIT and or INIT ACK
+    /// chunk the TLV reserved for ECN."
+    pub(crate) fn uses_ecn(&self) -> bool {
+        self.local.capabilities.ecn && self.peer.capabilities.ecn
     }
 
     /// RFC 9653, section 5.2: a zero checksum is for a peer that said so, where we speak the same method.

@@ -17,6 +17,7 @@ use crate::receive::Ack;
 use crate::receive::reassembly::Violation;
 use crate::recovery::abandon;
 use crate::send::Limit;
+use crate::send::outstanding::Mark;
 use crate::state::{Phase, State};
 use crate::tcb::Tcb;
 use crate::timer::Timer;
@@ -117,6 +118,13 @@ impl Association {
         let State::Open(tcb, _) = &mut self.state else {
             return;
         };
+        if let Some(urgent) = tcb.marking.cwr_due()
+            && (urgent
+                || !packet.is_empty()
+                || phase.sends_data() && may_send(tcb, &mut self.queue, self.now))
+        {
+            tcb.marking.write_cwr(packet.room(), packet.out);
+        }
         let due = match tcb.receiver.ack() {
             Ack::None => false,
             // It goes along with data.
@@ -124,6 +132,7 @@ impl Association {
             Ack::Now => true,
         };
         if due {
+            tcb.echo.write(packet.room(), packet.out);
             let (room, max) = (packet.room(), self.config.max_datagram);
             if tcb.receiver.write_sack(&self.inbox, room, max, packet.out) {
                 self.timers.stop(Timer::Sack);
@@ -182,6 +191,7 @@ impl Association {
     /// DATA chunks: first what was lost, then what was never sent (section 6.1, rule C).
     fn write_data(&mut self, packet: &mut Packet<'_>) {
         let (now, limit, usual) = (self.now, self.packet_limit(), self.config.max_datagram);
+        let is_open = matches!(self.state, State::Open(..));
         let Some(tcb) = self.state.tcb_mut() else { return };
         let held_before = packet.out.len();
         if tcb.outstanding.is_empty() && self.queue.wants_to_send() {
@@ -192,7 +202,7 @@ impl Association {
             tcb.pacer.restart(packet * self.config.initial_window as usize);
         }
         let mut restart_timer = false;
-        let mut sent_new = false;
+        let first_new = tcb.outstanding.next();
         if tcb.probe_due {
             let sent = send_probe(tcb, packet, now);
             self.stats.probes += u64::from(sent);
@@ -213,7 +223,9 @@ impl Association {
             self.stats.abandoned += abandon(tcb, &mut self.queue, now);
         }
         tcb.pacer.set_large(limit > usual);
-        let is_large = limit > usual && packet.out.len() == held_before;
+        let is_all_new = packet.out.len() == held_before;
+        let is_large = limit > usual && is_all_new;
+        let capable = is_all_new && is_open && !tcb.window_probe && tcb.marking.wants();
         if is_large {
             // What is sent again goes in packets that any path carries, and nothing goes with it.
             packet.end = packet.start + limit;
@@ -233,14 +245,23 @@ impl Association {
             // delay, the sender MAY set the I bit": the last of a burst, which no second packet will follow.
             let immediate = !self.queue.wants_to_send();
             let beyond = is_large && packet.out.len() - packet.start >= usual;
+            let mark = match (capable, tcb.outstanding.next() == first_new) {
+                (false, _) => Mark::Plain,
+                (true, is_first) => Mark::Capable { is_first },
+            };
             tcb.outstanding
-                .send_new(now, fragment, immediate, beyond, packet.out);
-            sent_new = true;
+                .send_new(now, fragment, immediate, (beyond, mark), packet.out);
         }
         if is_large && packet.out.len() - packet.start > usual && self.queue.wants_to_send() {
             packet.fill_up();
         }
         let sent = packet.out.len() - held_before;
+        let sent_new = tcb.outstanding.next() > first_new;
+        if sent_new && capable {
+            tcb.marking.on_sent(first_new, tcb.outstanding.next().previous());
+            self.stats.ect_packets_sent += 1;
+            self.capable = true;
+        }
         if sent > 0 {
             tcb.rescue = false;
             tcb.last_data_sent = now;
@@ -400,6 +421,14 @@ impl Association {
             return;
         };
         let had_data = tcb.receiver.has_new_packet();
+        if let Some(fresh) = tcb.receiver.take_fresh()
+            && self.marked
+            && tcb.uses_ecn()
+        {
+            self.stats.ce_packets_received += 1;
+            tcb.echo.on_mark(fresh);
+            tcb.receiver.acknowledge_now();
+        }
         match tcb.receiver.end_of_packet() {
             Ack::Delayed if !self.timers.is_running(Timer::Sack) => {
                 self.timers.set(Timer::Sack, self.now + self.config.sack_delay);

@@ -64,6 +64,18 @@ struct Model {
     shuts_down: bool,
 }
 
+/// Marks some of what may be marked, or swallows it.
+fn router(seed: u64) -> Option<Router> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let swallows = rng.random_bool(0.1);
+    let share = rng.random_range(0.0..0.2);
+    Some(Box::new(move |_, _, ect| match ect {
+        true if swallows => Fate::Dropped,
+        true if rng.random_bool(share) => Fate::Marked,
+        _ => Fate::Passes,
+    }))
+}
+
 fn config(rng: &mut StdRng, max_message: usize, tsn: u32) -> Config {
     let mut config = Config::default();
     config.initial_tsn = Some(Tsn(tsn));
@@ -110,6 +122,7 @@ impl Model {
         }
         let mut world = World::with(a, b, rng.random());
         world.record = false;
+        world.router = router(sizes.random());
         let bad = rng.random_bool(0.8);
         for link in &mut world.links {
             if bad {

@@ -28,6 +28,8 @@ pub(crate) struct Capabilities {
     pub(crate) zero_checksum: bool,
     /// PAD (RFC 4820), listed as a sign: packets of any size are taken, so the path may be probed with them (decision 15).
     pub(crate) padding: bool,
+    /// ECNE and CWR (RFC 4960, appendix A).
+    pub(crate) ecn: bool,
 }
 
 impl Capabilities {
@@ -39,6 +41,7 @@ impl Capabilities {
             | u8::from(self.interleaving) << 3
             | u8::from(self.interleaved_partial_reliability) << 4
             | u8::from(self.padding) << 5
+            | u8::from(self.ecn) << 6
     }
 
     pub(crate) fn from_bits(bits: u8) -> Self {
@@ -49,6 +52,7 @@ impl Capabilities {
             interleaving: bits & 8 != 0,
             interleaved_partial_reliability: bits & 16 != 0,
             padding: bits & 32 != 0,
+            ecn: bits & 64 != 0,
         }
     }
 }
@@ -131,8 +135,9 @@ impl<'a> ReceivedInit<'a> {
             | parameter::kind::IPV6_ADDRESS
             | parameter::kind::UNRECOGNIZED
             | parameter::kind::COOKIE_PRESERVATIVE
-            | parameter::kind::SUPPORTED_ADDRESS_TYPES
-            | parameter::kind::ECN_CAPABLE => {}
+            | parameter::kind::SUPPORTED_ADDRESS_TYPES => {}
+            // "This TLV contains no parameters".
+            parameter::kind::ECN_CAPABLE => capabilities.ecn |= parameter.value.is_empty(),
             kind => {
                 let unknown = Unknown::parameter(kind);
                 if unknown.report && self.unrecognized.len() + parameter.whole.len() <= MAX_REPORTED {
@@ -165,6 +170,9 @@ impl Init {
             }
             if self.capabilities.zero_checksum {
                 write_parameter(out, parameter::kind::ZERO_CHECKSUM, &DTLS_METHOD.to_be_bytes());
+            }
+            if self.capabilities.ecn {
+                write_parameter(out, parameter::kind::ECN_CAPABLE, &[]);
             }
             for whole in Parameters(unrecognized).flatten() {
                 write_parameter(out, parameter::kind::UNRECOGNIZED, whole.whole);
@@ -210,6 +218,7 @@ mod tests {
             interleaved_partial_reliability: true,
             zero_checksum: true,
             padding: true,
+            ecn: true,
         },
     };
 

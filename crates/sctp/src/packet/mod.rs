@@ -5,6 +5,7 @@
 
 pub(crate) mod cause;
 pub(crate) mod data;
+pub(crate) mod ecn;
 pub(crate) mod forward_tsn;
 pub(crate) mod init;
 pub(crate) mod parameter;
@@ -13,7 +14,7 @@ pub(crate) mod sack;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-/// Chunk types (RFC 9260, section 3.2, Table 1; RFC 3758; RFC 6525; RFC 4820; RFC 8260, section 5).
+/// Chunk types (RFC 9260, section 3.2, Table 1; RFC 4960, appendix A; RFC 3758; RFC 6525; RFC 4820; RFC 8260, section 5).
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -27,6 +28,8 @@ pub(crate) mod kind {
     pub(crate) const ERROR: u8 = 9;
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
+    pub(crate) const ECNE: u8 = 12;
+    pub(crate) const CWR: u8 = 13;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
     pub(crate) const I_DATA: u8 = 64;
     pub(crate) const RE_CONFIG: u8 = 130;

@@ -120,6 +120,8 @@ pub(crate) struct Receiver {
     urgent: bool,
     /// The packet at hand brought DATA.
     has_data: bool,
+    /// The first of its chunks that was new.
+    fresh: Option<Place>,
     /// Some packet has.
     received: bool,
 }
@@ -136,6 +138,7 @@ impl Receiver {
             packets: 0,
             urgent: false,
             has_data: false,
+            fresh: None,
             received: false,
         }
     }
@@ -203,6 +206,7 @@ impl Receiver {
                 return Ok(());
             }
         }
+        self.fresh = Some(self.fresh.map_or(place, |fresh| fresh.min(place)));
         let in_order = arrival == Arrival::InOrder;
         // "When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA chunk with a TSN
         // larger than the largest TSN received so far." What fills holes is let in a little longer, and what comes next in
@@ -334,6 +338,11 @@ impl Receiver {
             }
         }
         self.ack
+    }
+
+    /// The lowest TSN that the packet at hand has brought for the first time.
+    pub(crate) fn take_fresh(&mut self) -> Option<Place> {
+        self.fresh.take()
     }
 
     /// Whether the packet at hand has brought DATA or a FORWARD TSN.

@@ -5,6 +5,8 @@
 //! the last SACK are kept, and only what differs from them is looked at.
 
 mod cut;
+mod mark;
+mod ranges;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ use crate::packet::forward_tsn::Skipped;
 use crate::packet::padded;
 use crate::packet::sack::Sack;
 use crate::types::{Mid, Place, Ppid, StreamId, Tsn};
+pub(crate) use mark::Mark;
+use ranges::{covers, for_each_difference};
 
 /// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
 /// and a gap ack block cannot reach further than 65,535 TSNs.
@@ -55,6 +59,7 @@ struct Chunk {
     reported: bool,
     /// It lay beyond the usual size in its packet.
     beyond: bool,
+    mark: Mark,
     transmissions: u16,
     sent_at: Instant,
     stamp: Stamp,
@@ -98,6 +103,9 @@ pub(crate) struct Outcome {
     pub(crate) beyond_arrived: bool,
     /// Chunks of that kind that were found lost.
     pub(crate) beyond_lost: u32,
+    /// Packets with ECT that arrived, and whether something without did.
+    pub(crate) ect_arrived: u32,
+    pub(crate) plain_arrived: bool,
     /// A round-trip time from a chunk sent only once.
     pub(crate) rtt: Option<Duration>,
     /// The first acknowledgement of something sent since the last round began.
@@ -155,6 +163,8 @@ pub(crate) struct Outstanding {
     /// Blocks of the SACK at hand; kept for its capacity.
     scratch: Vec<Range>,
     lost: BTreeSet<Place>,
+    /// The last packet with ECT that was found lost, until that is taken.
+    vanished: Option<Place>,
     /// Bytes of packets in flight.
     flight: usize,
     /// Bytes of user data in flight.
@@ -182,6 +192,7 @@ impl Outstanding {
             gaps_at: None,
             scratch: Vec::new(),
             lost: BTreeSet::new(),
+            vanished: None,
             flight: 0,
             flight_data: 0,
             held: 0,
@@ -261,7 +272,7 @@ impl Outstanding {
         now: Instant,
         fragment: Fragment,
         immediate: bool,
-        beyond: bool,
+        (beyond, mark): (bool, Mark),
         out: &mut Vec<u8>,
     ) {
         let place = self.next();
@@ -279,6 +290,7 @@ impl Outstanding {
             misses: 0,
             reported: false,
             beyond,
+            mark,
             transmissions: 1,
             sent_at: now,
             stamp: self.delivery.stamp(now, self.flight == 0),
@@ -336,6 +348,7 @@ impl Outstanding {
         chunk.transmissions = chunk.transmissions.saturating_add(1);
         chunk.misses = 0;
         chunk.beyond = false;
+        chunk.mark = Mark::Plain;
         chunk.sent_at = now;
         chunk.header(place, immediate).write(chunk.kind, out, &chunk.data);
         if !was_in_flight {
@@ -377,6 +390,11 @@ impl Outstanding {
         self.delivery.delivered()
     }
 
+    /// Takes the place of the last packet with ECT that was found lost.
+    pub(crate) fn take_vanished(&mut self) -> Option<Place> {
+        self.vanished.take()
+    }
+
     /// A recovery begins: from now on retransmissions are counted.
     pub(crate) fn begin_recovery(&mut self) {
         self.resent = Resent {
@@ -414,7 +432,11 @@ impl Outstanding {
             if chunk.state == State::InFlight {
                 chunk.state = State::Lost;
                 chunk.misses = 0;
-                self.lost.insert(self.base.plus(i as u64));
+                let place = self.base.plus(i as u64);
+                self.lost.insert(place);
+                if chunk.mark != Mark::Plain {
+                    self.vanished = Some(place);
+                }
             }
         }
         self.flight = 0;
@@ -673,6 +695,9 @@ impl Outstanding {
             self.flight -= wire;
             self.flight_data -= chunk.data.len();
             self.lost.insert(place);
+            if chunk.mark != Mark::Plain {
+                self.vanished = self.vanished.max(Some(place));
+            }
             outcome.lost += wire;
             outcome.beyond_lost += u32::from(chunk.beyond);
         } else if let Some(deadline) = deadline {
@@ -843,6 +868,10 @@ impl Seen {
         self.highest = self.highest.max(Some(place));
         self.outcome.bytes += chunk.wire_len();
         self.outcome.beyond_arrived |= chunk.beyond;
+        match chunk.mark {
+            Mark::Plain => self.outcome.plain_arrived = true,
+            Mark::Capable { is_first } => self.outcome.ect_arrived += u32::from(is_first),
+        }
         // Karn's algorithm (section 6.3.1, rule C5); the last of them is the newest.
         if first {
             self.outcome.rtt = Some(rtt);
@@ -851,38 +880,6 @@ impl Seen {
         self.outcome.late |= !first && rtt < self.min_rtt;
         self.newest.note(chunk.sent_at, chunk.stamp);
         rack.on_delivered(place, chunk.sent_at, rtt, first, self.min_rtt);
-    }
-}
-
-/// Whether each of the `inner` ranges lies in one of the `outer`; both are sorted and disjoint.
-fn covers(outer: &[Range], inner: &[Range]) -> bool {
-    let mut outer = outer.iter().peekable();
-    inner.iter().all(|&(first, last)| {
-        while outer.next_if(|range| range.1 < last).is_some() {}
-        outer.peek().is_some_and(|range| range.0 <= first)
-    })
-}
-
-/// Visits each place that is in a range of `these` and in none of `those`; both are sorted and disjoint.
-fn for_each_difference(these: &[Range], those: &[Range], mut visit: impl FnMut(Place)) {
-    let mut others = those.iter().peekable();
-    for &(first, last) in these {
-        let mut place = first;
-        while place <= last {
-            while others.next_if(|other| other.1 < place).is_some() {}
-            let until = match others.peek() {
-                Some(other) if other.0 <= place => {
-                    place = other.1.next();
-                    continue;
-                }
-                Some(other) => last.min(other.0.previous()),
-                None => last,
-            };
-            while place <= until {
-                visit(place);
-                place = place.next();
-            }
-        }
     }
 }
 
@@ -914,7 +911,13 @@ mod tests {
                 limit: Limit::None,
                 data: Bytes::from_static(&[0; 1000]),
             };
-            outstanding.send_new(start + MS * i, fragment, false, false, &mut Vec::new());
+            outstanding.send_new(
+                start + MS * i,
+                fragment,
+                false,
+                (false, Mark::Plain),
+                &mut Vec::new(),
+            );
         }
         outstanding
     }

@@ -47,7 +47,7 @@ pub struct Link {
     pub reorder: f64,
     pub jitter: Duration,
     free_at: Option<Instant>,
-    under_way: VecDeque<(Instant, Bytes)>,
+    under_way: VecDeque<(Instant, Bytes, bool)>,
     pub sent: u64,
     pub dropped: u64,
 }
@@ -70,7 +70,7 @@ impl Link {
         }
     }
 
-    fn push(&mut self, now: Instant, packet: Bytes, rng: &mut StdRng) {
+    fn push(&mut self, now: Instant, packet: Bytes, ce: bool, rng: &mut StdRng) {
         self.sent += 1;
         if packet.len() > self.mtu {
             self.dropped += 1;
@@ -97,14 +97,26 @@ impl Link {
             if self.reorder > 0.0 && rng.random_bool(self.reorder) {
                 arrives += self.jitter.mul_f64(rng.random_range(0.0..1.0));
             }
-            let at = self.under_way.partition_point(|(other, _)| *other <= arrives);
-            self.under_way.insert(at, (arrives, packet.clone()));
+            let at = self.under_way.partition_point(|(other, ..)| *other <= arrives);
+            self.under_way.insert(at, (arrives, packet.clone(), ce));
         }
     }
 }
 
 /// What to do with a packet on its way.
 pub type Filter = Box<dyn FnMut(usize, &[u8]) -> bool>;
+
+/// What a router does with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Passes,
+    Dropped,
+    /// With the mark CE.
+    Marked,
+}
+
+/// Given the side that sent it, the packet, and whether that has ECT.
+pub type Router = Box<dyn FnMut(usize, &[u8], bool) -> Fate>;
 
 pub struct World {
     pub now: Instant,
@@ -118,6 +130,8 @@ pub struct World {
     pub record: bool,
     /// Says whether a packet, of this side, gets through.
     pub filter: Option<Filter>,
+    /// Marks; with it the diagram tells of marks, too.
+    pub router: Option<Router>,
     pub rng: StdRng,
     /// Off: events stay in the association, as with a reader that has stopped.
     pub reads: [bool; 2],
@@ -143,6 +157,7 @@ impl World {
             diagram: Vec::new(),
             record: true,
             filter: None,
+            router: None,
             rng,
             reads: [true, true],
             largest: 0,
@@ -188,14 +203,27 @@ impl World {
                     break;
                 }
                 self.largest = self.largest.max(packet.len());
-                let passes = self.filter.as_mut().is_none_or(|filter| filter(side, &packet));
+                let ect = end.ecn_capable();
+                let fate = match &mut self.router {
+                    Some(router) => router(side, &packet, ect),
+                    None => Fate::Passes,
+                };
+                assert!(ect || fate != Fate::Marked, "only packets with ECT are marked");
+                let passes =
+                    self.filter.as_mut().is_none_or(|filter| filter(side, &packet)) && fate != Fate::Dropped;
                 if self.record {
                     let name = ["A>", "B>"][side];
                     let lost = if passes { "" } else { " (lost)" };
-                    self.diagram.push(format!("{name} {}{lost}", dissect(&packet)));
+                    let mark = match fate {
+                        Fate::Marked => " [CE]",
+                        _ if ect && self.router.is_some() => " [ECT]",
+                        _ => "",
+                    };
+                    self.diagram
+                        .push(format!("{name} {}{mark}{lost}", dissect(&packet)));
                 }
                 if passes {
-                    self.links[side].push(self.now, packet.into(), &mut self.rng);
+                    self.links[side].push(self.now, packet.into(), fate == Fate::Marked, &mut self.rng);
                 }
             }
             while self.reads[side]
@@ -212,7 +240,7 @@ impl World {
         let arrivals = self
             .links
             .iter()
-            .filter_map(|link| link.under_way.front().map(|(at, _)| *at));
+            .filter_map(|link| link.under_way.front().map(|(at, ..)| *at));
         let timers = self.ends.iter().filter_map(Association::poll_timeout);
         let Some(next) = arrivals.chain(timers).min().filter(|next| *next <= until) else {
             self.now = until;
@@ -220,11 +248,15 @@ impl World {
         };
         self.now = self.now.max(next);
         for side in [A, B] {
-            while let Some((at, _)) = self.links[side].under_way.front()
+            while let Some((at, ..)) = self.links[side].under_way.front()
                 && *at <= self.now
             {
-                let (_, packet) = self.links[side].under_way.pop_front().unwrap();
-                self.ends[1 - side].handle_datagram(self.now, packet);
+                let (_, packet, ce) = self.links[side].under_way.pop_front().unwrap();
+                if ce {
+                    self.ends[1 - side].handle_marked_datagram(self.now, packet);
+                } else {
+                    self.ends[1 - side].handle_datagram(self.now, packet);
+                }
                 self.pump();
             }
         }
@@ -377,6 +409,8 @@ pub fn dissect(packet: &[u8]) -> String {
             9 => return format!("ERROR {}", u16_at(value, 0)),
             10 => "COOKIE ECHO",
             11 => "COOKIE ACK",
+            12 => return format!("ECNE x{}", u32_at(value, 4)),
+            13 => "CWR",
             14 => "SHUTDOWN COMPLETE",
             132 => "PAD",
             130 => match u16_at(value, 0) {

@@ -10,6 +10,9 @@ use dunlin_sctp::{Association, Config, CongestionControl, Event, Ppid, SendOptio
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+pub mod aqm;
+use aqm::{Aqm, CoDel, Ect};
+
 /// IPv6, UDP and DTLS headers travel too.
 pub const OVERHEAD: usize = 57;
 /// Bytes of messages in a full packet, and what that packet takes of the link.
@@ -44,6 +47,12 @@ pub struct Path {
     pub jitter: Duration,
     /// Drops, without a queue, what goes beyond so many bits per second and bursts of 50 ms.
     pub policer: Option<f64>,
+    /// How the bottleneck keeps its queue short.
+    pub aqm: Aqm,
+    /// What becomes of packets with ECT.
+    pub ect: Ect,
+    /// Whether the ends use ECN.
+    pub ecn: bool,
     /// The receive window, in bytes: 32 MiB, so that it is the path that limits.
     pub window: usize,
 }
@@ -58,6 +67,9 @@ impl Path {
             reorder: 0.0,
             jitter: Duration::ZERO,
             policer: None,
+            aqm: Aqm::None,
+            ect: Ect::Carried,
+            ecn: true,
             window: 32 << 20,
         }
     }
@@ -136,6 +148,7 @@ struct Happening {
     flow: usize,
     end: usize,
     packet: Option<Bytes>,
+    ce: bool,
 }
 
 impl PartialEq for Happening {
@@ -166,6 +179,7 @@ struct World {
     tokens_at: Instant,
     rng: StdRng,
     jitter: [(Instant, Duration); 2],
+    codel: CoDel,
     message: Bytes,
 }
 
@@ -182,6 +196,7 @@ pub fn run(path: Path, flows: &[Flow], time: Duration, seed: u64) -> Vec<Outcome
                     let mut config = Config::default();
                     config.congestion = control;
                     config.receive_window = path.window;
+                    config.ecn = path.ecn;
                     let mut ends = [rng.random(), rng.random()]
                         .map(|seed| Association::new(config.clone(), seed, began));
                     ends[0].connect(began);
@@ -223,6 +238,7 @@ pub fn run(path: Path, flows: &[Flow], time: Duration, seed: u64) -> Vec<Outcome
         tokens_at: began,
         rng,
         jitter: [(began, Duration::ZERO); 2],
+        codel: CoDel::default(),
         message: Bytes::from(vec![7; MESSAGE]),
     };
     world.run(Duration::from_secs(1) + time);
@@ -233,7 +249,7 @@ impl World {
     fn run(&mut self, time: Duration) {
         let until = self.now + time;
         for flow in 0..self.flows.len() {
-            self.schedule(self.flows[flow].start, flow, 0, None);
+            self.schedule(self.flows[flow].start, flow, 0, None, false);
             self.pump(flow);
         }
         while let Some(Reverse(next)) = self.heap.pop()
@@ -244,7 +260,7 @@ impl World {
         }
     }
 
-    fn schedule(&mut self, at: Instant, flow: usize, end: usize, packet: Option<Bytes>) {
+    fn schedule(&mut self, at: Instant, flow: usize, end: usize, packet: Option<Bytes>, ce: bool) {
         self.order += 1;
         self.heap.push(Reverse(Happening {
             at,
@@ -252,6 +268,7 @@ impl World {
             flow,
             end,
             packet,
+            ce,
         }));
     }
 
@@ -261,12 +278,13 @@ impl World {
         match (&mut running.kind, next.packet) {
             (Kind::Paced { interval }, None) => {
                 let again = now + *interval;
-                self.schedule(again, flow, 0, None);
-                self.carry(flow, 0, Bytes::from_static(&[0; 1200 - OVERHEAD]));
+                self.schedule(again, flow, 0, None, false);
+                self.carry(flow, 0, Bytes::from_static(&[0; 1200 - OVERHEAD]), false);
             }
             (Kind::Paced { .. }, Some(packet)) => running.received += packet.len() as u64,
             (Kind::Bulk { ends, started }, packet) => {
                 match packet {
+                    Some(packet) if next.ce => ends[next.end].handle_marked_datagram(now, packet),
                     Some(packet) => ends[next.end].handle_datagram(now, packet),
                     None => {
                         if now >= running.start {
@@ -305,7 +323,7 @@ impl World {
                 if !ends[end].poll_transmit(now, &mut packet) {
                     break;
                 }
-                packets.push(packet);
+                packets.push((packet, ends[end].ecn_capable()));
             }
             while let Some(event) = ends[end].poll_event() {
                 if let Event::Message { data, .. } = event {
@@ -323,17 +341,23 @@ impl World {
                 let at = self.began + Duration::from_millis(nanos.div_ceil(1_000_000));
                 if running.wake[end].is_none_or(|wake| at < wake || wake <= now) {
                     running.wake[end] = Some(at);
-                    self.schedule(at.max(now), flow, end, None);
+                    self.schedule(at.max(now), flow, end, None, false);
                 }
             }
-            for packet in packets {
-                self.carry(flow, end, packet.into());
+            for (packet, ect) in packets {
+                self.carry(flow, end, packet.into(), ect);
             }
         }
     }
 
     /// Puts a packet on its way; the bottleneck is in the direction of the data.
-    fn carry(&mut self, flow: usize, end: usize, packet: Bytes) {
+    fn carry(&mut self, flow: usize, end: usize, packet: Bytes, ect: bool) {
+        let ect = match self.path.ect {
+            Ect::Bleached => false,
+            Ect::Swallowed if ect => return,
+            _ => ect,
+        };
+        let mut ce = ect && self.path.ect == Ect::AllMarked;
         let now = self.now;
         let len = packet.len() + OVERHEAD;
         let mut leaves = now;
@@ -350,6 +374,12 @@ impl World {
             let waited = begins - now;
             if waited > self.path.queue {
                 return;
+            }
+            if self.path.aqm.judges(&mut self.codel, begins, waited) {
+                if !ect {
+                    return;
+                }
+                ce = true;
             }
             let slot = ((waited.as_micros() / 100) as usize).min(20_000);
             self.flows[flow].delays[slot] += 1;
@@ -375,7 +405,7 @@ impl World {
             arrives = last.map_or(arrives, |last| last.max(arrives));
             *last = Some(arrives);
         }
-        self.schedule(arrives, flow, 1 - end, Some(packet));
+        self.schedule(arrives, flow, 1 - end, Some(packet), ce);
     }
 
     fn is_lost(&mut self, flow: usize, end: usize) -> bool {

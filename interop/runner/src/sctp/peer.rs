@@ -9,7 +9,8 @@ use bytes::Bytes;
 /// What usrsctp does.
 #[derive(Debug)]
 pub enum Frame {
-    Packet(Bytes),
+    /// With its ECN field.
+    Packet(u8, Bytes),
     /// A piece of a message.
     Piece {
         end: bool,
@@ -19,6 +20,8 @@ pub enum Frame {
         data: Bytes,
     },
     Word(String),
+    /// Times that a mark has reduced its congestion window.
+    Reductions(u32),
     /// It would not take a message or a reset.
     Refused,
 }
@@ -81,7 +84,8 @@ impl Peer {
         let body = Bytes::from(body);
         match (kind, &body[..]) {
             (b'd', _) => Ok(None),
-            (b'p', _) => Ok(Some(Frame::Packet(body))),
+            (b'p', &[ecn, ..]) => Ok(Some(Frame::Packet(ecn, body.slice(1..)))),
+            (b'w', &[a, b, c, d]) => Ok(Some(Frame::Reductions(u32::from_be_bytes([a, b, c, d])))),
             (b'f', _) => Ok(Some(Frame::Refused)),
             (b'e', word) => Ok(Some(Frame::Word(String::from_utf8_lossy(word).into_owned()))),
             (b'm', &[flags, s0, s1, a, b, c, d, ..]) => Ok(Some(Frame::Piece {

@@ -14,6 +14,10 @@ use super::peer::{Frame, Peer};
 /// usrsctp's timers tick so often.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Values of the ECN field (RFC 3168, section 5).
+const ECT: u8 = 0b10;
+const CE: u8 = 0b11;
+
 /// Who does something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -37,12 +41,19 @@ pub struct World {
     /// Those without an end: where they are among them, and what has come.
     unfinished: HashMap<(u16, u32), (usize, Vec<u8>)>,
     refused: bool,
+    /// Times that a mark has reduced usrsctp's congestion window, as it says.
+    pub their_reductions: u32,
+    /// The share of packets with ECT that a router marks.
+    pub marked: f64,
+    /// Echoes of marks on the wire, whoever sent them, and answers to them by usrsctp.
+    pub echoes: u64,
+    pub their_answers: u64,
     pub loss: f64,
     pub duplicate: f64,
     pub reorder: f64,
     pub delay: Duration,
     /// When, to whom, what.
-    wire: VecDeque<(Instant, Side, Bytes)>,
+    wire: VecDeque<(Instant, Side, u8, Bytes)>,
 }
 
 pub fn config(interleaving: bool) -> Config {
@@ -55,8 +66,19 @@ pub fn config(interleaving: bool) -> Config {
     config
 }
 
+/// The types of a packet's chunks.
+fn kinds(packet: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = packet.get(12..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let &[kind, _, a, b] = rest.first_chunk()?;
+        let len = usize::from(u16::from_be_bytes([a, b])).max(4).next_multiple_of(4);
+        rest = rest.get(len..).unwrap_or_default();
+        Some(kind)
+    })
+}
+
 impl World {
-    pub fn new(program: &Path, seed: u64, interleaving: bool) -> Result<Self, String> {
+    pub fn new(program: &Path, seed: u64, interleaving: bool, ecn: bool) -> Result<Self, String> {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(seed);
         let mut world = Self {
@@ -70,17 +92,28 @@ impl World {
             theirs_begun: Vec::new(),
             unfinished: HashMap::new(),
             refused: false,
+            their_reductions: 0,
+            marked: 0.0,
+            echoes: 0,
+            their_answers: 0,
             loss: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
             delay: Duration::from_millis(10),
             wire: VecDeque::new(),
         };
-        world.ask(b'n', &[&[u8::from(interleaving)]])?;
+        world.ask(b'n', &[&[u8::from(interleaving) | u8::from(ecn) << 1]])?;
         Ok(world)
     }
 
-    fn push(&mut self, to: Side, packet: Bytes) {
+    fn push(&mut self, to: Side, mut ecn: u8, packet: Bytes) {
+        for kind in kinds(&packet) {
+            self.echoes += u64::from(kind == 12);
+            self.their_answers += u64::from(kind == 13 && to == Side::Ours);
+        }
+        if self.marked > 0.0 && ecn == ECT && self.rng.random_bool(self.marked) {
+            ecn = CE;
+        }
         if self.rng.random_bool(self.loss) {
             return;
         }
@@ -90,7 +123,7 @@ impl World {
                 arrives += self.delay.mul_f64(self.rng.random_range(0.0..2.0));
             }
             let at = self.wire.partition_point(|(other, ..)| *other <= arrives);
-            self.wire.insert(at, (arrives, to, packet.clone()));
+            self.wire.insert(at, (arrives, to, ecn, packet.clone()));
         }
     }
 
@@ -98,7 +131,8 @@ impl World {
         self.refused = false;
         for frame in self.theirs.ask(kind, parts)? {
             match frame {
-                Frame::Packet(packet) => self.push(Side::Ours, packet),
+                Frame::Packet(ecn, packet) => self.push(Side::Ours, ecn, packet),
+                Frame::Reductions(times) => self.their_reductions = times,
                 Frame::Word(word) => self.words.push(word),
                 Frame::Refused => self.refused = true,
                 Frame::Piece {
@@ -125,7 +159,8 @@ impl World {
     fn drain(&mut self) {
         let mut packet = Vec::new();
         while self.ours.poll_transmit(self.now, &mut packet) {
-            self.push(Side::Theirs, std::mem::take(&mut packet).into());
+            let ecn = if self.ours.ecn_capable() { ECT } else { 0 };
+            self.push(Side::Theirs, ecn, std::mem::take(&mut packet).into());
         }
         while let Some(event) = self.ours.poll_event() {
             self.events.push(event);
@@ -161,12 +196,13 @@ impl World {
                 self.tell_time()?;
             }
             while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let Some((_, to, packet)) = self.wire.pop_front() else {
+                let Some((_, to, ecn, packet)) = self.wire.pop_front() else {
                     break;
                 };
                 match to {
+                    Side::Ours if ecn == CE => self.ours.handle_marked_datagram(self.now, packet),
                     Side::Ours => self.ours.handle_datagram(self.now, packet),
-                    Side::Theirs => self.ask(b'p', &[&packet])?,
+                    Side::Theirs => self.ask(b'p', &[&[ecn], &packet])?,
                 }
                 self.drain();
             }
@@ -204,6 +240,11 @@ impl World {
         self.run_until(Duration::from_secs(120), "connecting", |world| {
             world.ours.is_connected() && world.words.iter().any(|word| word == "up")
         })
+    }
+
+    /// Asks usrsctp how often a mark has reduced its congestion window.
+    pub fn count_reductions(&mut self) -> Result<(), String> {
+        self.ask(b'w', &[])
     }
 
     /// `true` when it was taken.

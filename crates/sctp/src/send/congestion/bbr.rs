@@ -99,6 +99,8 @@ pub(crate) struct Bbr {
     round: Round,
     /// Whether the round that ended last saw a queue.
     queue: bool,
+    /// A router has marked something in this round.
+    marked: bool,
     /// Startup: the bandwidth last time it grew, and rounds since.
     full: (f64, u32),
     /// The bandwidth when [`Phase::Up`] began, or grew last.
@@ -132,6 +134,7 @@ impl Bbr {
             min_rtt: None,
             round: Round::default(),
             queue: false,
+            marked: false,
             full: (0.0, 0),
             up_from: 0.0,
             cycle_least: None,
@@ -162,6 +165,8 @@ impl Bbr {
     #[expect(clippy::cast_precision_loss, reason = "a window is far below 2^52 bytes")]
     pub(crate) fn pacing_rate(&self, smoothed_rtt: Option<Duration>) -> Option<f64> {
         let gain = match self.phase {
+            // The queue is there; what the bandwidth is shows by the end of the round.
+            Phase::Startup if self.marked => 1.0,
             Phase::Startup => STARTUP_GAIN,
             Phase::Drain => DRAIN_GAIN,
             Phase::Down => DOWN_GAIN,
@@ -267,7 +272,9 @@ impl Bbr {
             let ceiling =
                 (round.most_flight.min(self.window) as f64 * LOSS_FACTOR).max(self.product(LOSS_FACTOR));
             self.ceiling = Some(ceiling as usize);
-        } else if let Some(ceiling) = self.ceiling {
+        } else if let Some(ceiling) = self.ceiling
+            && !self.marked
+        {
             let raised = ceiling + ceiling / 4;
             self.ceiling = (raised < self.target() as usize).then_some(raised);
         }
@@ -278,10 +285,11 @@ impl Bbr {
             } else {
                 self.full.1 += 1;
             }
-            if self.full.1 >= FULL_ROUNDS || self.full.1 >= 2 && self.queue || too_much {
+            if self.full.1 >= FULL_ROUNDS || self.full.1 >= 2 && self.queue || too_much || self.marked {
                 self.full.1 = FULL_ROUNDS;
             }
         }
+        self.marked = false;
         if let Phase::Cruise(rounds) = &mut self.phase {
             *rounds = rounds.saturating_sub(1);
         }
@@ -431,8 +439,13 @@ impl Bbr {
     /// Bytes that may be under way when nothing stands against it.
     fn target(&self) -> f64 {
         let queue = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt.min(MAX_QUEUE));
-        let driver = (self.bandwidth() * DRIVER_DELAY).min(MAX_DRIVER_BYTES);
-        self.product(1.0) + self.bandwidth() * queue.as_secs_f64() + driver + 3.0 * self.packet_f64()
+        let queue = self.bandwidth() * queue.as_secs_f64();
+        self.product(1.0) + queue + self.driver_bytes() + 3.0 * self.packet_f64()
+    }
+
+    /// Bytes that a driver and its timers hold back.
+    fn driver_bytes(&self) -> f64 {
+        (self.bandwidth() * DRIVER_DELAY).min(MAX_DRIVER_BYTES)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a packet is small")]
@@ -477,6 +490,40 @@ impl Bbr {
             self.cycle_least = None;
             self.yield_until = Some(now + smoothed_rtt * 2);
         }
+    }
+
+    /// A router marked a packet: the queue stands longer than its owner wants, and the flow that filled it empties it. Nothing
+    /// is wrong with the bandwidth that was measured: the window comes down to what the path holds without a queue, for the
+    /// rest of this round and until rounds without marks have raised it again.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a window is far below 2^52 bytes"
+    )]
+    pub(crate) fn on_congestion_experienced(&mut self, now: Instant, smoothed_rtt: Duration) {
+        self.marked = true;
+        match self.phase {
+            // CUBIC among its like.
+            Phase::Compete => {
+                self.cubic.on_congestion_experienced();
+                self.cycle_least = None;
+                self.yield_until = Some(now + smoothed_rtt * 2);
+            }
+            Phase::Startup | Phase::Drain | Phase::ProbeRtt { .. } => {}
+            Phase::Down | Phase::Cruise(_) | Phase::Up => {
+                let empty = self.product(1.0) + self.driver_bytes() + 3.0 * self.packet_f64();
+                self.ceiling = Some(empty as usize);
+                self.enter(Phase::Drain, now);
+            }
+        }
+    }
+
+    /// What ended startup was no congestion.
+    pub(crate) fn search_again(&mut self, now: Instant) {
+        self.ceiling = None;
+        self.marked = false;
+        self.full = (0.0, 0);
+        self.enter(Phase::Startup, now);
     }
 
     pub(crate) fn on_timeout(&mut self) {

@@ -7,6 +7,8 @@ use crate::send::hystart::{Advice, CSS_GROWTH_DIVISOR, HyStart};
 
 /// RFC 9438, section 4.6: the factor of a decrease.
 const BETA: f64 = 0.7;
+/// The same where a mark is the sign (RFC 8511): whoever marks keeps the queue short, and a larger cut would leave it empty.
+const BETA_ECN: f64 = 0.85;
 /// RFC 9438, section 5: how fast the window grows, in packets per second cubed.
 const C: f64 = 0.4;
 /// How much faster than one window per round trip packets go out, in slow start and after it: the window doubles
@@ -153,24 +155,42 @@ impl Cubic {
     }
 
     /// Data was lost: once per recovery (RFC 9260, section 7.2.4; RFC 9438, section 4.6).
+    pub(crate) fn on_loss(&mut self) {
+        self.decrease(BETA);
+    }
+
+    /// A router marked a packet (RFC 8511). That is no mistake to take back later.
+    pub(crate) fn on_congestion_experienced(&mut self) {
+        self.decrease(BETA_ECN);
+        self.before = None;
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a window is far below 2^52 bytes"
     )]
-    pub(crate) fn on_loss(&mut self) {
+    fn decrease(&mut self, beta: f64) {
         self.before = Some((self.window, self.threshold, self.curve));
         let window = self.window as f64;
         // Section 4.7, fast convergence: a flow that lost before it regained its former window makes room.
         self.curve.w_max = if window < self.curve.w_max {
-            window * (1.0 + BETA) / 2.0
+            window * (1.0 + beta) / 2.0
         } else {
             window
         };
         self.curve.epoch = None;
-        self.threshold = ((window * BETA) as usize).max(LEAST_PACKETS * self.packet);
+        self.threshold = ((window * beta) as usize).max(LEAST_PACKETS * self.packet);
         self.window = self.threshold;
+    }
+
+    /// Slow start, from the window as it is.
+    pub(crate) fn search_again(&mut self) {
+        self.threshold = usize::MAX;
+        self.hystart = HyStart::default();
+        self.curve = Curve::default();
+        self.before = None;
     }
 
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".

@@ -96,6 +96,29 @@ impl Congestion {
         }
     }
 
+    /// A router marked a packet instead of dropping it (RFC 3168): once per round trip. While it recovers from a loss
+    /// a flow that takes losses for congestion has given way already.
+    pub(crate) fn on_congestion_experienced(
+        &mut self,
+        now: Instant,
+        smoothed_rtt: Duration,
+        recovering: bool,
+    ) {
+        match self {
+            Congestion::Cubic(_) if recovering => {}
+            Congestion::Cubic(cubic) => cubic.on_congestion_experienced(),
+            Congestion::Bbr(bbr) => bbr.on_congestion_experienced(now, smoothed_rtt),
+        }
+    }
+
+    /// The marks, or the losses, of late were not about congestion: the search for what the path carries begins anew.
+    pub(crate) fn search_again(&mut self, now: Instant) {
+        match self {
+            Congestion::Cubic(cubic) => cubic.search_again(),
+            Congestion::Bbr(bbr) => bbr.search_again(now),
+        }
+    }
+
     /// T3-rtx expired (RFC 9260, section 6.3.3, rule E1): "set cwnd = PMDCS".
     pub(crate) fn on_timeout(&mut self) {
         match self {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Chunk, Outstanding, State};
+use super::{Chunk, Mark, Outstanding, State};
 use crate::packet::forward_tsn::Skipped;
 use crate::types::{Place, Ppid};
 
@@ -37,6 +37,7 @@ impl Outstanding {
             misses: 0,
             reported: false,
             beyond: false,
+            mark: Mark::Plain,
             transmissions: 0,
             sent_at: now,
             stamp: self.delivery.stamp(now, self.flight == 0),
