@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dunlin_net::Path;
+use dunlin_net::{Path, Transport};
 use dunlin_peerconnection as peer;
-use dunlin_peerconnection::{ChannelId, ConnectionState, TransceiverId};
+use dunlin_peerconnection::{ChannelId, ConnectionState, IceGatheringState, TransceiverId};
 use tokio::sync::Notify;
 
 use crate::channel_state::ChannelShared;
@@ -40,6 +40,8 @@ pub(crate) enum Request {
     Resolve(String),
     /// This is the name of this address of ours.
     Publish(String, IpAddr),
+    /// Gathering begins: is anybody at the servers' ports?
+    Watch,
 }
 
 /// One connection: the protocol core behind its lock, and what wakes those who wait.
@@ -259,6 +261,12 @@ impl State {
                 self.published.push(name.clone());
                 self.requests.push(Request::Publish(name, address));
             }
+            Event::IceGatheringState(IceGatheringState::Gathering) => {
+                if self.asks_over_udp() {
+                    self.requests.push(Request::Watch);
+                }
+                self.tell_state(core, event);
+            }
             Event::WithdrawName(name) => {
                 self.published.retain(|known| *known != name);
                 core.changed.notify_waiters();
@@ -273,6 +281,11 @@ impl State {
             }
             other => self.tell_state(core, other),
         }
+    }
+
+    fn asks_over_udp(&self) -> bool {
+        let servers = self.peer.ice_report(Instant::now()).servers;
+        servers.iter().any(|server| server.transport == Transport::Udp)
     }
 
     /// A state changed, a candidate was found, or negotiation is needed.

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
 use crate::core::{Core, Request, State};
+use crate::discarded::Discarded;
 use crate::error::ConnectionError;
 use crate::mailbox::Mailbox;
 use crate::relays::Relays;
@@ -28,7 +29,7 @@ use crate::socket::{Batch, Socket};
 use crate::together::together;
 use crate::train::Trains;
 use crate::watch::{Change, Watch};
-use crate::{mdns, mdns_responder};
+use crate::{mdns, mdns_responder, unreachable};
 
 /// How many bytes one connection may queue before it is another's turn.
 const BURST: usize = 128 * 1024;
@@ -125,7 +126,7 @@ impl Driver {
             self.touch_due(now);
             self.serve(now);
             self.obey(now);
-            self.blocked = !self.send();
+            self.blocked = !self.send(now);
             if !self.blocked {
                 self.relays.close_finished(&mut self.sockets);
             }
@@ -396,6 +397,11 @@ impl Driver {
                         drop(tokio::spawn(mdns_responder::publish(core, name, address)));
                     }
                 }
+                Request::Watch => {
+                    if let Some(connection) = self.connections.get(&key) {
+                        drop(tokio::spawn(unreachable::watch(Arc::downgrade(&connection.core))));
+                    }
+                }
                 Request::Open(open) => {
                     let Some(connection) = self.connections.get(&key) else {
                         continue;
@@ -409,23 +415,31 @@ impl Driver {
     }
 
     /// Sends what is collected. Answers false when a socket takes no more now; the rest is kept.
-    fn send(&mut self) -> bool {
-        while let Some((train, bytes)) = self.trains.front() {
-            if train.path.transport != Transport::Udp {
-                self.relays.send(train.path, bytes);
-                self.trains.pop();
-                continue;
-            }
-            match self.sockets.iter().find(|socket| socket.serves(train.path.local)) {
-                Some(socket) => match socket.send(train, bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+    fn send(&mut self, now: Instant) -> bool {
+        let mut discarded = Discarded::default();
+        let done = loop {
+            let Some((train, bytes)) = self.trains.front() else {
+                break true;
+            };
+            let path = train.path;
+            if path.transport != Transport::Udp {
+                if !self.relays.send(path, bytes) {
+                    discarded.note_all(train, bytes);
+                }
+            } else if let Some(socket) = self.sockets.iter().find(|socket| socket.serves(path.local)) {
+                match socket.send(train, bytes, &mut discarded) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
                     _ => {}
-                },
-                None => log::debug!("{}: no socket has this local address", train.path),
+                }
+            } else {
+                log::debug!("{path}: no socket has this local address");
+                discarded.note_all(train, bytes);
             }
             self.trains.pop();
-        }
-        true
+        };
+        let connections = self.connections.values();
+        discarded.tell(now, connections.map(|known| (&*known.core, known.selected)));
+        done
     }
 
     /// Sleeps until a handle posts, a socket has something, a timer is due, or there is room to send again.

@@ -19,7 +19,7 @@ use crate::peer_connection::PeerConnection;
 use crate::socket::Socket;
 use crate::tls::Tls;
 use crate::watch::{Watch, announced};
-use crate::{ice_server, interface_watch, interfaces, peer_tcp, unreachable};
+use crate::{ice_server, interface_watch, interfaces, peer_tcp};
 
 /// Sockets that many connections share: one port for a whole server.
 ///
@@ -123,7 +123,6 @@ impl Endpoint {
             true => Some(Tls::new(&config.tls_roots)?),
             false => None,
         };
-        let over_udp = servers.uses_udp();
         let mut peer_config = config.peer;
         peer_config.stun_servers.extend(servers.stun);
         peer_config.stun_ways.extend(servers.stun_ways);
@@ -148,12 +147,8 @@ impl Endpoint {
             core: core.clone(),
             channel_buffer: config.channel_buffer,
         });
-        let watched = Arc::downgrade(&core);
         if !mailbox.add(core) {
             return Err(BindError::EndpointGone);
-        }
-        if over_udp {
-            drop(tokio::spawn(unreachable::watch(watched)));
         }
         Ok((PeerConnection::new(connection.clone()), Events::new(connection)))
     }

@@ -103,12 +103,6 @@ impl Resolved {
         stun.any(secure) || turn.any(secure)
     }
 
-    /// Whether a server is asked by datagrams that nothing protects.
-    pub(crate) fn uses_udp(&self) -> bool {
-        let mut turn = self.turn.iter();
-        !self.stun.is_empty() || turn.any(|server| server.transport == Transport::Udp)
-    }
-
     pub(crate) fn into_servers(self) -> IceServers {
         IceServers {
             stun: self.stun,
@@ -286,7 +280,7 @@ mod tests {
                 (5349, Transport::Dtls)
             ]
         );
-        assert!(resolved.needs_tls() && resolved.uses_udp());
+        assert!(resolved.needs_tls());
         let json = serde_json::to_string(&servers[1]).unwrap();
         assert_eq!(json, r#"{"urls":["stun:192.0.2.1"],"stunOverTcp":true}"#);
         assert_eq!(serde_json::from_str::<IceServer>(&json).unwrap(), servers[1]);

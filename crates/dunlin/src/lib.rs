@@ -8,6 +8,7 @@ mod config;
 mod core;
 mod data_channel;
 mod description;
+mod discarded;
 mod driver;
 pub mod echo;
 mod endpoint;

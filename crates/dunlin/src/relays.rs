@@ -138,14 +138,17 @@ impl Relays {
         }
     }
 
-    /// Queues bytes for a connection; what is too much is lost, as on a full link.
-    pub(crate) fn send(&self, path: Path, bytes: &[u8]) {
+    /// Queues bytes for a connection; what is too much is lost, as on a full link. Answers whether they were taken.
+    pub(crate) fn send(&self, path: Path, bytes: &[u8]) -> bool {
         let Some((_, outbox)) = self.outboxes.get(&path) else {
-            return log::debug!("{path}: there is no such connection");
+            log::debug!("{path}: there is no such connection");
+            return false;
         };
-        if outbox.try_send(Bytes::copy_from_slice(bytes)).is_err() {
+        let taken = outbox.try_send(Bytes::copy_from_slice(bytes)).is_ok();
+        if !taken {
             log::debug!("{path}: {} bytes are too many, or too late", bytes.len());
         }
+        taken
     }
 
     pub(crate) fn poll_news(&mut self) -> Option<News> {

@@ -10,6 +10,7 @@ use dunlin_net::{Ecn, Path};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use tokio::io::Interest;
 
+use crate::discarded::Discarded;
 use crate::train::Train;
 
 /// How many buffers one receive call fills. With GRO each may hold dozens of datagrams.
@@ -126,8 +127,8 @@ impl Socket {
     ///
     /// # Errors
     /// `WouldBlock` when the socket's buffer is full; whatever else the system says is logged and the
-    /// datagrams count as lost, as they would be on the wire.
-    pub(crate) fn send(&self, train: &Train, contents: &[u8]) -> io::Result<()> {
+    /// datagrams are lost, as they would be on the wire, and noted.
+    pub(crate) fn send(&self, train: &Train, contents: &[u8], discarded: &mut Discarded) -> io::Result<()> {
         let result = self.send_segments(train, contents, (train.count > 1).then_some(train.segment));
         match result {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && train.count > 1 => {
@@ -135,16 +136,18 @@ impl Socket {
                 log::debug!("{}: a train of {} was refused: {error}", train.path, train.count);
                 for datagram in contents.chunks(train.segment) {
                     match self.send_segments(train, datagram, None) {
-                        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                            refused(train.path, &error)
+                        Ok(()) => {}
+                        Err(error) => {
+                            refused(train.path, &error);
+                            discarded.note(train.path, datagram);
                         }
-                        _ => {}
                     }
                 }
                 Ok(())
             }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 refused(train.path, &error);
+                discarded.note_all(train, contents);
                 Ok(())
             }
             other => other,
@@ -239,5 +242,28 @@ impl Batch {
             }
         }
         self.filled = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Trains;
+    use dunlin_net::Transmit;
+
+    /// "EMSGSIZE": no datagram over IPv4 has more than 65,507 bytes.
+    #[tokio::test]
+    async fn what_the_system_refuses_is_noted() {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
+        let path = Path::udp(socket.local(), socket.local());
+        let mut discarded = Discarded::default();
+        for size in [1200, 66_000] {
+            let mut trains = Trains::default();
+            trains.buffer().resize(size, 0x80);
+            trains.push(Transmit::new(path), 0, 1);
+            let (train, contents) = trains.front().unwrap();
+            socket.send(train, contents, &mut discarded).unwrap();
+        }
+        assert_eq!(discarded.noted(), [(path, 66_000)]);
     }
 }

@@ -20,7 +20,7 @@ const AT: [Duration; 2] = [Duration::from_millis(700), Duration::from_millis(250
 /// How long a word from the host may take.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Looks after the servers of a connection while it gathers.
+/// Looks after the servers of a connection while it gathers: once for each gathering, the one of an ICE restart too.
 pub(crate) async fn watch(core: Weak<Core>) {
     let start = tokio::time::Instant::now();
     for at in AT {

@@ -207,6 +207,42 @@ async fn stun_servers_answer_over_all_four_transports() {
     );
 }
 
+/// The next server that has failed, which is to be known long before it is given up.
+async fn server_failure(events: &mut dunlin::Events) -> dunlin::ServerReport {
+    let start = Instant::now();
+    let failed = soon("the wrong port", async {
+        loop {
+            match events.next().await {
+                Some(dunlin::Event::IceServerFailed(report)) => return report,
+                Some(_) => {}
+                None => panic!("the connection ended"),
+            }
+        }
+    })
+    .await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    failed
+}
+
+#[tokio::test]
+async fn a_wrong_udp_port_is_told_after_a_restart_too() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (pc, mut events) = PeerConnection::bind(config()).await.unwrap();
+    pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    pc.set_local_description().unwrap();
+    soon("gathering without servers", pc.gathered()).await.unwrap();
+    let wrong = [IceServer::turn(format!("turn:{nobody}"), USER, PASSWORD)];
+    pc.set_ice_servers(&wrong, &TlsRoots::System).await.unwrap();
+    pc.restart_ice();
+    pc.set_local_description().unwrap();
+    let failed = server_failure(&mut events).await;
+    assert_eq!(failed.address, Some(nobody));
+    assert!(
+        failed.to_string().contains("nobody listens at this UDP port"),
+        "{failed}"
+    );
+}
+
 #[tokio::test]
 async fn a_wrong_udp_port_is_told_apart_from_silence() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -220,18 +256,7 @@ async fn a_wrong_udp_port_is_told_apart_from_silence() {
     let (pc, mut events) = PeerConnection::bind(config).await.unwrap();
     pc.create_data_channel("x", DataChannelInit::default()).unwrap();
     pc.set_local_description().unwrap();
-    let start = Instant::now();
-    let failed = soon("the wrong port", async {
-        loop {
-            match events.next().await {
-                Some(dunlin::Event::IceServerFailed(report)) => return report,
-                Some(_) => {}
-                None => panic!("the connection ended"),
-            }
-        }
-    })
-    .await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let failed = server_failure(&mut events).await;
     assert_eq!(failed.address, Some(nobody));
     assert!(
         failed.to_string().contains("nobody listens at this UDP port"),

@@ -184,6 +184,12 @@ impl CheckList {
         self.triggered.push_front(Trigger { pair, nominate: true });
     }
 
+    /// The pair of the nomination that waits in the queue.
+    pub(crate) fn next_nomination(&self) -> Option<PairId> {
+        let nominates = self.triggered.iter().find(|trigger| trigger.nominate);
+        nominates.map(|trigger| trigger.pair)
+    }
+
     pub(crate) fn cancel_trigger(&mut self, pair: PairId) {
         self.triggered.retain(|trigger| trigger.pair != pair);
     }
@@ -219,26 +225,27 @@ impl CheckList {
         self.triggered.pop_front()
     }
 
-    /// Then "the highest-priority candidate pair" that is Waiting (RFC 8445, section 6.1.4.2); and when none
-    /// is Waiting, one pair of each foundation that is not busy thaws.
-    pub(crate) fn next_ordinary(&mut self, generation: u32) -> Option<PairId> {
-        if self.best(generation, PairState::Waiting).is_none() {
+    /// When no pair is Waiting, one of each foundation that is not busy thaws (RFC 8445, section 6.1.4.2).
+    pub(crate) fn thaw_idle(&mut self, generation: u32) {
+        if self.next_ordinary(generation, |_| false).is_none() {
             while let Some(id) = self.next_to_thaw(generation) {
-                let pair = self.get_mut(id)?;
-                pair.state = PairState::Waiting;
+                if let Some(pair) = self.get_mut(id) {
+                    pair.state = PairState::Waiting;
+                }
             }
         }
-        self.best(generation, PairState::Waiting)
     }
 
-    fn best(&self, generation: u32, state: PairState) -> Option<PairId> {
-        let all = self
-            .pairs
-            .iter()
-            .filter(|pair| pair.generation == generation && pair.state == state && !pair.needs_permission);
+    /// "The highest-priority candidate pair" that is Waiting (RFC 8445, section 6.1.4.2); those that are `late` come behind
+    /// the others.
+    pub(crate) fn next_ordinary(&self, generation: u32, late: impl Fn(&Pair) -> bool) -> Option<PairId> {
+        let waits = |pair: &&Pair| {
+            pair.generation == generation && pair.state == PairState::Waiting && !pair.needs_permission
+        };
+        let all = self.pairs.iter().filter(waits);
         // What is triggered has its turn already, and is to take nobody else's.
         let all = all.filter(|pair| !self.is_triggered(pair.id));
-        all.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
+        all.max_by_key(|pair| (!late(pair), pair.priority, std::cmp::Reverse(pair.id)))
             .map(|pair| pair.id)
     }
 
@@ -297,6 +304,9 @@ mod tests {
             consent: None,
             use_candidate_at: None,
             nomination: None,
+            checked_at: None,
+            answered_in: None,
+            hoped_since: None,
             last_heard: std::time::Instant::now(),
             rtt: None,
             outcome: Outcome::Untried,
@@ -319,19 +329,20 @@ mod tests {
         let high = list.insert(pair(1, 2, "A", 9)).unwrap();
         let other = list.insert(pair(1, 3, "B", 7)).unwrap();
         assert_eq!(states(&list), [Frozen, Waiting, Waiting]);
-        assert_eq!(list.next_ordinary(1), Some(high));
+        assert_eq!(list.next_ordinary(1, |_| false), Some(high));
         list.get_mut(high).unwrap().state = PairState::InProgress;
-        assert_eq!(list.next_ordinary(1), Some(other));
+        assert_eq!(list.next_ordinary(1, |_| false), Some(other));
         list.get_mut(other).unwrap().state = PairState::InProgress;
         assert_eq!(
-            list.next_ordinary(1),
+            list.next_ordinary(1, |_| false),
             None,
             "low waits for high, of the same foundation"
         );
         assert!(!list.has_ordinary(1));
         list.get_mut(high).unwrap().state = PairState::Failed;
         assert!(list.has_ordinary(1));
-        assert_eq!(list.next_ordinary(1), Some(low));
+        list.thaw_idle(1);
+        assert_eq!(list.next_ordinary(1, |_| false), Some(low));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rand::RngExt;
 use crate::agent::Agent;
 use crate::consent::Consent;
 use crate::output::Outgoing;
-use crate::pair::{Outcome, PairId, PairState};
+use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::report::FailureReason;
 use crate::role::Role;
 use crate::stats::DropReason;
@@ -66,13 +66,18 @@ impl Agent {
         self.run_triggered();
         while self.ordinary_due().is_some_and(|at| at <= self.now) {
             if !self.launch_ordinary() {
-                return;
+                break;
             }
         }
+        self.run_repeats();
     }
 
     fn launch_ordinary(&mut self) -> bool {
-        let Some(id) = self.list.next_ordinary(self.current.number) else {
+        self.list.thaw_idle(self.current.number);
+        let Some(id) = self
+            .list
+            .next_ordinary(self.current.number, |pair| self.is_elsewhere(pair))
+        else {
             return false;
         };
         self.timers.last_ordinary = Some(self.now);
@@ -82,7 +87,10 @@ impl Agent {
 
     /// When the next check may go out, if one waits.
     pub(crate) fn check_due(&self) -> Option<std::time::Instant> {
-        self.triggered_due().into_iter().chain(self.ordinary_due()).min()
+        [self.triggered_due(), self.ordinary_due(), self.repeat_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn triggered_due(&self) -> Option<std::time::Instant> {
@@ -143,6 +151,10 @@ impl Agent {
         };
         let sent = self.begin(id, Purpose::Check { nominate }, schedule);
         let Some(pair) = self.list.get_mut(id) else { return };
+        pair.checked_at = Some(self.now);
+        if nominate {
+            pair.hoped_since.get_or_insert(self.now);
+        }
         if pair.state != PairState::Succeeded {
             pair.state = if sent {
                 PairState::InProgress
@@ -186,6 +198,7 @@ impl Agent {
             priority: pair.reflexive_priority,
             nomination,
             schedule,
+            repeated: false,
             cancelled: false,
         };
         let (request, path) = (transaction.id, transaction.path);
@@ -291,7 +304,8 @@ impl Agent {
         let local = self.local_seen_as(transaction, mapped);
         let Some(pair) = self.list.get_mut(id) else { return };
         pair.last_heard = now;
-        if let Some(sample) = transaction.schedule.round_trip(now) {
+        pair.answered_in.get_or_insert(transaction.schedule.elapsed(now));
+        if let Some(sample) = transaction.round_trip(now) {
             pair.sample_rtt(sample);
         }
         let dead = pair.is_dead();
@@ -376,7 +390,7 @@ impl Agent {
                     self.list.trigger(id);
                 }
             }
-            FORBIDDEN if self.list.get(id).is_some_and(crate::pair::Pair::is_valid) => {
+            FORBIDDEN if self.list.get(id).is_some_and(Pair::is_valid) => {
                 self.lose_pair(id, Outcome::ConsentRevoked, FailureReason::ConsentRevoked);
             }
             _ if transaction.purpose == Purpose::Consent || transaction.cancelled => {

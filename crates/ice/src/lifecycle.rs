@@ -19,6 +19,10 @@ pub(crate) struct Timers {
     pub(crate) last_check: Option<Instant>,
     /// When the last ordinary one was; before there was one, when the first check was.
     pub(crate) last_ordinary: Option<Instant>,
+    /// How many checks of this generation were sent again before their time.
+    pub(crate) repeats: u32,
+    /// And when the last one was.
+    pub(crate) last_repeat: Option<Instant>,
     /// When TCP connections may be opened.
     pub(crate) tcp_at: Option<Instant>,
     /// When the patience of RFC 8863 ends.

@@ -1,14 +1,15 @@
 //! Which pair is used (RFC 8445, section 8.1): the controlling side chooses once, the controlled side follows, and
 //! until then the best valid pair carries the data.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::info;
 
 use crate::agent::Agent;
-use crate::candidate::{Kind, is_private};
+use crate::candidate::Kind;
 use crate::event::Event;
 use crate::lifecycle::Probe;
+use crate::order::is_likely;
 use crate::pair::{Outcome, Pair, PairId, PairState};
 use crate::role::Role;
 
@@ -20,6 +21,11 @@ const NOMINATION_IS_STALE: Duration = Duration::from_secs(5);
 /// each: that all are lost on a path that works is rare, and two seconds are enough for the whole move.
 const PROBES: u32 = 4;
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a better pair may take to answer its nomination when another one works, as a multiple of the time which that
+/// one took. All such pairs together have as long as it took once more: a NAT that maps each port anew makes the peer heard
+/// on pair after pair.
+const HOPE: f64 = 1.25;
 
 impl Agent {
     /// Controlling: nominates the best valid pair, at once when nothing better is under way, else after a wait.
@@ -35,13 +41,18 @@ impl Agent {
         if self.role != Role::Controlling || self.config.lite {
             return;
         }
-        let nominating = self.transactions.nominating(&self.numbers);
+        let nominating = self.nominating();
         if nominating.is_some_and(|id| self.numbers.dialect.is_none() || !self.is_hoped_for(id)) {
             return;
         }
         let Some(best) = self.best_valid(self.current.number) else {
             return;
         };
+        let hoped = nominating.and_then(|id| self.list.get(id));
+        if let Some(at) = hoped.and_then(|hoped| self.hopes_until(hoped, best)) {
+            self.timers.nominate_at = Some(at);
+            return;
+        }
         let better = |pair: &Pair| pair.generation == best.generation && pair.priority > best.priority;
         // What may be nominated again need not wait for what may turn out to be better.
         let final_choice = self.numbers.dialect.is_none();
@@ -75,14 +86,20 @@ impl Agent {
         let Some(pair) = self.list.get(id).filter(|_| early && self.nominated.is_none()) else {
             return false;
         };
-        let nominating = self.transactions.nominating(&self.numbers);
-        let other = nominating
-            .filter(|other| *other != id)
-            .and_then(|id| self.list.get(id));
+        let other = self.nominating().filter(|other| *other != id);
+        let other = other.and_then(|id| self.list.get(id));
         let unlikely = |other: &Pair| other.requests_received == 0 && !is_likely(other);
+        // The peer's NAT has another port for each that it sends to: what comes from there comes in answer to what we sent.
+        let moved = |other: &Pair| {
+            let like = (other.priority, other.path.remote.ip()) == (pair.priority, pair.path.remote.ip());
+            like && pair.requests_received > 0 && pair.id > other.id
+        };
+        let gives_way = |other: &Pair| other.priority < pair.priority || unlikely(other) || moved(other);
         pair.generation == self.current.number
-            && self.best_valid(pair.generation).is_none()
-            && other.is_none_or(|other| other.priority < pair.priority || unlikely(other))
+            && self
+                .best_valid(pair.generation)
+                .is_none_or(|best| self.hopes_until(pair, best).is_some())
+            && other.is_none_or(gives_way)
     }
 
     /// Controlling: whether an ordinary check nominates its pair, for the same reason: it is likely to work, or no other of
@@ -96,12 +113,37 @@ impl Agent {
             let waits = matches!(other.state, PairState::Waiting | PairState::Frozen);
             other.id != id && other.generation == pair.generation && waits && relayed(other) <= relayed(pair)
         };
-        (is_likely(pair) || !self.list.iter().any(rival)) && self.nominates_when_heard(id)
+        let last = !self.is_elsewhere(pair) && !self.list.iter().any(rival);
+        (is_likely(pair) || last) && self.nominates_when_heard(id)
+    }
+
+    /// The pair that is being nominated, or is about to be when the pace of checks allows it.
+    fn nominating(&self) -> Option<PairId> {
+        let waits = || {
+            self.list
+                .next_nomination()
+                .filter(|_| self.numbers.dialect.is_some())
+        };
+        self.transactions.nominating(&self.numbers).or_else(waits)
     }
 
     /// Whether a pair that is being nominated has not shown that it works.
     fn is_hoped_for(&self, id: PairId) -> bool {
         self.list.get(id).is_some_and(|pair| !pair.is_valid())
+    }
+
+    /// Until when the nomination of a better pair than the best that works may be answered: one on which the peer is heard,
+    /// so that the answer is on its way, if it comes back at all. A relay, which is in use meanwhile, would be chosen a
+    /// moment before. `None`: long enough ago.
+    fn hopes_until(&self, hoped: &Pair, best: &Pair) -> Option<Instant> {
+        let heard = hoped.requests_received > 0 && hoped.priority > best.priority;
+        let wait = best
+            .answered_in
+            .filter(|_| heard)?
+            .min(self.config.nomination_wait);
+        let answered = hoped.hoped_since.unwrap_or(self.now) + wait.mul_f64(HOPE);
+        let until = answered.min(self.timers.first_valid? + wait);
+        Some(until).filter(|until| *until > self.now)
     }
 
     /// Controlled: the peer has put USE-CANDIDATE on a pair that is valid.
@@ -303,17 +345,11 @@ impl Agent {
         self.timers.keepalive_at = path.map(|_| self.now + self.config.keepalive_interval);
     }
 
-    fn best_valid(&self, generation: u32) -> Option<&Pair> {
+    pub(crate) fn best_valid(&self, generation: u32) -> Option<&Pair> {
         let valid = self
             .list
             .iter()
             .filter(|pair| pair.generation == generation && pair.is_valid());
         valid.max_by_key(|pair| (pair.priority, std::cmp::Reverse(pair.id)))
     }
-}
-
-/// Whether a pair leads to an address that can be reached from everywhere: a reflexive or relayed one, mostly. Private ones
-/// are most often those of somebody else's network.
-fn is_likely(pair: &Pair) -> bool {
-    !is_private(pair.path.remote.ip())
 }

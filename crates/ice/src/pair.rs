@@ -100,6 +100,12 @@ pub(crate) struct Pair {
     pub(crate) use_candidate_at: Option<Instant>,
     /// Controlled: the number of its last nomination.
     pub(crate) nomination: Option<u32>,
+    /// When its last check began.
+    pub(crate) checked_at: Option<Instant>,
+    /// How long the first answer took, from when its request was first sent.
+    pub(crate) answered_in: Option<Duration>,
+    /// Controlling: when its nomination began although nothing had shown that it works.
+    pub(crate) hoped_since: Option<Instant>,
     /// The last response, authenticated request or datagram.
     pub(crate) last_heard: Instant,
     pub(crate) rtt: Option<Duration>,

@@ -324,6 +324,7 @@ impl Agent {
         self.nominated = None;
         self.numbers = Numbers::default();
         self.timers.first_valid = None;
+        self.timers.repeats = 0;
         self.timers.nominate_at = None;
         self.timers.release_at = None;
         self.timers.lost_base = false;
@@ -417,6 +418,9 @@ impl Agent {
             consent: None,
             use_candidate_at: None,
             nomination: None,
+            checked_at: None,
+            answered_in: None,
+            hoped_since: None,
             last_heard: self.now,
             rtt: None,
             outcome: Outcome::Untried,

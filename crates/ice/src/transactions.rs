@@ -1,6 +1,6 @@
 //! Requests that were sent and not answered yet (RFC 8445, section 7.2.2; RFC 8489, section 6.2).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dunlin_net::Path;
 use dunlin_stun::{Retransmission, Step, TransactionId};
@@ -35,6 +35,8 @@ pub(crate) struct Transaction {
     /// The number of a nomination, with a peer that takes several.
     pub(crate) nomination: Option<(Renomination, u32)>,
     pub(crate) schedule: Retransmission,
+    /// It was sent again before the schedule had it.
+    pub(crate) repeated: bool,
     /// RFC 8445, section 7.3.1.4: "the agent will not retransmit the Binding requests [...], will not treat the lack
     /// of response to be a failure, but will wait the duration of the transaction timeout for a response."
     pub(crate) cancelled: bool,
@@ -44,6 +46,11 @@ impl Transaction {
     /// Whether it is a nomination, and no other pair was nominated since: then it is a check like any other.
     pub(crate) fn nominates(&self, numbers: &Numbers) -> bool {
         self.purpose == (Purpose::Check { nominate: true }) && numbers.is_last_for(self.pair)
+    }
+
+    /// The round-trip time that a response received at `now` measures: none if nobody knows to which of several requests.
+    pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
+        self.schedule.round_trip(now).filter(|_| !self.repeated)
     }
 }
 
@@ -110,6 +117,15 @@ impl Transactions {
         {
             transaction.cancelled = true;
         }
+    }
+
+    /// The check of a pair that is under way, to be sent once more.
+    pub(crate) fn repeat(&mut self, pair: PairId) -> Option<TransactionId> {
+        let under_way =
+            |t: &&mut Transaction| t.pair == pair && !t.cancelled && t.purpose != Purpose::Consent;
+        let transaction = self.table.iter_mut().find(under_way)?;
+        transaction.repeated = true;
+        Some(transaction.id)
     }
 
     /// Stops sending all nominations: they were for another generation.

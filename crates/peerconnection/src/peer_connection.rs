@@ -244,6 +244,18 @@ impl PeerConnection {
         self.connection_state
     }
 
+    /// Tells that a datagram on `path`, which `poll_transmit` has written, was not taken by its socket or its connection:
+    /// for the statistics of the pair in use, if that is its path. `bytes` counts the framing of a relay, too.
+    pub fn datagram_discarded(&mut self, now: Instant, path: Path, bytes: usize) {
+        let now = self.advance(now);
+        if self.selected_path() == Some(path) {
+            let framing = self.transport.ice.path_mtu_overhead();
+            self.transport
+                .ice
+                .datagram_discarded(now, bytes.saturating_sub(framing));
+        }
+    }
+
     /// The path that datagrams take now.
     #[must_use]
     pub fn selected_path(&self) -> Option<Path> {
@@ -335,13 +347,23 @@ impl PeerConnection {
         if self.transport.media.get().is_some() {
             self.transport_events = transport_events;
         }
-        let gathered = self.transport.ice.gathering_state() == GatheringState::Complete;
-        if gathered && self.gathering == IceGatheringState::Gathering {
-            self.announce_candidate("");
-            self.gathering = IceGatheringState::Complete;
-            self.events.push_back(Event::IceGatheringState(self.gathering));
-        }
+        self.follow_gathering();
         self.pump_sctp(now);
+    }
+
+    /// RTCIceGatheringState goes back to "gathering" when there are candidates to be found again: after a restart, or with a
+    /// new address.
+    fn follow_gathering(&mut self) {
+        let next = match (self.transport.ice.gathering_state(), self.gathering) {
+            (GatheringState::Complete, IceGatheringState::Gathering) => IceGatheringState::Complete,
+            (GatheringState::Gathering, IceGatheringState::Complete) => IceGatheringState::Gathering,
+            _ => return,
+        };
+        if next == IceGatheringState::Complete {
+            self.announce_candidate("");
+        }
+        self.gathering = next;
+        self.events.push_back(Event::IceGatheringState(next));
     }
 
     fn handle_transport_event(&mut self, now: Instant, event: TransportEvent) {

@@ -7,13 +7,16 @@ use dunlin_net::{Path, Transmit, Transport};
 
 use crate::attribute::change_request::ChangeRequest;
 use crate::attribute::error_code::code;
-use crate::attribute::{CHANGE_REQUEST, OTHER_ADDRESS, RESPONSE_ORIGIN};
+use crate::attribute::{CHANGE_REQUEST, OTHER_ADDRESS, PADDING, RESPONSE_ORIGIN, RESPONSE_PORT, USERNAME};
 use crate::message::{Class, Message, Method};
 use crate::writer::Writer;
 
-/// The attributes of a request that are understood; RESPONSE-PORT and PADDING, which RFC 5780 makes optional, are
-/// not: the one sends answers to ports that asked for none, the other makes them large.
-const KNOWN: [u16; 2] = [crate::attribute::USERNAME, CHANGE_REQUEST];
+/// How much PADDING an answer has at most: "equal to the MTU on the outgoing interface, rounded up to an even multiple of
+/// four bytes" (RFC 5780, section 7.6), so that it comes in two fragments.
+const MAX_PADDING: usize = 1500;
+/// An attribute's header, and a whole FINGERPRINT.
+const HEADER: usize = 4;
+const FINGERPRINT: usize = 8;
 
 /// Answers Binding requests. It asks for no credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +25,14 @@ pub struct BindingServer {
     /// The two addresses and, through them, the two ports that the parent listens on, all four combinations, if NAT
     /// behaviour discovery is offered (RFC 5780, section 6: both differ in address and in port). Default: not offered.
     pub discovery: Option<[SocketAddr; 2]>,
+    /// Whether requests over UDP may carry PADDING, which the answer then has too, so that both come in fragments (RFC 5780,
+    /// section 4.5). It makes no answer longer than the request, so that nobody can make us amplify. Default: false; such a
+    /// request is answered with 420.
+    pub padding: bool,
+    /// Whether requests over UDP may carry RESPONSE-PORT: the answer goes to that port of the address which the request
+    /// seems to come from (RFC 5780, section 4.6). Whoever forges that address chooses the port, too, but not the answer,
+    /// which is no request. Default: false; such a request is answered with 420.
+    pub response_port: bool,
 }
 
 impl BindingServer {
@@ -35,11 +46,27 @@ impl BindingServer {
             return None;
         }
         let other = self.other_address(path);
-        let known = if other.is_some() { &KNOWN[..] } else { &KNOWN[..1] };
+        let over_udp = path.transport == Transport::Udp;
+        let known = [
+            Some(USERNAME),
+            other.map(|_| CHANGE_REQUEST),
+            Some(PADDING).filter(|_| self.padding && over_udp),
+            Some(RESPONSE_PORT).filter(|_| self.response_port && over_udp),
+        ];
+        // USERNAME stands in for what is not understood.
+        let known = &known.map(|kind| kind.unwrap_or(USERNAME));
         if request.unknown_required(known).next().is_some() {
             // RFC 8489, section 6.3.1: "the server MUST reply with an error response with an error code of 420 [...]
             // and include an UNKNOWN-ATTRIBUTES attribute".
             unknown_attributes(&request, known, out);
+            return Some(Transmit::new(path));
+        }
+        let start = out.len();
+        let padded = request.attribute(PADDING).is_some();
+        let port = request.attribute(RESPONSE_PORT).map(response_port);
+        // RFC 5780, section 7.5: "The server MUST NOT process a request containing a RESPONSE-PORT and a PADDING attribute."
+        if port == Some(None) || (padded && port.is_some()) {
+            Writer::error(out, &request, code::BAD_REQUEST, "Bad Request");
             return Some(Transmit::new(path));
         }
         let change = ChangeRequest::read(&request).unwrap_or_default();
@@ -59,6 +86,17 @@ impl BindingServer {
                 .address(RESPONSE_ORIGIN, answer.path.local)
                 .address(OTHER_ADDRESS, other);
         }
+        if padded {
+            let room = data.len().saturating_sub(HEADER + FINGERPRINT);
+            writer.attribute_with(PADDING, |out| {
+                let free = room.saturating_sub(out.len() - start - HEADER).min(MAX_PADDING);
+                out.resize(out.len() + free / 4 * 4, 0);
+                true
+            });
+        }
+        if let Some(port) = port.flatten() {
+            answer.path.remote.set_port(port);
+        }
         if request.has_fingerprint() {
             writer.fingerprint();
         }
@@ -75,6 +113,15 @@ impl BindingServer {
             .port();
         Some(SocketAddr::new(ip, port))
     }
+}
+
+/// RFC 5780, section 7.5: "a 16-bit unsigned integer in network byte order followed by 2 bytes of padding", which some count
+/// as part of the value. There is no port 0.
+fn response_port(value: &[u8]) -> Option<u16> {
+    let (port, _) = value
+        .split_first_chunk()
+        .filter(|(_, rest)| matches!(rest.len(), 0 | 2))?;
+    Some(u16::from_be_bytes(*port)).filter(|port| *port != 0)
 }
 
 /// Appends a 420 that lists what of `request` is not among `known`.

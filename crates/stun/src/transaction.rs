@@ -99,6 +99,12 @@ impl Retransmission {
         Step::Send
     }
 
+    /// How long ago the request was first sent.
+    #[must_use]
+    pub fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.first_sent)
+    }
+
     /// How many requests were sent, the first included.
     #[must_use]
     pub fn sent(&self) -> u32 {

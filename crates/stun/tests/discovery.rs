@@ -194,3 +194,105 @@ fn a_server_names_what_it_does_not_understand() {
         assert_eq!(ask(&server, kind), (at(FIRST), Some(420), vec![kind]));
     }
 }
+
+/// RFC 5780, sections 4.5, 7.5 and 7.6.
+fn generous() -> BindingServer {
+    let mut server = server();
+    (server.padding, server.response_port) = (true, true);
+    server
+}
+
+/// What a server answers to a request over `path`, and where to.
+fn asked(path: Path, server: &BindingServer, attributes: &[(u16, &[u8])]) -> (SocketAddr, usize, Vec<u8>) {
+    let mut request = Vec::new();
+    let id = TransactionId([1; 12]);
+    let mut writer = Writer::new(&mut request, Class::Request, Method::BINDING, id);
+    for (kind, value) in attributes {
+        writer.attribute(*kind, value);
+    }
+    writer.fingerprint();
+    // What the buffer held before stays.
+    let mut out = vec![7; 3];
+    let answer = server.answer(path, &request, &mut out).unwrap();
+    (answer.path.remote, request.len(), out.split_off(3))
+}
+
+const CLIENT: &str = "192.0.2.1:9";
+
+fn over_udp() -> Path {
+    Path::udp(at(FIRST), at(CLIENT))
+}
+
+/// "If the Request contained a PADDING attribute, PADDING MUST be included in the Binding Response" (section 6.1); here it
+/// never makes the answer longer than what was asked.
+#[test]
+fn padding_comes_back_and_never_amplifies() {
+    for len in [0, 1, 40, 300, 1500, 1600, 9000] {
+        let padding = vec![0; len];
+        let (to, asked, answer) = asked(over_udp(), &generous(), &[(attribute::PADDING, &padding)]);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!((message.class(), to), (Class::Success, at(CLIENT)));
+        assert_eq!(message.verify_fingerprint(), Some(true));
+        let padded = message.attribute(attribute::PADDING).unwrap().len();
+        // 20 of the header, 36 of the three addresses, 8 of the fingerprint, 4 of its own header are there in any case.
+        assert!(
+            answer.len() <= asked.max(68),
+            "{len}: {} for {asked}",
+            answer.len()
+        );
+        assert!(padded <= 1500 && padded % 4 == 0);
+        assert_eq!(answer.len() > 1472, len >= 1500, "{len}: {}", answer.len());
+    }
+}
+
+/// "the Binding Response MUST be transmitted to the source IP address of the Binding Request and the port contained in
+/// RESPONSE-PORT" (section 7.5).
+#[test]
+fn the_answer_goes_to_the_port_that_was_asked_for_and_to_no_other_address() {
+    let port = 4444u16.to_be_bytes();
+    let long = [port[0], port[1], 0, 0];
+    for value in [&port[..], &long[..]] {
+        let (to, _, answer) = asked(over_udp(), &generous(), &[(attribute::RESPONSE_PORT, value)]);
+        assert_eq!(to, at("192.0.2.1:4444"));
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.xor_mapped_address(), Some(at(CLIENT)));
+    }
+}
+
+#[test]
+fn a_request_that_makes_no_sense_gets_400_and_where_it_came_from() {
+    let padding = [0; 8];
+    let refused: [&[(u16, &[u8])]; 4] = [
+        // "The server MUST NOT process a request containing a RESPONSE-PORT and a PADDING attribute" (section 7.5).
+        &[
+            (attribute::RESPONSE_PORT, &[17, 92]),
+            (attribute::PADDING, &padding),
+        ],
+        &[(attribute::RESPONSE_PORT, &[0, 0])],
+        &[(attribute::RESPONSE_PORT, &[1])],
+        &[(attribute::RESPONSE_PORT, &[1, 2, 3])],
+    ];
+    for attributes in refused {
+        let (to, _, answer) = asked(over_udp(), &generous(), attributes);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(
+            message.error_code().map(|error| error.code),
+            Some(400),
+            "{attributes:?}"
+        );
+        assert_eq!(to, at(CLIENT));
+    }
+}
+
+/// A connection has one far end and no fragments.
+#[test]
+fn over_tcp_neither_is_understood() {
+    let mut path = over_udp();
+    path.transport = dunlin_net::Transport::Tcp;
+    for kind in [attribute::PADDING, attribute::RESPONSE_PORT] {
+        let (_, _, answer) = asked(path, &generous(), &[(kind, &[17, 92])]);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.error_code().map(|error| error.code), Some(420));
+        assert_eq!(message.unknown_attributes().collect::<Vec<_>>(), [kind]);
+    }
+}

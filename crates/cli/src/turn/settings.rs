@@ -112,6 +112,7 @@ fn discovery(options: &Options, config: &mut Config) -> Result<(), TurnError> {
     }
     let mut server = BindingServer::default();
     server.discovery = Some([one, other]);
+    (server.padding, server.response_port) = (true, true);
     config.server.binding = Some(server);
     Ok(())
 }

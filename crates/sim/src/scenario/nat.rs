@@ -9,7 +9,8 @@ use std::time::Duration;
 use dunlin_net::Transport;
 use dunlin_peerconnection::{
     CandidateInit, Certificate, ChannelId, Config, ConnectionState, DataChannelInit, Event,
-    IceConnectionState, Message, PeerConnection, SessionDescription, TransportPolicy, TurnCredentials,
+    IceConnectionState, IceGatheringState, Message, PeerConnection, SessionDescription, TransportPolicy,
+    TurnCredentials,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -56,11 +57,16 @@ pub struct Topology {
     pub loss: f64,
     /// The delay of each side's link: a round trip between the two takes four of them, one to a server two.
     pub delay: Duration,
+    /// Whether candidates are told one by one as they are found; else the descriptions have them all, and each side makes
+    /// its own when its servers have answered.
+    pub trickle: bool,
 }
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meeting {
+    /// When both had the other's description.
+    pub described: Duration,
     /// When a message had gone there and back; `None` when they could not meet.
     pub after: Option<Duration>,
     /// When ICE was done on both sides: a pair chosen.
@@ -174,6 +180,7 @@ impl Topology {
             carrier: None,
             loss: 0.0,
             delay: DELAY,
+            trickle: true,
         }
     }
 
@@ -216,6 +223,7 @@ impl Topology {
             carrier,
             loss: [0.0, rng.random_range(0.0..0.2)][rng.random_range(0..2)],
             delay: DELAY,
+            trickle: true,
         }
     }
 
@@ -268,7 +276,12 @@ struct Script<'a> {
 pub fn meet(seed: u64, topology: &Topology, certificate: &Certificate, world: &mut World<Party>) -> Meeting {
     world.max_datagram = MAX_DATAGRAM;
     let mut script = Script::set_the_stage(seed, topology, certificate, world);
-    script.offer();
+    if topology.trickle {
+        script.offer();
+    } else {
+        script.offer_all();
+    }
+    let described = script.world.elapsed();
     let has_path = topology.has_path();
     let limit = if has_path { MEET_WITHIN } else { FAIL_WITHIN };
     let after = script.run(limit);
@@ -293,6 +306,7 @@ pub fn meet(seed: u64, topology: &Topology, certificate: &Certificate, world: &m
         "{topology:#?}: connected after {after:?}, and no pair chosen"
     );
     Meeting {
+        described,
         after,
         chosen,
         relayed,
@@ -310,12 +324,17 @@ impl<'a> Script<'a> {
         let stun: SocketAddr = (IpAddr::from([203, 0, 113, 1]), 3478).into();
         let turn: SocketAddr = (IpAddr::from([203, 0, 113, 2]), 3478).into();
         let now = world.now();
-        world.add(Party::Stun(StunServer::default()), &[stun.ip()], &Link::default());
+        // All delay is on the links of the two.
+        let at_once = Link {
+            delay: Duration::ZERO,
+            ..Link::default()
+        };
+        world.add(Party::Stun(StunServer::default()), &[stun.ip()], &at_once);
         let server = TurnServer::new(turn, seed_of(seed, 31), now);
-        world.add(Party::Turn(Box::new(server)), &[turn.ip()], &Link::default());
+        world.add(Party::Turn(Box::new(server)), &[turn.ip()], &at_once);
         let carrier = topology.carrier.map(|kind| {
             let outside = IpAddr::from([198, 51, 100, 9]);
-            world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &Link::default())
+            world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &at_once)
         });
         // Each way passes two links of a peer, or one of them twice.
         let link = Link {
@@ -355,7 +374,7 @@ impl<'a> Script<'a> {
                     Some(_) => IpAddr::from([100, 64, 0, number]),
                     None => IpAddr::from([198, 51, 100, number]),
                 };
-                outermost = world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &Link::default());
+                outermost = world.add(Party::Nat(Nat::new(kind, outside)), &[outside], &at_once);
                 world.put_behind(id, outermost);
             }
             if let Some(carrier) = carrier {
@@ -392,6 +411,35 @@ impl<'a> Script<'a> {
                 self.tell(1 - side, candidate);
             }
         }
+    }
+
+    /// The same with all candidates in the descriptions.
+    fn offer_all(&mut self) {
+        let channel = self.peer(0, |peer, now| {
+            peer.create_data_channel(now, "meeting", DataChannelInit::default())
+        });
+        self.channels[0] = channel.ok();
+        for side in [0, 1] {
+            let made = self.peer(side, |peer, now| peer.set_local_description(now, None));
+            made.expect("an offer and an answer can be made");
+            self.gather(side);
+            let whole = self.peer(side, |peer, _| peer.local_description());
+            self.describe(1 - side, whole.expect("it was made"));
+        }
+        (self.described, self.answered) = (true, true);
+        self.candidates = Default::default();
+    }
+
+    /// Runs until a side has all its candidates.
+    fn gather(&mut self, side: usize) {
+        let deadline = self.world.now() + MEET_WITHIN;
+        while let Some((node, event)) = self.world.run_until(deadline) {
+            let complete = matches!(event, Event::IceGatheringState(IceGatheringState::Complete));
+            if node == self.peers[side] && complete {
+                return;
+            }
+        }
+        panic!("{:?} does not end gathering", self.topology);
     }
 
     fn describe(&mut self, side: usize, description: SessionDescription) {

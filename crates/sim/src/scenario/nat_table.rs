@@ -14,47 +14,72 @@ use crate::world::World;
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
 /// The tables without TURN and with a TURN server over UDP that both know. A cell counts from the moment when both have
-/// the other's description: gathering takes half a round trip of it, a whole one with TURN.
+/// the other's description: with all candidates, or without any, so that gathering takes half a round trip of it, a whole
+/// one with TURN.
 #[must_use]
 pub fn table(certificate: &Certificate) -> String {
     let mut out = String::new();
     for (title, turn) in [
-        ("without TURN", None),
-        ("with TURN over UDP on both sides", Some(Transport::Udp)),
+        ("without TURN", [None; 2]),
+        ("with TURN over UDP on both sides", [Some(Transport::Udp); 2]),
+        ("with TURN over UDP for the offerer", [Some(Transport::Udp), None]),
+        (
+            "with TURN over UDP for the answerer",
+            [None, Some(Transport::Udp)],
+        ),
     ] {
-        let _ = writeln!(
-            out,
-            "Both sides have chosen after so many round trips, {title} (r: relayed):"
-        );
-        let _ = write!(out, "{:>9}", "");
-        for side in sides() {
-            let _ = write!(out, "{:>9}", side.name());
-        }
-        let _ = writeln!(out);
-        for (row, a) in sides().into_iter().enumerate() {
-            let _ = write!(out, "{:>9}", a.name());
-            for (column, b) in sides().into_iter().enumerate() {
-                let seed = (row * 20 + column) as u64;
-                let _ = write!(out, "{:>9}", cell(&pair(seed, [a, b], turn, certificate)));
+        for (told, trickle) in [("in the descriptions", false), ("told as they are found", true)] {
+            let _ = writeln!(
+                out,
+                "Both sides have chosen after so many round trips, {title}, candidates {told} (r: relayed):"
+            );
+            let _ = write!(out, "{:>9}", "");
+            for side in sides() {
+                let _ = write!(out, "{:>9}", side.name());
+            }
+            let _ = writeln!(out);
+            for a in sides() {
+                let _ = write!(out, "{:>9}", a.name());
+                for b in sides() {
+                    let meeting = measure([a, b], turn, trickle, certificate);
+                    let _ = write!(out, "{:>9}", cell(&meeting));
+                }
+                let _ = writeln!(out);
             }
             let _ = writeln!(out);
         }
-        let _ = writeln!(out);
     }
     out
 }
 
-fn pair(seed: u64, sides: [Side; 2], turn: Option<Transport>, certificate: &Certificate) -> Meeting {
-    let [a, b] = sides.map(|side| Side { turn, ..side });
+/// How two sides meet on lines without loss, both with this much of a TURN server.
+#[must_use]
+pub fn measure(
+    sides: [Side; 2],
+    turn: [Option<Transport>; 2],
+    trickle: bool,
+    certificate: &Certificate,
+) -> Meeting {
+    let [mut a, mut b] = sides;
+    [a.turn, b.turn] = turn;
     let mut topology = Topology::of(a, b);
-    topology.delay = ROUND_TRIP / 4;
-    meet(seed, &topology, certificate, &mut World::new(seed_of(seed, 1)))
+    (topology.delay, topology.trickle) = (ROUND_TRIP / 4, trickle);
+    meet(1, &topology, certificate, &mut World::new(seed_of(1, 1)))
+}
+
+impl Meeting {
+    /// The round trips until ICE was done on both sides, from the moment that both had the other's description.
+    #[must_use]
+    pub fn round_trips(&self) -> Option<f64> {
+        let chosen = self.chosen? - self.described;
+        Some(chosen.as_secs_f64() / ROUND_TRIP.as_secs_f64())
+    }
 }
 
 fn cell(meeting: &Meeting) -> String {
     let relayed = if meeting.relayed.contains(&true) { "r" } else { "" };
-    match meeting.chosen {
-        Some(chosen) => format!("{:.1}{relayed}", chosen.as_secs_f64() / ROUND_TRIP.as_secs_f64()),
+    match meeting.round_trips() {
+        Some(count) => format!("{count:.1}{relayed}"),
         None => "-".to_owned(),
     }
 }
