@@ -324,7 +324,8 @@ impl Bbr {
         if let Phase::Cruise(rounds) = &mut self.phase {
             *rounds = rounds.saturating_sub(1);
             self.share.end();
-            if self.queue && !was_queue && self.rival == 0 {
+            let is_new = self.queue && !was_queue && self.rival == 0;
+            if is_new && round.rate > 0.0 && !round.app_limited {
                 let rate = round.rate.max(self.bandwidth() / 2.0);
                 self.rates = [rate * GIVE_WAY, 0.0];
             }
