@@ -139,7 +139,7 @@ fn after_an_outage_the_next_loss_waits_for_a_round_trip_and_not_for_as_long_as_t
     world.filter = Some(Box::new(move |side, packet| {
         let data = side == A && has_data(packet);
         count += usize::from(data && !is_down.get());
-        side != A || !(is_down.get() || data && (2..=3).contains(&count))
+        side != A || !(is_down.get() || data && (2..=5).contains(&count))
     }));
     let sent = world.now;
     world.send(A, 1, vec![1; 30_000]);
