@@ -10,12 +10,17 @@ use dunlin_sctp::CongestionControl::{self, Bbr, Cubic};
 use sim::aqm::{Aqm, Ect};
 use sim::{Flow, Loss, Outcome, Path, bulk, run};
 
+fn text(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
 fn arg(name: &str, default: u64) -> u64 {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments
-        .nth(1)
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
+    text(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// Whether the row is wanted: `--only` names a part of it.
+fn is_wanted(row: &str) -> bool {
+    text("--only").is_none_or(|part| row.contains(&part))
 }
 
 struct Mean {
@@ -46,6 +51,9 @@ fn header(what: &str) {
 }
 
 fn line(name: &str, path: Path, seconds: u64, seeds: u64) {
+    if !is_wanted(name) {
+        return;
+    }
     let row = [Bbr, Cubic].map(|control| {
         let mean = mean(path, control, seconds, seeds);
         let Mean {
@@ -91,11 +99,7 @@ fn main() {
         println!();
         header("path");
         for (rate, name) in [(10e6, "10 Mbit/s"), (1e9, "1 Gbit/s")] {
-            let (seconds, seeds) = if rate > 5e8 {
-                (seconds.min(10), seeds.min(3))
-            } else {
-                (seconds, seeds)
-            };
+            let seeds = if rate > 5e8 { seeds.min(3) } else { seeds };
             for rtt in [20, 100] {
                 for (loss, what) in [(Loss::None, "no loss"), (Loss::Random(0.01), "1 %")] {
                     line(
@@ -211,6 +215,10 @@ fn shares(seconds: u64, seeds: u64) {
             ("CUBIC, and BBR 3 s later", 5, [late(Bbr), bulk(Cubic)]),
             ("two CUBIC", 2, [bulk(Cubic), bulk(Cubic)]),
         ] {
+            let name = format!("{rtt} ms, {name}");
+            if !is_wanted(&name) {
+                continue;
+            }
             let (mut shares, mut last) = (Vec::new(), Vec::new());
             let (mut delay, mut used) = (0.0, 0.0);
             for seed in 0..seeds {
@@ -222,7 +230,7 @@ fn shares(seconds: u64, seeds: u64) {
                 used += total / path.ideal() * 100.0 / seeds as f64;
             }
             println!(
-                "| {rtt} ms, {name} | {} | {} | {used:.1} | {delay:.1} |",
+                "| {name} | {} | {} | {used:.1} | {delay:.1} |",
                 spread(&shares),
                 spread(&last)
             );
@@ -235,6 +243,10 @@ fn shares(seconds: u64, seeds: u64) {
     println!("| --- | --- | --- |");
     for rtt in [20, 100] {
         for control in [Bbr, Cubic] {
+            let name = format!("{control:?}, {rtt} ms");
+            if !is_wanted(&name) {
+                continue;
+            }
             let path = Path::new(5e6, rtt, Loss::None);
             let flows = [Flow::Paced { rate: 2e6 }, bulk(control)];
             let (mut delay, mut goodput) = (0.0, 0.0);
@@ -243,7 +255,7 @@ fn shares(seconds: u64, seeds: u64) {
                 delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;
                 goodput += outcome[1].goodput / 1e6 / seeds as f64;
             }
-            println!("| {control:?}, {rtt} ms | {goodput:.2} | {delay:.1} |");
+            println!("| {name} | {goodput:.2} | {delay:.1} |");
         }
     }
 }

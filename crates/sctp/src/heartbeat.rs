@@ -40,6 +40,12 @@ impl Heartbeat {
         write_heartbeat(nonce, out);
     }
 
+    /// The next packet asks, whatever was asked before.
+    pub(crate) fn ask(&mut self, nonce: u64) {
+        self.waiting = None;
+        self.due = Some(nonce);
+    }
+
     /// The round trip, when this is the answer to the last HEARTBEAT. The nonce is random: an answer cannot be
     /// made up to feign a short round trip or a living path.
     fn accept(&mut self, now: Instant, nonce: u64) -> Option<Duration> {
@@ -86,7 +92,9 @@ impl Association {
         else {
             return;
         };
-        if tcb.heartbeat.waiting.take().is_some() {
+        let unanswered = tcb.heartbeat.waiting.take().is_some();
+        // Beside data T3-rtx counts.
+        if unanswered && tcb.outstanding.is_empty() {
             // "The endpoint SHOULD increment the respective error counter … each time a HEARTBEAT chunk is sent to that
             // address and not acknowledged within one RTO."
             tcb.errors += 1;
@@ -107,8 +115,7 @@ impl Association {
         if let State::Open(tcb, Phase::Established | Phase::ShutdownPending | Phase::ShutdownReceived) =
             &mut self.state
         {
-            tcb.heartbeat.waiting = None;
-            tcb.heartbeat.due = Some(nonce);
+            tcb.heartbeat.ask(nonce);
             let wait = tcb.rto.current();
             self.timers.set(Timer::Heartbeat, self.now + wait);
         }

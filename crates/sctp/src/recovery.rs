@@ -3,12 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
+
 use crate::association::Association;
 use crate::packet::sack::Sack;
 use crate::send::congestion::Acked;
 use crate::send::outstanding::BadSack;
 use crate::send::queue::SendQueue;
-use crate::state::State;
+use crate::state::{Phase, State};
 use crate::tcb::Tcb;
 use crate::timer::Timer;
 
@@ -55,10 +57,26 @@ impl Association {
             tcb.recovery_exit = None;
             tcb.timeout_in_doubt = Some(tcb.outstanding.next());
             tcb.rescue = true;
+            let in_a_row = tcb.errors > 1;
             self.stats.abandoned += abandon(tcb, &mut self.queue, now);
             tcb.forward_due |= tcb.outstanding.forward_point().is_some();
+            if in_a_row && self.config.heartbeat_interval.is_some() {
+                self.measure_beside_retransmissions();
+            }
         }
         self.restart_retransmission_timer();
+    }
+
+    /// What is sent again measures no round trip (rule C5), so that the time-out would stay as long as the silence made it,
+    /// for whatever is lost next. Section 6.3.3: a new measurement comes when "new data has been sent and acknowledged or
+    /// when a measurement has been made from a HEARTBEAT chunk".
+    fn measure_beside_retransmissions(&mut self) {
+        let nonce = self.rng.random();
+        if let State::Open(tcb, Phase::Established | Phase::ShutdownPending | Phase::ShutdownReceived) =
+            &mut self.state
+        {
+            tcb.heartbeat.ask(nonce);
+        }
     }
 
     /// Nothing has been heard of what is in flight for longer than a round trip: ask about it (RFC 8985, section 7.3).

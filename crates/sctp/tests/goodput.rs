@@ -96,3 +96,20 @@ fn flows_that_share_a_link_take_their_shares() {
     let beside_cubic = mean(Cubic, 30);
     assert!((0.35..0.65).contains(&beside_cubic), "{beside_cubic}");
 }
+
+/// It leaves startup with a quarter, since the first one fills the queue, and needs some seconds for the rest.
+#[test]
+fn a_flow_that_comes_later_takes_its_half_within_seconds() {
+    let path = Path::new(100e6, 100, Loss::None);
+    let late = Flow::Bulk {
+        control: Bbr,
+        start: Duration::from_secs(3),
+    };
+    let share = |seed| {
+        let outcome = run(path, &[bulk(Bbr), late], Duration::from_secs(18), seed);
+        let of = |flow: usize| outcome[flow].seconds[8..18].iter().sum::<f64>();
+        of(0) / (of(0) + of(1))
+    };
+    let first = (0..3).map(share).sum::<f64>() / 3.0;
+    assert!((0.45..0.57).contains(&first), "{first}");
+}

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::*;
@@ -118,4 +120,32 @@ fn reordering_is_learnt_and_then_costs_no_retransmissions() {
     let sent = after.packets_sent - before.packets_sent;
     assert!(resent * 100 < sent, "{resent} of {sent}");
     assert_eq!(after.timeouts, 0);
+}
+
+/// ```text
+/// A ──data──✗ … ✗       20 s of silence: T3-rtx grows to 10 s
+/// A ──again, HEARTBEAT──▶ B
+/// A ◀──HEARTBEAT ACK, SACK── B
+/// A ──more──✗           lost once more: found after RTO, and not after 10 s
+/// ```
+#[test]
+fn after_an_outage_the_next_loss_waits_for_a_round_trip_and_not_for_as_long_as_the_outage() {
+    let mut world = connected(CongestionControl::Bbr);
+    world.send(A, 1, "first");
+    world.run(millis(2000));
+    let down = Rc::new(Cell::new(true));
+    let is_down = Rc::clone(&down);
+    let mut count = 0;
+    world.filter = Some(Box::new(move |side, packet| {
+        let data = side == A && has_data(packet);
+        count += usize::from(data && !is_down.get());
+        side != A || !(is_down.get() || data && (2..=5).contains(&count))
+    }));
+    let sent = world.now;
+    world.send(A, 1, vec![1; 30_000]);
+    world.run(millis(20_000));
+    down.set(false);
+    world.run_until_received(B, 2, millis(40_000));
+    let took = world.now - sent;
+    assert!(took < Duration::from_secs(26), "{took:?}");
 }

@@ -8,20 +8,32 @@
 use std::time::{Duration, Instant};
 
 use super::cubic::Cubic;
+use super::share::Share;
 use super::{Acked, LEAST_PACKETS};
 use crate::send::delivery::RateSample;
 
 /// "2/ln(2) … the minimum gain that allows the sending rate to double each round", and some to spare.
 const STARTUP_GAIN: f64 = 2.77;
 const DRAIN_GAIN: f64 = 0.35;
-const UP_GAIN: f64 = 1.25;
 const DOWN_GAIN: f64 = 0.75;
 /// At the bandwidth, while there is a queue: flows that share a path overestimate their shares.
 const YIELD_GAIN: f64 = 0.8;
+/// A queue that appears while a flow goes at its bandwidth is someone else's: so much of what it gets from then on is its
+/// bandwidth.
+const GIVE_WAY: f64 = 0.8;
+/// A flow that seems to have more of the path than this lets such a queue pass for a round before it tries for more.
+const LARGE_SHARE: f64 = 0.8;
 /// What goes out stays a little below what is thought to fit, so that a queue drains.
 const PACING_MARGIN: f64 = 0.99;
 /// In startup, the window in bandwidth-delay products.
 const STARTUP_WINDOW_GAIN: f64 = 2.25;
+/// The same once acknowledgements are late: a window of a round trip more than the path would overrun the queue before the
+/// first loss is known.
+const FULL_WINDOW_GAIN: f64 = 1.5;
+/// So many acknowledgements in a row are late by 4 ms, or a twenty-fifth of the round trip.
+const LATE_ACKS: u32 = 8;
+const LATE: Duration = Duration::from_millis(4);
+const LATE_PART: u32 = 25;
 /// Startup goes on while the bandwidth grows by this factor in a round.
 const FULL_GROWTH: f64 = 1.25;
 const FULL_ROUNDS: u32 = 3;
@@ -34,6 +46,11 @@ const MAX_DRIVER_BYTES: f64 = 98_304.0;
 const COMPETE_PACING: f64 = 1.25;
 /// Cycles in a row with a queue that never empties before someone else is held to be there.
 const COMPETITOR_CYCLES: u32 = 2;
+/// How long a flow that finds a competitor catches up with a curve this many times as steep as CUBIC's, since it yielded
+/// until then; after that the curve is half as steep, for what it leaves out of holding back is more than it costs.
+const CATCH_UP: Duration = Duration::from_secs(12);
+const CATCH_UP_PACE: f64 = 10.0;
+const COMPETE_PACE: f64 = 0.5;
 /// The rounds of a cycle in competition.
 const COMPETE_ROUNDS: u32 = 8;
 /// How long the shortest round trip is believed in, and how long a flow holds back to measure it again.
@@ -81,6 +98,8 @@ struct Round {
     least_rtt: Option<Duration>,
     most_flight: usize,
     app_limited: bool,
+    /// The best delivery rate, bytes per second.
+    rate: f64,
 }
 
 /// The model, and what follows from it.
@@ -103,8 +122,12 @@ pub(crate) struct Bbr {
     marked: bool,
     /// Startup: the bandwidth last time it grew, and rounds since.
     full: (f64, u32),
-    /// The bandwidth when [`Phase::Up`] began, or grew last.
-    up_from: f64,
+    /// Acknowledgements in a row that came late.
+    late: u32,
+    /// What [`Phase::Up`] brings, and the share of the path that follows from it.
+    share: Share,
+    /// A queue was let pass before this try for more.
+    waited: bool,
     /// The least round trip since the last cycle ended.
     cycle_least: Option<Duration>,
     /// Cycles in a row in which the queue was never empty, and rounds of this one in competition.
@@ -112,6 +135,8 @@ pub(crate) struct Bbr {
     compete_rounds: u32,
     /// Cycles for which a rival that was there is expected back.
     rival: u32,
+    /// When it was noticed first.
+    rival_since: Instant,
     /// After a loss in competition: holding back to see whether the queue empties.
     yield_until: Option<Instant>,
     cubic: Cubic,
@@ -136,11 +161,14 @@ impl Bbr {
             queue: false,
             marked: false,
             full: (0.0, 0),
-            up_from: 0.0,
+            late: 0,
+            share: Share::new(),
+            waited: false,
             cycle_least: None,
             standing: 0,
             compete_rounds: 0,
             rival: 0,
+            rival_since: now,
             yield_until: None,
             cubic: Cubic::new(packet, initial),
             ceiling: None,
@@ -170,7 +198,7 @@ impl Bbr {
             Phase::Startup => STARTUP_GAIN,
             Phase::Drain => DRAIN_GAIN,
             Phase::Down => DOWN_GAIN,
-            Phase::Up => UP_GAIN,
+            Phase::Up => self.share.gain(),
             Phase::Cruise(_) if self.queue && self.rival == 0 => YIELD_GAIN,
             Phase::Cruise(_) | Phase::ProbeRtt { .. } => 1.0,
             Phase::Compete => {
@@ -203,6 +231,7 @@ impl Bbr {
     pub(crate) fn on_ack(&mut self, now: Instant, acked: &Acked) {
         let round_ended = acked.rate.is_some_and(|rate| self.note_rate(rate));
         self.note_rtt(now, acked.rtt);
+        self.note_lateness(acked.rtt);
         let round = &mut self.round;
         round.delivered += acked.bytes;
         round.lost += acked.lost;
@@ -234,6 +263,8 @@ impl Bbr {
         let rate = sample.rate();
         if !sample.crowded && (!sample.app_limited || rate >= self.bandwidth()) {
             self.rates[1] = self.rates[1].max(rate);
+            self.round.rate = self.round.rate.max(rate);
+            self.share.on_rate(rate);
         }
         self.round.app_limited |= sample.app_limited;
         sample.prior_delivered >= self.round.end
@@ -257,6 +288,13 @@ impl Bbr {
         }
     }
 
+    fn note_lateness(&mut self, rtt: Option<Duration>) {
+        if let (Some(rtt), Some((least, _))) = (rtt, self.min_rtt) {
+            let is_late = rtt > least + LATE.max(least / LATE_PART);
+            self.late = if is_late { self.late.saturating_add(1) } else { 0 };
+        }
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -266,6 +304,7 @@ impl Bbr {
     fn end_round(&mut self, acked: &Acked) {
         let round = std::mem::take(&mut self.round);
         self.round.end = acked.delivered;
+        let was_queue = self.queue;
         self.queue = self.is_queue(round.least_rtt);
         let too_much = self.is_too_much(&round, self.queue);
         if too_much {
@@ -292,6 +331,12 @@ impl Bbr {
         self.marked = false;
         if let Phase::Cruise(rounds) = &mut self.phase {
             *rounds = rounds.saturating_sub(1);
+            self.share.end();
+            let is_new = self.queue && !was_queue && self.rival == 0;
+            if is_new && round.rate > 0.0 && !round.app_limited {
+                let rate = round.rate.max(self.bandwidth() / 2.0);
+                self.rates = [rate * GIVE_WAY, 0.0];
+            }
         }
     }
 
@@ -361,6 +406,7 @@ impl Bbr {
         match self.phase {
             Phase::Startup => {
                 if self.full.1 >= FULL_ROUNDS {
+                    self.share.begin_after_startup(self.bandwidth());
                     self.enter(Phase::Drain, now);
                 }
             }
@@ -374,26 +420,37 @@ impl Bbr {
                     self.cruise(now);
                 }
             }
+            Phase::Cruise(0) if self.lets_pass() => {
+                self.waited = true;
+                self.phase = Phase::Cruise(1);
+            }
             Phase::Cruise(0) => {
+                self.waited = false;
                 self.end_cycle();
                 if self.standing >= COMPETITOR_CYCLES || self.rival > 0 && self.standing > 0 {
+                    if self.rival == 0 {
+                        self.rival_since = now;
+                    }
                     self.rival = RIVAL_CYCLES;
-                    self.cubic = Cubic::avoiding(self.packet, self.window);
+                    self.cubic = Cubic::avoiding(self.packet, self.window, self.compete_pace(now));
                     self.compete_rounds = 0;
                     self.ceiling = None;
                     return self.enter(Phase::Compete, now);
                 }
-                self.up_from = self.bandwidth();
+                self.share.begin(self.bandwidth());
                 self.enter(Phase::Up, now);
             }
             Phase::Cruise(_) => {}
             Phase::Up => {
-                let grew = self.bandwidth() >= self.up_from * 1.15;
+                let grew = self.bandwidth() >= self.share.from() * 1.15;
                 if round_ended && grew && !self.queue {
-                    self.up_from = self.bandwidth();
+                    self.share.raise(self.bandwidth());
                     self.enter(Phase::Up, now);
                 } else if elapsed > min_rtt
-                    && (flight >= self.product(UP_GAIN).min(self.window as f64 - self.packet as f64)
+                    && (flight
+                        >= self
+                            .product(self.share.gain())
+                            .min(self.window as f64 - self.packet as f64)
                         || acked.lost > 0
                         || !acked.limited_by_window
                         || elapsed > min_rtt * 4)
@@ -436,10 +493,29 @@ impl Bbr {
         }
     }
 
+    /// Whether to leave a queue alone for one more round: what comes new is to see what the path has.
+    fn lets_pass(&self) -> bool {
+        self.queue && !self.waited && self.rival == 0 && self.standing == 0 && self.share.get() > LARGE_SHARE
+    }
+
+    /// How steep the curve is in competition, in CUBIC's.
+    fn compete_pace(&self, now: Instant) -> f64 {
+        if now < self.rival_since + CATCH_UP {
+            CATCH_UP_PACE
+        } else {
+            COMPETE_PACE
+        }
+    }
+
     /// Bytes that may be under way when nothing stands against it.
     fn target(&self) -> f64 {
         let queue = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt.min(MAX_QUEUE));
-        let queue = self.bandwidth() * queue.as_secs_f64();
+        let room = if self.phase == Phase::Up {
+            self.share.room()
+        } else {
+            1.0
+        };
+        let queue = self.bandwidth() * queue.as_secs_f64() * room;
         self.product(1.0) + queue + self.driver_bytes() + 3.0 * self.packet_f64()
     }
 
@@ -470,7 +546,12 @@ impl Bbr {
                 self.window += acked.bytes;
             }
             if self.bandwidth() > 0.0 && self.round.end > 0 {
-                let most = self.product(STARTUP_WINDOW_GAIN) as usize;
+                let gain = if self.late >= LATE_ACKS {
+                    FULL_WINDOW_GAIN
+                } else {
+                    STARTUP_WINDOW_GAIN
+                };
+                let most = self.product(gain) as usize;
                 self.window = self.window.min(most.max(2 * self.initial));
             }
         } else {
@@ -487,6 +568,7 @@ impl Bbr {
     pub(crate) fn on_loss(&mut self, now: Instant, smoothed_rtt: Duration) {
         if self.phase == Phase::Compete {
             self.cubic.on_loss();
+            self.cubic.set_pace(self.compete_pace(now));
             self.cycle_least = None;
             self.yield_until = Some(now + smoothed_rtt * 2);
         }

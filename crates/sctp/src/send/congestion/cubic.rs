@@ -62,15 +62,20 @@ impl Cubic {
         }
     }
 
-    /// A controller that has left slow start with this window, and whose curve is ten times as steep.
-    pub(crate) fn avoiding(packet: usize, window: usize) -> Self {
+    /// A controller that has left slow start with this window, and whose curve is so many times as steep.
+    pub(crate) fn avoiding(packet: usize, window: usize, times: f64) -> Self {
         let window = window.max(LEAST_PACKETS * packet);
         Self {
             window,
             threshold: window,
-            pace: 10.0 * C,
+            pace: times * C,
             ..Self::new(packet, window)
         }
+    }
+
+    /// How many times as steep as usual the curve is after the next loss.
+    pub(crate) fn set_pace(&mut self, times: f64) {
+        self.pace = times * C;
     }
 
     /// Bytes that may be in flight.

@@ -2,6 +2,7 @@
 
 mod bbr;
 mod cubic;
+mod share;
 
 use std::time::{Duration, Instant};
 
