@@ -240,7 +240,7 @@ fn padding_comes_back_and_never_amplifies() {
             "{len}: {} for {asked}",
             answer.len()
         );
-        assert!(padded <= 1500 && padded % 4 == 0);
+        assert!(padded <= 1500 && padded.is_multiple_of(4));
         assert_eq!(answer.len() > 1472, len >= 1500, "{len}: {}", answer.len());
     }
 }
