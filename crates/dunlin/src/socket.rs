@@ -256,6 +256,7 @@ mod tests {
     async fn what_the_system_refuses_is_noted() {
         let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
         let path = Path::udp(socket.local(), socket.local());
+        std::future::poll_fn(|cx| socket.poll_writable(cx)).await;
         let mut discarded = Discarded::default();
         for size in [1200, 66_000] {
             let mut trains = Trains::default();

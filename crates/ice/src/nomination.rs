@@ -27,6 +27,10 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// on pair after pair.
 const HOPE: f64 = 1.25;
 
+/// From so many ports of one address a peer may be heard, and the nomination follows: one for our candidate that it was told,
+/// and one for the port that our NAT answers from.
+const MOST_PORTS: usize = 4;
+
 impl Agent {
     /// Controlling: nominates the best valid pair, at once when nothing better is under way, else after a wait.
     ///
@@ -90,9 +94,16 @@ impl Agent {
         let other = other.and_then(|id| self.list.get(id));
         let unlikely = |other: &Pair| other.requests_received == 0 && !is_likely(other);
         // The peer's NAT has another port for each that it sends to: what comes from there comes in answer to what we sent.
+        let like =
+            |other: &Pair| (other.priority, other.path.remote.ip()) == (pair.priority, pair.path.remote.ip());
+        // But where our NAT does the same, no answer ever comes from where it was asked for, and the next port has no end.
+        let ports = self
+            .list
+            .iter()
+            .filter(|other| other.requests_received > 0 && like(other))
+            .count();
         let moved = |other: &Pair| {
-            let like = (other.priority, other.path.remote.ip()) == (pair.priority, pair.path.remote.ip());
-            like && pair.requests_received > 0 && pair.id > other.id
+            like(other) && pair.requests_received > 0 && pair.id > other.id && ports <= MOST_PORTS
         };
         let gives_way = |other: &Pair| other.priority < pair.priority || unlikely(other) || moved(other);
         pair.generation == self.current.number
