@@ -2,7 +2,7 @@
 //! hold back a flow it marks instead, where the packet says that its ends understand that (ECT).
 //!
 //! [`Marking`] is the sender's half: which packets say so, what an echo of a mark means, and whether the path can be
-//! trusted with any of it. [`Echo`] is the receiver's half. See docs/decisions/0031-ecn-where-the-path-carries-it.md.
+//! trusted with any of it. [`Echo`] is the receiver's half. See docs/decisions/0030-ecn-where-the-path-carries-it.md.
 
 use std::time::{Duration, Instant};
 

@@ -11,8 +11,8 @@ use crate::attribute::{CHANGE_REQUEST, OTHER_ADDRESS, PADDING, RESPONSE_ORIGIN, 
 use crate::message::{Class, Message, Method};
 use crate::writer::Writer;
 
-/// How much PADDING an answer has at most: "equal to the MTU on the outgoing interface, rounded up to an even multiple of
-/// four bytes" (RFC 5780, section 7.6), so that it comes in two fragments.
+/// How much PADDING an answer has at most: as much as the MTU of the interface, usually (RFC 5780, section 7.6), so that it
+/// comes in two fragments.
 const MAX_PADDING: usize = 1500;
 /// An attribute's header, and a whole FINGERPRINT.
 const HEADER: usize = 4;
@@ -64,7 +64,7 @@ impl BindingServer {
         let start = out.len();
         let padded = request.attribute(PADDING).is_some();
         let port = request.attribute(RESPONSE_PORT).map(response_port);
-        // RFC 5780, section 7.5: "The server MUST NOT process a request containing a RESPONSE-PORT and a PADDING attribute."
+        // RFC 5780, section 7.5: RESPONSE-PORT and PADDING do not go together.
         if port == Some(None) || (padded && port.is_some()) {
             Writer::error(out, &request, code::BAD_REQUEST, "Bad Request");
             return Some(Transmit::new(path));
@@ -115,8 +115,7 @@ impl BindingServer {
     }
 }
 
-/// RFC 5780, section 7.5: "a 16-bit unsigned integer in network byte order followed by 2 bytes of padding", which some count
-/// as part of the value. There is no port 0.
+/// RFC 5780, section 7.5: 16 bits, and two bytes of padding, which some count as part of the value. There is no port 0.
 fn response_port(value: &[u8]) -> Option<u16> {
     let (port, _) = value
         .split_first_chunk()

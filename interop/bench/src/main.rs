@@ -168,11 +168,14 @@ fn measure_data(
             continue;
         }
         let so_far = std::mem::take(figures);
-        let task = if name == data::IDLE {
-            runtime.spawn(data::idle(options.clone(), so_far))
-        } else {
-            runtime.spawn(data::measure(options.clone(), data::CROWD, so_far))
-        };
+        if name == data::IDLE {
+            // One thread, as the peer's.
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().map_err(|error| error.to_string())?;
+            *figures = runtime.block_on(data::idle(options.clone(), so_far))?;
+            continue;
+        }
+        let task = runtime.spawn(data::measure(options.clone(), data::CROWD, so_far));
         *figures = runtime.block_on(task).map_err(|error| error.to_string())??;
     }
     #[cfg(feature = "peers")]
