@@ -224,6 +224,15 @@ async fn server_failure(events: &mut dunlin::Events) -> dunlin::ServerReport {
     failed
 }
 
+async fn told_that_nobody_listens(events: &mut dunlin::Events, at: SocketAddr) {
+    let failed = server_failure(events).await;
+    assert_eq!(failed.address, Some(at));
+    assert!(
+        failed.to_string().contains("nobody listens at this UDP port"),
+        "{failed}"
+    );
+}
+
 #[tokio::test]
 async fn a_wrong_udp_port_is_told_after_a_restart_too() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -235,12 +244,7 @@ async fn a_wrong_udp_port_is_told_after_a_restart_too() {
     pc.set_ice_servers(&wrong, &TlsRoots::System).await.unwrap();
     pc.restart_ice();
     pc.set_local_description().unwrap();
-    let failed = server_failure(&mut events).await;
-    assert_eq!(failed.address, Some(nobody));
-    assert!(
-        failed.to_string().contains("nobody listens at this UDP port"),
-        "{failed}"
-    );
+    told_that_nobody_listens(&mut events, nobody).await;
 }
 
 #[tokio::test]
@@ -256,12 +260,7 @@ async fn a_wrong_udp_port_is_told_apart_from_silence() {
     let (pc, mut events) = PeerConnection::bind(config).await.unwrap();
     pc.create_data_channel("x", DataChannelInit::default()).unwrap();
     pc.set_local_description().unwrap();
-    let failed = server_failure(&mut events).await;
-    assert_eq!(failed.address, Some(nobody));
-    assert!(
-        failed.to_string().contains("nobody listens at this UDP port"),
-        "{failed}"
-    );
+    told_that_nobody_listens(&mut events, nobody).await;
     let lines: Vec<String> = pc.ice_report().servers.iter().map(ToString::to_string).collect();
     assert!(
         lines[0].contains("no answer yet") && !lines[1].contains("no answer yet"),
