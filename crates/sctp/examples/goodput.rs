@@ -174,13 +174,19 @@ fn marks(seconds: u64, seeds: u64) {
     }
 }
 
-/// The first flow's share of what both received in these seconds, in percent.
-fn share(outcome: &[Outcome], seconds: std::ops::Range<usize>) -> f64 {
-    let received = |flow: usize| {
+/// Bits that the first flow, and both, received in these seconds.
+fn received(outcome: &[Outcome], seconds: std::ops::Range<usize>) -> (f64, f64) {
+    let [first, second] = [0, 1].map(|flow: usize| {
         let all = outcome[flow].seconds.iter();
         all.skip(seconds.start).take(seconds.len()).sum::<f64>()
-    };
-    received(0) / (received(0) + received(1)) * 100.0
+    });
+    (first, first + second)
+}
+
+/// The first flow's share of what both received in these seconds, in percent.
+fn share(outcome: &[Outcome], seconds: std::ops::Range<usize>) -> f64 {
+    let (first, both) = received(outcome, seconds);
+    first / both * 100.0
 }
 
 /// The mean, and the least and the most.
@@ -223,7 +229,8 @@ fn shares(seconds: u64, seeds: u64) {
             let (mut delay, mut used) = (0.0, 0.0);
             for seed in 0..seeds {
                 let outcome = run(path, &flows, time, seed);
-                let total = outcome[0].goodput + outcome[1].goodput;
+                let (_, total) = received(&outcome, from..end);
+                let total = total / (end - from) as f64;
                 shares.push(share(&outcome, from..end));
                 last.push(share(&outcome, tail..end));
                 delay += outcome[0].queueing_p95.as_secs_f64() * 1000.0 / seeds as f64;

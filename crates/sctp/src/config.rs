@@ -67,12 +67,12 @@ pub struct Config {
     /// Bytes that received messages and fragments may occupy until they are polled, bookkeeping included, at most: the window
     /// that is offered begins with 2 MiB, or what the next sentence asks for, and grows to four times what the reader takes
     /// in a round trip. Never less than twice [`Config::max_receive_message_size`] is used, or with partial delivery four
-    /// pieces. Default 32 MiB: fills 1 Gbit/s at 60 ms four times over, and at 250 ms once.
+    /// pieces. Default 36 MiB: fills 1 Gbit/s at 100 ms three times over.
     pub receive_window: usize,
     /// Bytes that may wait to be sent for the first time; more are refused. Default 16 MiB.
     pub max_send_buffer: usize,
     /// Bytes that may be under way, sent and not yet acknowledged, whatever window the peer offers: congestion control makes it
-    /// as much as the path takes. Default 32 MiB.
+    /// as much as the path takes. Default 36 MiB, 32,767 chunks of 1,160 bytes; more chunks than that are never under way.
     pub max_outstanding: usize,
     /// Streams each way, the peer's number permitting. Unused ones cost nothing. Default 65,535 (RFC 8831,
     /// section 6.2).
@@ -134,9 +134,9 @@ impl Default for Config {
             max_message_size: 256 << 10,
             max_receive_message_size: 256 << 10,
             partial_delivery: None,
-            receive_window: 32 << 20,
+            receive_window: 36 << 20,
             max_send_buffer: 16 << 20,
-            max_outstanding: 32 << 20,
+            max_outstanding: 36 << 20,
             streams: u16::MAX,
             max_streams: u16::MAX,
             zero_checksum: true,

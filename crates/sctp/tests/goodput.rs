@@ -38,9 +38,15 @@ fn reordering_jitter_and_policers_are_no_reason_to_slow_down() {
     let mut path = Path::new(100e6, 20, Loss::None);
     path.reorder = 0.01;
     assert!(goodput(path, 1).0 > 0.9);
-    path.reorder = 0.0;
-    path.jitter = path.rtt / 4;
-    assert!(goodput(path, 1).0 > 0.9);
+    for rtt in [20, 100] {
+        let mut path = Path::new(100e6, rtt, Loss::None);
+        path.jitter = path.rtt / 4;
+        let (share, delay) = goodput(path, 1);
+        assert!(
+            share > 0.95 && delay < Duration::from_millis(30),
+            "{rtt} ms: {share} {delay:?}"
+        );
+    }
     let mut path = Path::new(1e9, 20, Loss::None);
     path.policer = Some(50e6);
     assert!(goodput(path, 1).0 > 0.8);

@@ -42,7 +42,7 @@ fn the_window_of_a_reader_who_keeps_up_is_some_round_trips_of_the_path() {
     for (rate, rtt, least, most) in [
         (5e6, 20, FIRST, FIRST),
         (200e6, 100, 4_000_000, 21_000_000),
-        (1e9, 100, 20_000_000, 32 * MIB),
+        (1e9, 100, 20_000_000, Config::default().receive_window),
     ] {
         let world = transfer(&Config::default(), rate, rtt, true, 4);
         let window = world.ends[A].stats().peer_window;

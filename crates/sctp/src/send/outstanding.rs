@@ -564,7 +564,7 @@ impl Outstanding {
             }
         }
         if seen.outcome.duplicates > 0 {
-            self.rack.on_spurious(seen.min_rtt);
+            self.rack.on_spurious(self.base, self.next(), seen.min_rtt);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Rack {
     lateness: Duration,
     /// Recoveries until `lateness` is forgotten.
     persistence: u32,
+    /// What was sent before this may be in vain for the same reason as what was last.
+    widened_until: Option<Place>,
 }
 
 impl Rack {
@@ -62,10 +64,14 @@ impl Rack {
         self.persistence = PERSISTENCE;
     }
 
-    /// A retransmission was not needed: its first transmission arrived after all (section 6.2, step 4).
-    pub(crate) fn on_spurious(&mut self, min_rtt: Duration) {
+    /// A retransmission was not needed: its first transmission arrived after all. Section 6.2, step 4: the window is
+    /// widened once in the time from `oldest`, which is not acknowledged yet, to `next`, which is not sent yet.
+    pub(crate) fn on_spurious(&mut self, oldest: Place, next: Place, min_rtt: Duration) {
         self.reordering = true;
-        self.widen(self.lateness + min_rtt / 4);
+        if self.widened_until.is_none_or(|until| oldest >= until) {
+            self.widened_until = Some(next);
+            self.widen(self.lateness + min_rtt / 4);
+        }
     }
 
     /// A recovery ended.
@@ -129,9 +135,12 @@ mod tests {
         rack.on_delivered(place, start, MS * 70, true, MS * 40);
         assert!(rack.reordering_seen());
         assert_eq!(rack.window(MS * 40, MS * 50, true), MS * 30);
-        rack.on_spurious(MS * 40);
+        rack.on_spurious(place, place.plus(3), MS * 40);
+        rack.on_spurious(place.plus(2), place.plus(4), MS * 40);
         assert_eq!(rack.window(MS * 40, MS * 100, true), MS * 40);
         assert_eq!(rack.window(MS * 40, MS * 35, true), MS * 35);
+        rack.on_spurious(place.plus(3), place.plus(5), MS * 40);
+        assert_eq!(rack.window(MS * 40, MS * 100, true), MS * 50);
         for _ in 0..PERSISTENCE {
             rack.on_recovered();
         }

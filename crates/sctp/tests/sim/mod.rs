@@ -53,7 +53,7 @@ pub struct Path {
     pub ect: Ect,
     /// Whether the ends use ECN.
     pub ecn: bool,
-    /// The receive window, in bytes: 32 MiB, so that it is the path that limits.
+    /// The receive window, in bytes: 36 MiB, so that it is the path that limits.
     pub window: usize,
 }
 
@@ -70,7 +70,7 @@ impl Path {
             aqm: Aqm::None,
             ect: Ect::Carried,
             ecn: true,
-            window: 32 << 20,
+            window: 36 << 20,
         }
     }
 
@@ -106,7 +106,7 @@ pub fn bulk(control: CongestionControl) -> Flow {
 /// What became of one flow.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Bits of messages per second.
+    /// Bits of messages per second, since the flow began.
     pub goodput: f64,
     /// Chunks sent again, by packets sent.
     pub retransmitted: f64,
@@ -430,8 +430,9 @@ impl World {
     }
 
     fn outcomes(self, time: Duration) -> Vec<Outcome> {
-        let seconds = time.as_secs_f64();
+        let until = self.began + Duration::from_secs(1) + time;
         let outcome = |running: Running| {
+            let seconds = (until - running.start).as_secs_f64();
             let stats = match &running.kind {
                 Kind::Bulk { ends, .. } => ends[0].stats(),
                 Kind::Paced { .. } => Stats::default(),

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::cubic::Cubic;
 use super::share::Share;
+use super::swing::Swing;
 use super::{Acked, LEAST_PACKETS};
 use crate::send::delivery::RateSample;
 
-/// "2/ln(2) … the minimum gain that allows the sending rate to double each round", and some to spare.
-const STARTUP_GAIN: f64 = 2.77;
+/// A round's data goes out in less than half of it. With the draft's 2.77 that alone makes half a round trip of queue.
+const STARTUP_GAIN: f64 = 2.4;
 const DRAIN_GAIN: f64 = 0.35;
 const DOWN_GAIN: f64 = 0.75;
 /// At the bandwidth, while there is a queue: flows that share a path overestimate their shares.
@@ -26,7 +27,7 @@ const LARGE_SHARE: f64 = 0.8;
 /// What goes out stays a little below what is thought to fit, so that a queue drains.
 const PACING_MARGIN: f64 = 0.99;
 /// In startup, the window in bandwidth-delay products.
-const STARTUP_WINDOW_GAIN: f64 = 2.25;
+const STARTUP_WINDOW_GAIN: f64 = 2.0;
 /// The same once acknowledgements are late: a window of a round trip more than the path would overrun the queue before the
 /// first loss is known.
 const FULL_WINDOW_GAIN: f64 = 1.5;
@@ -122,6 +123,8 @@ pub(crate) struct Bbr {
     marked: bool,
     /// Startup: the bandwidth last time it grew, and rounds since.
     full: (f64, u32),
+    /// What the round trip swings by, whoever sends.
+    swing: Swing,
     /// Acknowledgements in a row that came late.
     late: u32,
     /// What [`Phase::Up`] brings, and the share of the path that follows from it.
@@ -161,6 +164,7 @@ impl Bbr {
             queue: false,
             marked: false,
             full: (0.0, 0),
+            swing: Swing::default(),
             late: 0,
             share: Share::new(),
             waited: false,
@@ -222,10 +226,15 @@ impl Bbr {
         }
     }
 
-    /// Bytes under way at the bandwidth during `gain` times the shortest round trip.
+    /// Bytes under way at the bandwidth during `gain` times the round trip without a queue.
     fn product(&self, gain: f64) -> f64 {
-        let rtt = self.min_rtt.map_or(0.0, |(rtt, _)| rtt.as_secs_f64());
-        self.bandwidth() * rtt * gain
+        self.bandwidth() * self.length().as_secs_f64() * gain
+    }
+
+    /// The round trip without a queue: the shortest, and what every round trip swings by; zero before there is one.
+    fn length(&self) -> Duration {
+        self.min_rtt
+            .map_or(Duration::ZERO, |(least, _)| least + self.swing.get().min(least))
     }
 
     pub(crate) fn on_ack(&mut self, now: Instant, acked: &Acked) {
@@ -272,6 +281,7 @@ impl Bbr {
 
     fn note_rtt(&mut self, now: Instant, rtt: Option<Duration>) {
         let Some(rtt) = rtt else { return };
+        self.swing.on_rtt(rtt);
         self.round.least_rtt = Some(self.round.least_rtt.map_or(rtt, |least| least.min(rtt)));
         self.cycle_least = Some(self.cycle_least.map_or(rtt, |least| least.min(rtt)));
         if let Phase::ProbeRtt { least, .. } = &mut self.phase {
@@ -280,7 +290,7 @@ impl Bbr {
         match &mut self.min_rtt {
             Some((least, at)) if rtt > *least => {
                 // As good as the shortest: it is still true.
-                if rtt <= *least + *least / 32 {
+                if rtt <= *least + (*least / 32).max(self.swing.get() / 2) {
                     *at = now;
                 }
             }
@@ -289,8 +299,9 @@ impl Bbr {
     }
 
     fn note_lateness(&mut self, rtt: Option<Duration>) {
-        if let (Some(rtt), Some((least, _))) = (rtt, self.min_rtt) {
-            let is_late = rtt > least + LATE.max(least / LATE_PART);
+        if let Some(rtt) = rtt {
+            let length = self.length();
+            let is_late = rtt > length + LATE.max(length / LATE_PART).max(self.swing.get());
             self.late = if is_late { self.late.saturating_add(1) } else { 0 };
         }
     }
@@ -304,6 +315,7 @@ impl Bbr {
     fn end_round(&mut self, acked: &Acked) {
         let round = std::mem::take(&mut self.round);
         self.round.end = acked.delivered;
+        self.swing.end_round();
         let was_queue = self.queue;
         self.queue = self.is_queue(round.least_rtt);
         let too_much = self.is_too_much(&round, self.queue);
@@ -356,12 +368,12 @@ impl Bbr {
     }
 
     fn is_longer(&self, least: Option<Duration>, queue: Duration, packets: f64) -> bool {
-        let min_rtt = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt);
+        let length = self.length();
         let packets = packets * self.packet_f64() / self.bandwidth().max(1.0);
         let queue = queue
-            .max(min_rtt / 8)
+            .max(length / 8)
             .max(Duration::from_secs_f64(packets.min(1.0)));
-        least.is_some_and(|least| least > min_rtt + queue)
+        least.is_some_and(|least| least > length + queue)
     }
 
     /// A cycle is over: was the queue always longer than flows of this kind leave it?
@@ -389,16 +401,21 @@ impl Bbr {
         }
     }
 
+    /// A cycle begins.
     fn cruise(&mut self, now: Instant) {
-        self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.age_rates();
+        self.cruise_on(now);
+    }
+
+    fn cruise_on(&mut self, now: Instant) {
+        self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.enter(Phase::Cruise(2 + (self.turn >> 30)), now);
     }
 
     /// From phase to phase.
     #[expect(clippy::cast_precision_loss, reason = "a window is far below 2^52 bytes")]
     fn move_on(&mut self, now: Instant, acked: &Acked, round_ended: bool) {
-        let Some((min_rtt, measured)) = self.min_rtt else {
+        let Some((min_rtt, _)) = self.min_rtt else {
             return;
         };
         let flight = acked.flight as f64;
@@ -474,10 +491,9 @@ impl Bbr {
             }
             Phase::ProbeRtt { until, least } => {
                 if now >= until {
-                    if let Some(least) = least {
-                        self.min_rtt = Some((least, now));
-                    }
-                    self.cruise(now);
+                    // What was delivered meanwhile says nothing about the bandwidth: no rate is forgotten for it.
+                    self.min_rtt = Some((least.unwrap_or(min_rtt), now));
+                    self.cruise_on(now);
                 }
             }
         }
@@ -487,7 +503,11 @@ impl Bbr {
         } else {
             MIN_RTT_LIFETIME
         };
-        if !probing && now > measured + lifetime {
+        if !probing
+            && self
+                .min_rtt
+                .is_some_and(|(_, measured)| now > measured + lifetime)
+        {
             let until = now + PROBE_RTT_TIME.max(min_rtt * 2);
             self.enter(Phase::ProbeRtt { until, least: None }, now);
         }
@@ -509,7 +529,10 @@ impl Bbr {
 
     /// Bytes that may be under way when nothing stands against it.
     fn target(&self) -> f64 {
-        let queue = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| rtt.min(MAX_QUEUE));
+        // A path that swings empties and fills the queue by as much, around what it is taken for.
+        let queue = self.min_rtt.map_or(Duration::ZERO, |(rtt, _)| {
+            rtt.min(MAX_QUEUE).saturating_sub(self.swing.get() * 3 / 4)
+        });
         let room = if self.phase == Phase::Up {
             self.share.room()
         } else {

@@ -3,6 +3,7 @@
 mod bbr;
 mod cubic;
 mod share;
+mod swing;
 
 use std::time::{Duration, Instant};
 
