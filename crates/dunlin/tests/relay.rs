@@ -82,6 +82,12 @@ async fn two_peers_talk_through_a_relay_over_udp_tcp_and_tls() {
         };
         let (path, ()) = tokio::join!(path, echo_through(alice, bob, [alice_events, bob_events]));
         assert_eq!(path.transport, transport);
+        // A relay is a host of its own: a mark on the way to it would be nobody's.
+        let sctp = watch.stats().sctp.expect("what was sent stays known");
+        assert!(
+            sctp.smoothed_round_trip_time.is_some() && sctp.ect_packets_sent == 0,
+            "{sctp:?}"
+        );
         drop(watch);
         until_no_allocations(&turn).await;
     }

@@ -58,6 +58,11 @@ async fn talk(alice: PeerConnection, bob: PeerConnection, mut events: Events) {
         let back = soon("the echo", channel.recv()).await.unwrap();
         assert_eq!(back, Some(Message::from(vec![7u8; size])));
     }
+    let sctp = alice.stats().sctp.unwrap();
+    assert!(
+        sctp.smoothed_round_trip_time.is_some() && sctp.ect_packets_sent == 0,
+        "{sctp:?}"
+    );
     alice.close();
     soon("bob to end", bob.closed()).await;
 }
