@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use clap::Args;
-use dunlin::nat::{DiscoverError, discover};
+use dunlin::nat::{DiscoverError, binding_lifetime, discover};
 
 /// The port of RFC 8489, section 18.6.
 const PORT: u16 = 3478;
@@ -12,7 +13,7 @@ const PORT: u16 = 3478;
 /// Say how the NAT before this host behaves (RFC 5780).
 ///
 /// Mapping and filtering can only be told by a server with two addresses: `dunlin turn --nat-discovery …` is one, and
-/// so is coturn with two listening addresses. It takes up to half a minute.
+/// so is coturn with two listening addresses. It takes up to half a minute, and with --lifetime up to forty minutes more.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     /// The STUN server; without a port, 3478. `stun:HOST` is understood, too.
@@ -21,6 +22,9 @@ pub(crate) struct Options {
     /// Asks from this address of the host. [default: the one that leads to the server]
     #[arg(long, value_name = "IP")]
     from: Option<IpAddr>,
+    /// Measures how long the NAT keeps a binding that nobody uses, too, up to so long: it takes some times as long as that.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600")]
+    lifetime: Option<u32>,
 }
 
 /// Why the program ends.
@@ -41,6 +45,11 @@ pub(crate) async fn run(options: &Options) -> Result<(), NatError> {
     let server = resolve(options).await?;
     println!("asking {server} …");
     println!("{}", discover(server, options.from).await?);
+    if let Some(longest) = options.lifetime {
+        let longest = Duration::from_secs(longest.into());
+        println!("measuring how long a binding is kept …");
+        println!("{}", binding_lifetime(server, options.from, longest).await?);
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! How the NAT before this host behaves (RFC 5780): which address others see, and who may send to it.
+//! How the NAT before this host behaves (RFC 5780): which address others see, who may send to it, and how long it is kept.
 //!
 //! ```no_run
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -9,12 +9,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_net::Path;
+use dunlin_net::{Path, Transmit};
+use dunlin_stun::discovery::lifetime::{self, Lifetime};
 use dunlin_stun::discovery::{Config, Discovery, Event, Failure};
 use tokio::net::UdpSocket;
 
@@ -41,38 +43,144 @@ pub enum DiscoverError {
 /// # Errors
 /// A sentence for the user.
 pub async fn discover(server: SocketAddr, from: Option<IpAddr>) -> Result<Behaviour, DiscoverError> {
-    let wrong = |error| DiscoverError::Socket(server, error);
-    let from = match from {
-        Some(ip) => ip,
-        None => towards(server).await.map_err(wrong)?,
-    };
-    let socket = UdpSocket::bind((from, 0)).await.map_err(wrong)?;
-    let local = socket.local_addr().map_err(wrong)?;
-    let config = Config::new(Path::udp(local, server));
+    let mut sockets = Sockets::bind(server, from).await?;
+    let mut config = Config::new(sockets.path());
+    config.second = Some(sockets.local[1]);
     let mut discovery = Discovery::new(config, dunlin_crypto::random::seed(), Instant::now());
-    let (mut out, mut buffer) = (Vec::new(), [0; ROOM]);
     loop {
         match discovery.poll_event() {
             Some(Event::Discovered(behaviour)) => return Ok(behaviour),
             Some(Event::Failed(failure)) => return Err(DiscoverError::Failed(failure)),
             _ => {}
         }
-        while let Some(transmit) = discovery.poll_transmit(Instant::now(), &mut out) {
-            let sent = socket.send_to(&out, transmit.path.remote).await;
-            sent.map_err(wrong)?;
-            out.clear();
+        while let Some(transmit) = discovery.poll_transmit(Instant::now(), &mut sockets.out) {
+            sockets.send(transmit).await?;
         }
-        let due = discovery.poll_timeout().unwrap_or_else(Instant::now);
-        tokio::select! {
-            () = tokio::time::sleep_until(due.into()) => discovery.handle_timeout(Instant::now()),
-            received = socket.recv_from(&mut buffer) => {
-                // An ICMP error of an earlier datagram is no answer: the test will run out of time.
-                if let Ok((len, remote)) = received {
-                    let data = BytesMut::from(&buffer[..len]);
-                    discovery.handle_datagram(Instant::now(), Path::udp(local, remote), data);
-                }
+        match sockets.receive_until(discovery.poll_timeout()).await {
+            Some((path, data)) => discovery.handle_datagram(Instant::now(), path, data),
+            None => discovery.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+/// How long the NAT keeps a binding that nobody uses. `Display` says it for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BindingLifetime {
+    /// It was there after this; zero: it was gone after the shortest time that was tried.
+    pub at_least: Duration,
+    /// It was gone after this; `None`: it outlived all that was tried.
+    pub less_than: Option<Duration>,
+}
+
+impl fmt::Display for BindingLifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at_least = self.at_least.as_secs();
+        match self.less_than.map(|time| time.as_secs_f64().ceil()) {
+            Some(less_than) => write!(
+                f,
+                "a binding that nobody uses is kept for more than {at_least} and less than {less_than} s"
+            ),
+            None => write!(f, "a binding that nobody uses is kept for more than {at_least} s"),
+        }
+    }
+}
+
+/// Measures how long the NAT keeps a binding that nobody uses (RFC 5780, section 4.6), with a server that answers to another
+/// port where it is asked to. What outlives `longest` is not tried any longer. It takes some times as long as what it finds, four
+/// times `longest` at most. Cancel-safe.
+///
+/// # Errors
+/// A sentence for the user.
+pub async fn binding_lifetime(
+    server: SocketAddr,
+    from: Option<IpAddr>,
+    longest: Duration,
+) -> Result<BindingLifetime, DiscoverError> {
+    let mut sockets = Sockets::bind(server, from).await?;
+    let mut config = lifetime::Config::new(sockets.path(), sockets.local[1]);
+    config.longest = longest;
+    let mut lifetime = Lifetime::new(config, dunlin_crypto::random::seed(), Instant::now());
+    loop {
+        match lifetime.poll_event() {
+            Some(lifetime::Event::Measured { at_least, less_than }) => {
+                return Ok(BindingLifetime { at_least, less_than });
             }
+            Some(lifetime::Event::Failed(failure)) => return Err(DiscoverError::Failed(failure)),
+            _ => {}
         }
+        while let Some(transmit) = lifetime.poll_transmit(Instant::now(), &mut sockets.out) {
+            sockets.send(transmit).await?;
+        }
+        match sockets.receive_until(lifetime.poll_timeout()).await {
+            Some((path, data)) => lifetime.handle_datagram(Instant::now(), path, data),
+            None => lifetime.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+/// Two fresh sockets of one address, and the server that they ask.
+struct Sockets {
+    server: SocketAddr,
+    io: [UdpSocket; 2],
+    local: [SocketAddr; 2],
+    /// What is to be sent.
+    out: Vec<u8>,
+    buffers: [Box<[u8; ROOM]>; 2],
+}
+
+impl Sockets {
+    async fn bind(server: SocketAddr, from: Option<IpAddr>) -> Result<Self, DiscoverError> {
+        Self::try_bind(server, from)
+            .await
+            .map_err(|error| DiscoverError::Socket(server, error))
+    }
+
+    async fn try_bind(server: SocketAddr, from: Option<IpAddr>) -> io::Result<Self> {
+        let from = match from {
+            Some(ip) => ip,
+            None => towards(server).await?,
+        };
+        let io = [
+            UdpSocket::bind((from, 0)).await?,
+            UdpSocket::bind((from, 0)).await?,
+        ];
+        let local = [io[0].local_addr()?, io[1].local_addr()?];
+        Ok(Self {
+            server,
+            io,
+            local,
+            out: Vec::new(),
+            buffers: [Box::new([0; ROOM]), Box::new([0; ROOM])],
+        })
+    }
+
+    /// From the first socket to the server.
+    fn path(&self) -> Path {
+        Path::udp(self.local[0], self.server)
+    }
+
+    /// Sends what `out` holds.
+    async fn send(&mut self, transmit: Transmit) -> Result<(), DiscoverError> {
+        let second = usize::from(transmit.path.local == self.local[1]);
+        let sent = self.io[second].send_to(&self.out, transmit.path.remote).await;
+        self.out.clear();
+        sent.map(drop)
+            .map_err(|error| DiscoverError::Socket(self.server, error))
+    }
+
+    /// The next datagram; `None`: it is time, or an ICMP error of an earlier datagram came, which is no answer.
+    async fn receive_until(&mut self, due: Option<Instant>) -> Option<(Path, BytesMut)> {
+        let due = due.unwrap_or_else(Instant::now);
+        let [first, second] = &mut self.buffers;
+        let (which, received) = tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => return None,
+            received = self.io[0].recv_from(&mut first[..]) => (0, received),
+            received = self.io[1].recv_from(&mut second[..]) => (1, received),
+        };
+        let (len, remote) = received.ok()?;
+        let data = BytesMut::from(&self.buffers[which][..len]);
+        Some((Path::udp(self.local[which], remote), data))
     }
 }
 

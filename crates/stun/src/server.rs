@@ -7,7 +7,9 @@ use dunlin_net::{Path, Transmit, Transport};
 
 use crate::attribute::change_request::ChangeRequest;
 use crate::attribute::error_code::code;
-use crate::attribute::{CHANGE_REQUEST, OTHER_ADDRESS, PADDING, RESPONSE_ORIGIN, RESPONSE_PORT, USERNAME};
+use crate::attribute::{
+    CHANGE_REQUEST, MAPPED_ADDRESS, OTHER_ADDRESS, PADDING, RESPONSE_ORIGIN, RESPONSE_PORT, USERNAME,
+};
 use crate::message::{Class, Message, Method};
 use crate::writer::Writer;
 
@@ -81,10 +83,15 @@ impl BindingServer {
         }
         let mut writer = Writer::success(out, &request);
         writer.xor_mapped_address(path.remote);
-        if let Some(other) = other {
+        // RFC 5780, section 6.1: "The server MUST include both MAPPED-ADDRESS and XOR-MAPPED-ADDRESS in its Response", and
+        // "MUST add a RESPONSE-ORIGIN attribute".
+        if other.is_some() || over_udp && (self.padding || self.response_port) {
             writer
-                .address(RESPONSE_ORIGIN, answer.path.local)
-                .address(OTHER_ADDRESS, other);
+                .address(MAPPED_ADDRESS, path.remote)
+                .address(RESPONSE_ORIGIN, answer.path.local);
+        }
+        if let Some(other) = other {
+            writer.address(OTHER_ADDRESS, other);
         }
         if padded {
             let room = data.len().saturating_sub(HEADER + FINGERPRINT);

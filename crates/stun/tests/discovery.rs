@@ -9,6 +9,7 @@ use dunlin_stun::discovery::{Behaviour, Config, Discovery, Event, Failure, Filte
 use dunlin_stun::{BindingServer, Class, Message, Method, TransactionId, Writer, attribute};
 
 const LOCAL: &str = "10.0.0.2:5000";
+const SECOND_LOCAL: &str = "10.0.0.2:5001";
 const FIRST: &str = "198.51.100.1:3478";
 const SECOND: &str = "198.51.100.2:3479";
 
@@ -32,9 +33,25 @@ struct Nat {
     mapping: Mapping,
     filtering: Filtering,
     sent_to: Vec<SocketAddr>,
+    hairpins: bool,
+    /// Loses what is larger than a packet.
+    whole_only: bool,
+    /// A generic ALG: what stands in plain in an answer is made the inside address.
+    rewrites: bool,
 }
 
 impl Nat {
+    fn new(mapping: Mapping, filtering: Filtering) -> Self {
+        Self {
+            mapping,
+            filtering,
+            sent_to: Vec::new(),
+            hairpins: false,
+            whole_only: false,
+            rewrites: false,
+        }
+    }
+
     fn outside(&self, to: SocketAddr) -> SocketAddr {
         let port = match self.mapping {
             Mapping::NoNat => return at(LOCAL),
@@ -59,22 +76,37 @@ impl Nat {
 }
 
 fn discover(server: &BindingServer, mapping: Mapping, filtering: Filtering) -> (Event, Duration) {
+    discover_behind(server, Nat::new(mapping, filtering), None)
+}
+
+fn discover_behind(server: &BindingServer, mut nat: Nat, second: Option<SocketAddr>) -> (Event, Duration) {
     let start = base();
     let mut now = start;
-    let mut discovery = Discovery::new(Config::new(Path::udp(at(LOCAL), at(FIRST))), [7; 32], now);
-    let mut nat = Nat {
-        mapping,
-        filtering,
-        sent_to: Vec::new(),
-    };
+    let mut config = Config::new(Path::udp(at(LOCAL), at(FIRST)));
+    config.second = second;
+    let mut discovery = Discovery::new(config, [7; 32], now);
     loop {
         let mut request = Vec::new();
         while let Some(transmit) = discovery.poll_transmit(now, &mut request) {
             let to = transmit.path.remote;
+            if transmit.path.local == at(SECOND_LOCAL) {
+                assert_eq!(to, nat.outside(at(FIRST)));
+                if nat.hairpins {
+                    let path = Path::udp(at(LOCAL), at("203.0.113.7:99"));
+                    discovery.handle_datagram(now, path, BytesMut::from(&request[..]));
+                }
+                request.clear();
+                continue;
+            }
             nat.sent_to.push(to);
             let mut response = Vec::new();
             let outside = nat.outside(to);
-            let answer = server.answer(Path::udp(to, outside), &request, &mut response);
+            let answer = server
+                .answer(Path::udp(to, outside), &request, &mut response)
+                .filter(|_| request.len().max(response.len()) <= 1472 || !nat.whole_only);
+            if nat.rewrites {
+                response = inside_in_plain(&response);
+            }
             if let Some(answer) = answer.filter(|answer| nat.lets_in(answer.path.local, outside)) {
                 let path = Path::udp(at(LOCAL), answer.path.local);
                 discovery.handle_datagram(now, path, BytesMut::from(&response[..]));
@@ -88,6 +120,23 @@ fn discover(server: &BindingServer, mapping: Mapping, filtering: Filtering) -> (
         now = discovery.poll_timeout().expect("something is awaited");
         discovery.handle_timeout(now);
     }
+}
+
+/// The same answer without its fingerprint, with the inside address where the outside one stood in plain.
+fn inside_in_plain(response: &[u8]) -> Vec<u8> {
+    let outside = Message::parse(response)
+        .unwrap()
+        .address(attribute::MAPPED_ADDRESS);
+    let Some(SocketAddr::V4(outside)) = outside else {
+        return response.to_vec();
+    };
+    let mut changed = response[..response.len() - 8].to_vec();
+    let len = u16::from_be_bytes([changed[2], changed[3]]) - 8;
+    changed[2..4].copy_from_slice(&len.to_be_bytes());
+    let plain = [&outside.port().to_be_bytes()[..], &outside.ip().octets()].concat();
+    let place = changed.windows(6).position(|window| window == plain).unwrap();
+    changed[place..place + 6].copy_from_slice(&[0x13, 0x88, 10, 0, 0, 2]);
+    changed
 }
 
 fn behaviour(event: Event) -> Behaviour {
@@ -114,6 +163,9 @@ fn every_mapping_and_every_filtering_is_told_apart() {
             let found = behaviour(event);
             assert_eq!((found.mapping, found.filtering), (mapping, filtering));
             assert!(took <= Duration::from_secs(15), "{took:?}");
+            // The server knows no PADDING, and there is no second socket.
+            assert_eq!((found.fragments, found.hairpinning), (None, None));
+            assert_eq!(found.rewritten, Some(false));
             let words = found.to_string();
             assert_eq!(
                 words.contains("symmetric"),
@@ -143,6 +195,53 @@ fn a_server_with_one_address_tells_only_where_we_are_seen() {
         (Mapping::Unknown, Filtering::Unknown)
     );
     assert!(found.to_string().contains("one address only"));
+}
+
+#[test]
+fn fragments_hairpins_and_meddlers_are_told() {
+    for bits in 0..8 {
+        let mut nat = Nat::new(Mapping::EndpointIndependent, Filtering::EndpointIndependent);
+        (nat.hairpins, nat.whole_only, nat.rewrites) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+        let (hairpins, whole_only, rewrites) = (nat.hairpins, nat.whole_only, nat.rewrites);
+        let (event, took) = discover_behind(&generous(), nat, Some(at(SECOND_LOCAL)));
+        let found = behaviour(event);
+        assert_eq!(found.mapping, Mapping::EndpointIndependent);
+        assert_eq!(found.fragments, Some(!whole_only));
+        assert_eq!(found.hairpinning, Some(hairpins));
+        assert_eq!(found.rewritten, Some(rewrites));
+        assert!(took <= Duration::from_secs(12), "{took:?}");
+        let words = found.to_string();
+        assert_eq!(
+            words.contains("larger than a packet are lost"),
+            whole_only,
+            "{words}"
+        );
+        assert_eq!(words.contains("hairpinning: none"), !hairpins, "{words}");
+        assert_eq!(words.contains("generic ALG"), rewrites, "{words}");
+    }
+}
+
+#[test]
+fn without_a_nat_there_is_nothing_to_hairpin() {
+    let nat = Nat::new(Mapping::NoNat, Filtering::EndpointIndependent);
+    let (event, _) = discover_behind(&generous(), nat, Some(at(SECOND_LOCAL)));
+    let found = behaviour(event);
+    assert_eq!((found.mapping, found.hairpinning), (Mapping::NoNat, None));
+    assert_eq!(found.fragments, Some(true));
+}
+
+/// "The server MUST include both MAPPED-ADDRESS and XOR-MAPPED-ADDRESS in its Response" (RFC 5780, section 6.1), as a server
+/// that offers nothing of it need not.
+#[test]
+fn where_behaviour_is_discovered_the_address_stands_there_twice() {
+    let (_, _, answer) = asked(over_udp(), &server(), &[]);
+    let message = Message::parse(&answer).unwrap();
+    assert_eq!(message.address(attribute::MAPPED_ADDRESS), Some(at(CLIENT)));
+    assert_eq!(message.xor_mapped_address(), Some(at(CLIENT)));
+    assert_eq!(message.address(attribute::RESPONSE_ORIGIN), Some(at(FIRST)));
+    let (_, _, answer) = asked(over_udp(), &BindingServer::default(), &[]);
+    let message = Message::parse(&answer).unwrap();
+    assert_eq!(message.address(attribute::MAPPED_ADDRESS), None);
 }
 
 #[test]
@@ -234,9 +333,9 @@ fn padding_comes_back_and_never_amplifies() {
         assert_eq!((message.class(), to), (Class::Success, at(CLIENT)));
         assert_eq!(message.verify_fingerprint(), Some(true));
         let padded = message.attribute(attribute::PADDING).unwrap().len();
-        // 20 of the header, 36 of the three addresses, 8 of the fingerprint, 4 of its own header are there in any case.
+        // 20 of the header, 48 of the four addresses, 8 of the fingerprint, 4 of its own header are there in any case.
         assert!(
-            answer.len() <= asked.max(68),
+            answer.len() <= asked.max(80),
             "{len}: {} for {asked}",
             answer.len()
         );

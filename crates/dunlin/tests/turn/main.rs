@@ -7,7 +7,10 @@ mod caller;
 use std::net::SocketAddr;
 
 use caller::{Caller, george, soon};
-use dunlin::turn_server::{BindError, Config, Identity, Prefix, RelayAddress, TurnServer, User};
+use dunlin::nat;
+use dunlin::turn_server::{
+    BindError, BindingServer, Config, Identity, Prefix, RelayAddress, TurnServer, User,
+};
 use dunlin_net::Transport;
 use dunlin_turn::attribute::{EvenPort, RequestedTransport};
 use dunlin_turn::client::{Event, Failure};
@@ -637,4 +640,25 @@ async fn what_cannot_work_is_said_in_a_sentence() {
         bind(&|config| config.ports = 80..=90),
         Err(BindError::Ports(80, 90))
     ));
+}
+
+#[tokio::test]
+async fn a_server_tells_what_it_can_about_the_way_to_it() {
+    let site = site(|config| {
+        let mut binding = BindingServer::default();
+        (binding.padding, binding.response_port) = (true, true);
+        config.server.binding = Some(binding);
+    });
+    let server = site.address(Transport::Udp);
+    let found = soon("the discovery", nat::discover(server, None)).await.unwrap();
+    assert_eq!(found.mapping, nat::Mapping::NoNat);
+    assert_eq!((found.fragments, found.hairpinning), (Some(true), None));
+    assert_eq!(found.rewritten, Some(false));
+    // There is nothing in between that forgets.
+    let longest = std::time::Duration::from_secs(1);
+    let kept = soon("the lifetime", nat::binding_lifetime(server, None, longest))
+        .await
+        .unwrap();
+    assert_eq!((kept.at_least, kept.less_than), (longest, None));
+    assert!(kept.to_string().contains("more than 1 s"), "{kept}");
 }

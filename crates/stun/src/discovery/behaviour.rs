@@ -47,6 +47,15 @@ pub struct Behaviour {
     pub filtering: Filtering,
     /// The server has no second address, so that mapping and filtering could not be told.
     pub server_has_one_address: bool,
+    /// Whether something on the way rewrites addresses inside messages, a generic ALG (RFC 5780, section 3.6): such a box may
+    /// spoil other protocols, too. `None`: the server does not say the address in plain.
+    pub rewritten: Option<bool>,
+    /// Whether datagrams that are larger than a packet get through, there and back (section 3.5). `None`: the server does
+    /// not know PADDING.
+    pub fragments: Option<bool>,
+    /// Whether a datagram to our own outside address comes back in (section 3.4), so that two hosts behind this NAT can
+    /// reach each other by it. `None`: there is no NAT, or no second socket to send it from.
+    pub hairpinning: Option<bool>,
 }
 
 impl Behaviour {
@@ -57,6 +66,9 @@ impl Behaviour {
             mapping: Mapping::Unknown,
             filtering: Filtering::Unknown,
             server_has_one_address: false,
+            rewritten: None,
+            fragments: None,
+            hairpinning: None,
         }
     }
 
@@ -67,6 +79,33 @@ impl Behaviour {
             Mapping::NoNat | Mapping::EndpointIndependent => Some(true),
             Mapping::AddressDependent | Mapping::AddressAndPortDependent => Some(false),
             Mapping::Unknown => None,
+        }
+    }
+}
+
+impl Behaviour {
+    fn tell_the_rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rewritten == Some(true) {
+            writeln!(
+                f,
+                "a box on the way rewrites addresses inside messages (a generic ALG): expect trouble with other protocols"
+            )?;
+        }
+        match self.fragments {
+            Some(true) => writeln!(f, "fragments: datagrams larger than a packet get through")?,
+            Some(false) => writeln!(f, "fragments: datagrams larger than a packet are lost")?,
+            None => {}
+        }
+        match self.hairpinning {
+            Some(true) => writeln!(
+                f,
+                "hairpinning: hosts behind this NAT reach each other by its outside addresses"
+            ),
+            Some(false) => writeln!(
+                f,
+                "hairpinning: none, the outside address cannot be reached from inside"
+            ),
+            None => Ok(()),
         }
     }
 }
@@ -104,6 +143,7 @@ impl fmt::Display for Behaviour {
             Some(mapped) => writeln!(f, "{} is seen as {mapped}", self.local)?,
             None => writeln!(f, "{} is not seen", self.local)?,
         }
+        self.tell_the_rest(f)?;
         if self.server_has_one_address {
             if self.mapping == Mapping::NoNat {
                 writeln!(f, "mapping: {}", self.mapping)?;

@@ -1,10 +1,11 @@
 //! NAT behaviour discovery, the client's side (RFC 5780, section 4): which of our addresses others see, and who may
-//! send to it. Five tests at most, one after the other, from one socket.
+//! send to it. Seven tests at most, one after the other.
 //!
 //! The filtering tests come first: RFC 5780, section 4.4 calls them "sensitive to prior state on the NAT", and a
 //! request to the server's second address would let that address in.
 
 mod behaviour;
+pub mod lifetime;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,8 +18,8 @@ use rand::rngs::StdRng;
 
 pub use behaviour::{Behaviour, Filtering, Mapping};
 
-use crate::attribute::OTHER_ADDRESS;
 use crate::attribute::change_request::ChangeRequest;
+use crate::attribute::{MAPPED_ADDRESS, OTHER_ADDRESS, PADDING};
 use crate::message::{Class, Message, Method, TransactionId};
 use crate::transaction::{Retransmission, Step};
 use crate::writer::Writer;
@@ -29,6 +30,8 @@ use crate::writer::Writer;
 pub struct Config {
     /// From our UDP socket to the server's first address. The local address is a concrete one.
     pub path: Path,
+    /// Another UDP socket of the same host, from which to see whether the NAT hairpins. Default: none, and it is not seen.
+    pub second: Option<SocketAddr>,
     /// The first retransmission interval. Default 500 ms (RFC 8489, section 6.2.1).
     pub initial_rto: Duration,
     /// Requests per test. No answer is a result here, so fewer than usual: default 4, which with `final_wait_factor`
@@ -44,6 +47,7 @@ impl Config {
     pub fn new(path: Path) -> Self {
         Self {
             path,
+            second: None,
             initial_rto: Retransmission::MIN_RTO,
             max_requests: 4,
             final_wait_factor: 4,
@@ -71,6 +75,9 @@ pub enum Failure {
     /// The answer was an error, or had no address.
     #[error("the STUN server refused a plain Binding request")]
     Refused,
+    /// The server does not answer to another port, which the lifetime of bindings is measured by.
+    #[error("the STUN server does not support RESPONSE-PORT (RFC 5780)")]
+    NoResponsePort,
 }
 
 /// The tests, in the order in which they run.
@@ -86,7 +93,14 @@ enum Test {
     MapOtherAddress,
     /// Section 4.3, test III: to the other address and port.
     MapOtherPort,
+    /// Section 3.5: in fragments.
+    Fragments,
+    /// Section 3.4: from the second socket to the outside address of the first.
+    Hairpin,
 }
+
+/// "When PADDING is used, it SHOULD be equal to the MTU of the outgoing interface" (section 5).
+const FRAGMENTED: usize = 1500;
 
 /// A test under way.
 #[derive(Debug)]
@@ -98,7 +112,7 @@ struct Running {
     send: bool,
 }
 
-/// A discovery with one server that has two addresses, sans-IO.
+/// A discovery with one server, best one that has two addresses, sans-IO.
 #[derive(Debug)]
 pub struct Discovery {
     config: Config,
@@ -138,6 +152,15 @@ impl Discovery {
         let (Some(running), Ok(message)) = (&self.running, Message::parse(&data)) else {
             return;
         };
+        if running.test == Test::Hairpin {
+            // "If the client receives its own request, the NAT hairpins connections."
+            let own = message.class() == Class::Request && message.transaction_id() == running.id;
+            if own && path.local == self.config.path.local {
+                self.behaviour.hairpinning = Some(true);
+                self.conclude();
+            }
+            return;
+        }
         let response = matches!(message.class(), Class::Success | Class::Error);
         let expected = self.expects_from(running, path);
         if !response || message.transaction_id() != running.id || !expected {
@@ -150,6 +173,13 @@ impl Discovery {
         let test = running.test;
         if test == Test::Connectivity {
             self.other = message.address(OTHER_ADDRESS);
+            let plain = message.address(MAPPED_ADDRESS);
+            self.behaviour.rewritten = plain.and_then(|plain| Some(plain != mapped?));
+        }
+        if test == Test::Fragments {
+            // A refusal says nothing, and neither does an answer that came in one piece.
+            self.behaviour.fragments = mapped.and(message.attribute(PADDING)).map(|_| true);
+            return self.begin_hairpin();
         }
         self.finish_test(test, mapped);
     }
@@ -162,6 +192,14 @@ impl Discovery {
             Step::Nothing => {}
             Step::Send => running.send = true,
             Step::Fail if running.test == Test::Connectivity => self.end(Event::Failed(Failure::NoAnswer)),
+            Step::Fail if running.test == Test::Fragments => {
+                self.behaviour.fragments = Some(false);
+                self.begin_hairpin();
+            }
+            Step::Fail if running.test == Test::Hairpin => {
+                self.behaviour.hairpinning = Some(false);
+                self.conclude();
+            }
             Step::Fail => {
                 let test = running.test;
                 self.finish_test(test, None);
@@ -185,6 +223,9 @@ impl Discovery {
                 port: true,
             }
             .write(&mut writer),
+            Test::Fragments => {
+                writer.attribute(PADDING, &[0; FRAGMENTED]);
+            }
             _ => {}
         }
         writer.fingerprint();
@@ -222,6 +263,10 @@ impl Discovery {
 
     fn run(&mut self, test: Test) {
         let mut path = self.config.path;
+        if let (Test::Hairpin, Some(second), Some(mapped)) = (test, self.config.second, self.behaviour.mapped)
+        {
+            path = Path::udp(second, mapped);
+        }
         if let Some(other) = self.other {
             match test {
                 Test::MapOtherAddress => path.remote.set_ip(other.ip()),
@@ -265,7 +310,7 @@ impl Discovery {
                 // "If OTHER-ADDRESS is not returned, the server does not support this usage".
                 if self.other.is_none() {
                     behaviour.server_has_one_address = true;
-                    return self.conclude();
+                    return self.run(Test::Fragments);
                 }
                 self.run(Test::FilterOtherAddress);
             }
@@ -284,13 +329,13 @@ impl Discovery {
             Test::MapOtherAddress => match mapped {
                 Some(_) if mapped == behaviour.mapped => {
                     behaviour.mapping = Mapping::EndpointIndependent;
-                    self.conclude();
+                    self.run(Test::Fragments);
                 }
                 Some(_) => {
                     self.second_mapped = mapped;
                     self.run(Test::MapOtherPort);
                 }
-                None => self.conclude(),
+                None => self.run(Test::Fragments),
             },
             Test::MapOtherPort => {
                 behaviour.mapping = match mapped {
@@ -298,16 +343,25 @@ impl Discovery {
                     Some(_) => Mapping::AddressAndPortDependent,
                     None => Mapping::Unknown,
                 };
-                self.conclude();
+                self.run(Test::Fragments);
             }
+            Test::Fragments | Test::Hairpin => {}
         }
     }
 
     fn begin_mapping(&mut self) {
         if self.behaviour.mapping == Mapping::NoNat {
-            self.conclude();
+            self.run(Test::Fragments);
         } else {
             self.run(Test::MapOtherAddress);
+        }
+    }
+
+    fn begin_hairpin(&mut self) {
+        if self.behaviour.mapping == Mapping::NoNat || self.config.second.is_none() {
+            self.conclude();
+        } else {
+            self.run(Test::Hairpin);
         }
     }
 
