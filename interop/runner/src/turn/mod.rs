@@ -54,7 +54,7 @@ struct Told {
     lines: &'static [&'static str],
 }
 
-const TOLD: [Told; 2] = [
+const TOLD: [Told; 4] = [
     Told {
         program: "turnutils_stunclient",
         options: &[],
@@ -64,7 +64,23 @@ const TOLD: [Told; 2] = [
     Told {
         program: "turnutils_natdiscovery",
         options: &["-m", "-f"],
+        lines: &[
+            "Endpoint Independent Mapping!",
+            "Endpoint Independent Filtering!",
+            "No ALG: Mapped == XOR-Mapped",
+        ],
+    },
+    // Both ways in fragments, where a packet is smaller than that.
+    Told {
+        program: "turnutils_natdiscovery",
+        options: &["-m", "-f", "-P"],
         lines: &["Endpoint Independent Mapping!", "Endpoint Independent Filtering!"],
+    },
+    // The second answer is the one to the other port.
+    Told {
+        program: "turnutils_natdiscovery",
+        options: &["-t", "-T", "1"],
+        lines: &["RFC 5780 response 2"],
     },
 ];
 
