@@ -169,7 +169,7 @@ impl Association {
         let acked = Acked {
             bytes: arrived,
             lost: outcome.lost + std::mem::take(&mut tcb.lost_unreported),
-            flight: tcb.outstanding.flight(),
+            flight: tcb.outstanding.under_way(),
             delivered: tcb.outstanding.delivered(),
             limited_by_window: tcb.limited_by_window,
             rtt: outcome.rtt,

@@ -212,7 +212,7 @@ impl Association {
         let ready = tcb.pacer.is_ready(now);
         while let Some((len, earliest)) = tcb.outstanding.next_lost() {
             let flight = tcb.outstanding.flight();
-            let fits = flight == 0 || flight + len <= tcb.congestion.window();
+            let fits = flight == 0 || tcb.outstanding.under_way() + len <= tcb.congestion.window();
             let allowed = tcb.rescue || fits && ready;
             if !allowed || len > packet.room() && !packet.is_empty() {
                 break;
@@ -269,7 +269,7 @@ impl Association {
             tcb.pacer.on_sent(now, sent, rate);
         }
         let more = tcb.outstanding.has_lost() || self.queue.wants_to_send();
-        let window_full = tcb.outstanding.flight() + packet.room().min(usual) >= tcb.congestion.window();
+        let window_full = tcb.outstanding.under_way() + packet.room().min(usual) >= tcb.congestion.window();
         tcb.limited_by_window = more && (window_full || !ready);
         if !tcb.limited_by_window && sent == 0 {
             tcb.outstanding.on_app_limited();
@@ -484,11 +484,11 @@ fn send_probe(tcb: &mut Tcb, packet: &mut Packet<'_>, now: Instant) -> bool {
 
 /// Whether some data can go out now.
 fn may_send(tcb: &mut Tcb, queue: &mut crate::send::queue::SendQueue, now: Instant) -> bool {
-    let flight = tcb.outstanding.flight();
+    let (flight, under_way) = (tcb.outstanding.flight(), tcb.outstanding.under_way());
     let ready = tcb.pacer.is_ready(now);
     match tcb.outstanding.next_lost() {
-        Some((len, _)) => tcb.rescue || ready && (flight == 0 || flight + len <= tcb.congestion.window()),
-        None => ready && flight < tcb.congestion.window() && queue.next_len(now, 1).is_some(),
+        Some((len, _)) => tcb.rescue || ready && (flight == 0 || under_way + len <= tcb.congestion.window()),
+        None => ready && under_way < tcb.congestion.window() && queue.next_len(now, 1).is_some(),
     }
 }
 
@@ -504,7 +504,7 @@ fn new_data_room(
     let largest = config.max_datagram - HEADER_LEN - header_len;
     let room = packet.room().checked_sub(header_len)?.min(largest) / 4 * 4;
     // Rule B: "The sender MUST NOT transmit new data … if it has cwnd + (PMDCS - 1) or more bytes of data outstanding".
-    if room == 0 || tcb.outstanding.flight() >= tcb.congestion.window() || tcb.outstanding.is_full() {
+    if room == 0 || tcb.outstanding.under_way() >= tcb.congestion.window() || tcb.outstanding.is_full() {
         return None;
     }
     let len = queue.next_len(now, room)?;

@@ -334,3 +334,27 @@ fn a_restart_is_noticed_and_survived() {
         assert_eq!(received(&world.events), [(3, content(2, 5000))], "seed {seed}");
     }
 }
+
+/// It reports 20 gaps at most. What it leaves out is neither taken for lost nor waited for: a link without a bound is used to
+/// its window, and no more is sent again than was lost.
+#[test]
+fn what_their_reports_have_no_room_for_holds_nothing_up() {
+    for (loss, round_trip, least) in [(0.01, 100, 9e6), (0.02, 100, 6e6), (0.02, 20, 35e6)] {
+        let mut world = World::new(1, true, true);
+        world.wire.delay = millis(round_trip) / 2;
+        world.connect(true, true);
+        world.wire.loss = loss;
+        let data = content(0, 65_536);
+        for _ in 0..150 {
+            while world.ours.total_buffered() < 4 << 20 {
+                assert!(world.send(true, 1, data.clone(), SendOptions::default()));
+            }
+            world.run(millis(20));
+        }
+        let received: usize = world.their_messages.iter().map(|(_, data)| data.len()).sum();
+        let stats = world.ours.stats();
+        let resent = stats.retransmissions as f64 / stats.packets_sent as f64;
+        assert!(received as f64 / 3.0 > least, "{loss} {round_trip}: {received}");
+        assert!(resent < loss * 1.5, "{loss} {round_trip}: {resent}");
+    }
+}

@@ -7,6 +7,7 @@
 mod cut;
 mod mark;
 mod ranges;
+mod report;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use crate::packet::sack::Sack;
 use crate::types::{Mid, Place, Ppid, StreamId, Tsn};
 pub(crate) use mark::Mark;
 use ranges::{covers, for_each_difference};
+use report::Report;
 
 /// Chunks outstanding at most. A receiver tells an early message from a late one by serial arithmetic on 16 bits of SSN,
 /// and a gap ack block cannot reach further than 65,535 TSNs.
@@ -160,6 +162,9 @@ pub(crate) struct Outstanding {
     gaps: Vec<Range>,
     /// When a block last brought something new.
     gaps_at: Option<Instant>,
+    report: Report,
+    /// Bytes in flight that have arrived unreported, as it seems.
+    unreported: usize,
     /// Blocks of the SACK at hand; kept for its capacity.
     scratch: Vec<Range>,
     lost: BTreeSet<Place>,
@@ -190,6 +195,8 @@ impl Outstanding {
             chunks: VecDeque::new(),
             gaps: Vec::new(),
             gaps_at: None,
+            report: Report::default(),
+            unreported: 0,
             scratch: Vec::new(),
             lost: BTreeSet::new(),
             vanished: None,
@@ -487,6 +494,7 @@ impl Outstanding {
             self.acknowledge_blocks(&mut seen);
         }
         self.delivery.on_blocks(self.scratch.len());
+        self.report.note(self.scratch.len());
         seen.outcome.rate = self
             .delivery
             .on_delivered(now, seen.outcome.bytes, seen.newest, path.min_rtt);
@@ -497,6 +505,7 @@ impl Outstanding {
             self.round_end = self.next();
         }
         std::mem::swap(&mut self.gaps, &mut self.scratch);
+        self.count_unreported(now, path.smoothed_rtt);
         let mut outcome = seen.outcome;
         // "For each incoming SACK chunk, miss indications are incremented only for missing TSNs prior to the HTNA in
         // the SACK chunk. … If an endpoint is in Fast Recovery and a SACK chunks arrives that advances the Cumulative
@@ -510,19 +519,6 @@ impl Outstanding {
         outcome.abandoned = self.abandon_expired(now);
         self.move_forward_point();
         Ok(outcome)
-    }
-
-    /// A SACK with that many blocks may have had no room for more: what earlier ones reported beyond them still holds.
-    fn keep_unreported(&mut self) {
-        let Some(&(_, last)) = self.scratch.last() else {
-            return;
-        };
-        for &(first, end) in self.gaps.iter().filter(|gap| gap.1 > last) {
-            match self.scratch.last_mut() {
-                Some(block) if first <= block.1.next() => block.1 = end,
-                _ => self.scratch.push((first, end)),
-            }
-        }
     }
 
     /// Checks the gap ack blocks and puts them in `scratch`.
@@ -662,7 +658,7 @@ impl Outstanding {
         }
         self.gaps = gaps;
         // Beyond the last gap: as long as what was sent later was acknowledged, as retransmissions are.
-        while self.judge(place, now, false, window, outcome) {
+        while !self.report.is_short() && self.judge(place, now, false, window, outcome) {
             place = place.next();
         }
     }
