@@ -494,7 +494,12 @@ impl Outstanding {
             self.acknowledge_blocks(&mut seen);
         }
         self.delivery.on_blocks(self.scratch.len());
-        self.report.note(self.scratch.len());
+        let is_new = seen.outcome.bytes > 0 || seen.outcome.duplicates > 0 || seen.outcome.advanced;
+        let span = self
+            .scratch
+            .last()
+            .map_or(0, |block| block.1.next().since(self.base));
+        self.report.note((self.scratch.len(), span), sack.window, is_new);
         seen.outcome.rate = self
             .delivery
             .on_delivered(now, seen.outcome.bytes, seen.newest, path.min_rtt);

@@ -9,36 +9,47 @@ use crate::types::Place;
 
 /// A report of fewer blocks is taken for all there is.
 const LEAST: usize = 16;
-/// So many reports in a row with as many blocks as ever, and no more, are as many as the receiver reports.
-const REPEATS: u32 = 8;
+/// So many reports with as many blocks as ever, of arrivals that they do not show, tell that there is no room for more.
+const UNSEEN: u32 = 8;
+/// Where more than one chunk in so many is missing, as when a queue overflowed, much of what is not shown is missing, too.
+const SPARSE: usize = 8;
 /// The parts of a round trip in which what was sent is remembered.
 const PARTS: u32 = 16;
 
 /// How much of what arrived is reported, and what should have arrived by now.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// The most blocks that a report ever had, and how many in a row had them.
+    /// The most blocks that a report ever had.
     most: usize,
-    repeats: u32,
+    /// The blocks of the last report, and how many chunks it spans.
+    last: usize,
+    span: usize,
+    /// How many reports with the most blocks did not show what had arrived.
+    unseen: u32,
+    /// The receive window that the last report told of.
+    window: u32,
     /// Moments, and the place that was next then.
     sent: VecDeque<(Instant, Place)>,
 }
 
 impl Report {
-    /// A SACK had so many blocks.
-    pub(super) fn note(&mut self, blocks: usize) {
+    /// A SACK had so many blocks over so many chunks, told of this window, and of something new or not. When nothing is new,
+    /// and less fits into the window than before, something has arrived that is not shown.
+    pub(super) fn note(&mut self, (blocks, span): (usize, usize), window: u32, is_new: bool) {
+        let before = std::mem::replace(&mut self.window, window);
+        let is_unseen = !is_new && window < before;
+        (self.last, self.span) = (blocks, span);
         if blocks > self.most {
-            (self.most, self.repeats) = (blocks, 0);
-        } else if blocks == self.most {
-            self.repeats = self.repeats.saturating_add(1);
-        } else {
-            self.repeats = 0;
+            (self.most, self.unseen) = (blocks, 0);
+        } else if blocks == self.most && is_unseen {
+            self.unseen = self.unseen.saturating_add(1);
         }
     }
 
     /// The last SACK may have left out what arrived behind its last block.
     pub(super) fn is_short(&self) -> bool {
-        self.most >= LEAST && self.repeats >= REPEATS
+        let is_full = self.last >= LEAST && self.last == self.most && self.unseen >= UNSEEN;
+        is_full && self.span >= self.last * SPARSE
     }
 
     /// What was sent before the answer is more than a round trip and a quarter old.
@@ -109,26 +120,40 @@ mod tests {
     #[test]
     fn a_receiver_that_never_reports_more_is_found_out() {
         let mut report = Report::default();
-        for blocks in (0..20).chain([20; 8]) {
-            report.note(blocks);
-            assert!(!report.is_short());
+        let mut window = 1_000_000;
+        let mut note = |blocks, taken, is_new| {
+            window -= taken;
+            report.note((blocks, 1000), window, is_new);
+            report.is_short()
+        };
+        for blocks in 0..=20 {
+            assert!(!note(blocks, 1000, true));
         }
-        report.note(20);
-        assert!(report.is_short());
-        report.note(19);
-        assert!(!report.is_short(), "it had room");
-        for _ in 0..8 {
-            report.note(20);
+        for _ in 1..UNSEEN {
+            assert!(!note(20, 1000, false));
+            // What is shown, and what only repeats, tells nothing.
+            assert!(!note(20, 1000, true) && !note(20, 0, false));
         }
+        assert!(note(20, 1000, false));
+        assert!(!note(19, 1000, true), "it had room");
+        assert!(note(20, 1000, true), "it is known by now");
+        assert!(!note(21, 1000, true), "it can report more");
+    }
+
+    #[test]
+    fn where_much_is_missing_what_is_not_shown_is_missing_too() {
+        let mut report = Report::default();
+        report.note((20, 1000), 2000, true);
+        (0..UNSEEN).for_each(|i| report.note((20, 1000), 1000 - i, false));
         assert!(report.is_short());
-        report.note(21);
-        assert!(!report.is_short(), "it can report more");
+        report.note((20, 40), 100, true);
+        assert!(!report.is_short());
     }
 
     #[test]
     fn few_gaps_are_all_there_are() {
         let mut report = Report::default();
-        (0..100).for_each(|_| report.note(LEAST - 1));
+        (0..100).for_each(|i| report.note((LEAST - 1, 1000), 1000 - i, false));
         assert!(!report.is_short());
         assert_eq!(report.overdue(start(), Place::first(Tsn(1)), MS), None);
     }
@@ -137,7 +162,7 @@ mod tests {
     fn what_was_sent_a_round_trip_and_a_quarter_ago_should_have_arrived() {
         let (start, place) = (start(), Place::first(Tsn(1)));
         let mut report = Report::default();
-        report.note(LEAST);
+        report.note((LEAST, 1000), 0, true);
         for i in 0..400 {
             let overdue = report.overdue(start + MS * i, place.plus(u64::from(i)), MS * 80);
             let late = overdue.map(|overdue| overdue.since(place) as u32);
