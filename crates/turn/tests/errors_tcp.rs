@@ -379,8 +379,8 @@ fn a_connection_that_breaks_leaves_its_allocation_to_the_ticket() {
     assert_eq!(moved.code, None);
 }
 
-/// RFC 8016, section 3.2.2: "the server configuration changed to forbid mobility", and RFC 6062, section 4.2: a TCP allocation's
-/// "Refresh MUST be sent on the control connection".
+/// RFC 8016, section 3.2.2: "the server configuration changed to forbid mobility"; RFC 6062, section 4.2: "the Refresh MUST be
+/// sent on the control connection".
 #[test]
 fn allocations_that_do_not_move() {
     let mut config = server_config();

@@ -198,9 +198,8 @@ impl Client {
     fn ask(&mut self) {
         self.tampered = false;
         let retransmission = match self.config.path.transport {
-            // RFC 8489, section 6.2.2: "Ti SHOULD be configurable".
             Transport::Tcp | Transport::Tls => {
-                Retransmission::with_limits(self.now, self.config.reliable_timeout, 1, 1)
+                Retransmission::reliable(self.now, self.config.reliable_timeout)
             }
             _ => Retransmission::with_limits(
                 self.now,

@@ -70,9 +70,9 @@ pub(super) fn schedule(config: &Config, request: Request, path: Path, now: Insta
     match request {
         // Leaving is not worth 39.5 s: what is not deleted expires. Over TCP "there are no retransmissions at the STUN
         // protocol level" (RFC 8489, section 6.2.2), so that the whole time is one wait.
-        Request::Deallocate if is_reliable(path) => Retransmission::with_limits(now, rto, 1, 7),
+        Request::Deallocate if is_reliable(path) => Retransmission::reliable(now, rto.saturating_mul(7)),
         Request::Deallocate => Retransmission::with_limits(now, rto, 3, 4),
-        _ if is_reliable(path) => Retransmission::with_limits(now, config.reliable_timeout, 1, 1),
+        _ if is_reliable(path) => Retransmission::reliable(now, config.reliable_timeout),
         _ => Retransmission::with_limits(now, rto, config.max_requests, config.final_wait_factor.max(1)),
     }
 }
