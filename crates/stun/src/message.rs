@@ -226,15 +226,15 @@ impl<'a> Message<'a> {
         Some(start..start + found.value.len())
     }
 
-    /// The comprehension-required types (below 0x8000) that are neither in `known` nor an integrity attribute.
+    /// The comprehension-required types (below 0x8000) that are neither in `known` nor defined by RFC 8489 itself: of
+    /// those, section 6.3 says "Known-but-unexpected attributes SHOULD be ignored by the agent."
     ///
     /// RFC 8489, section 6.3: a request that has some is answered with 420 and an UNKNOWN-ATTRIBUTES list, an
     /// indication is discarded, and a response ends its transaction as failed.
     pub fn unknown_required(&self, known: &'a [u16]) -> impl Iterator<Item = u16> + 'a {
-        const OWN: [u16; 2] = [attribute::MESSAGE_INTEGRITY, attribute::MESSAGE_INTEGRITY_SHA256];
         self.attributes()
             .map(|attribute| attribute.kind)
-            .filter(move |kind| *kind < 0x8000 && !OWN.contains(kind) && !known.contains(kind))
+            .filter(move |kind| *kind < 0x8000 && !attribute::is_base(*kind) && !known.contains(kind))
     }
 
     /// Whether there is a MESSAGE-INTEGRITY attribute.

@@ -68,7 +68,10 @@ impl BindingServer {
         let port = request.attribute(RESPONSE_PORT).map(response_port);
         // RFC 5780, section 7.5: RESPONSE-PORT and PADDING do not go together.
         if port == Some(None) || (padded && port.is_some()) {
-            Writer::error(out, &request, code::BAD_REQUEST, "Bad Request");
+            let mut writer = Writer::error(out, &request, code::BAD_REQUEST, "Bad Request");
+            if request.has_fingerprint() {
+                writer.fingerprint();
+            }
             return Some(Transmit::new(path));
         }
         let change = ChangeRequest::read(&request).unwrap_or_default();
@@ -139,5 +142,10 @@ pub fn unknown_attributes(request: &Message<'_>, known: &[u16], out: &mut Vec<u8
         *place = kind;
         count += 1;
     }
-    Writer::error(out, request, code::UNKNOWN_ATTRIBUTE, "").unknown_attributes(&kinds[..count]);
+    let mut writer = Writer::error(out, request, code::UNKNOWN_ATTRIBUTE, "");
+    writer.unknown_attributes(&kinds[..count]);
+    // RFC 8489, section 6.3: where FINGERPRINT is used, a response without it is "silently discarded".
+    if request.has_fingerprint() {
+        writer.fingerprint();
+    }
 }

@@ -63,10 +63,11 @@ impl Retransmission {
         }
     }
 
-    /// The schedule over a reliable transport: one request, and a failure after Ti (section 6.2.2).
+    /// The schedule over a reliable transport: one request, and a failure after Ti (section 6.2.2), which "SHOULD be
+    /// configurable and SHOULD have a default of 39.5 s": [`RELIABLE_TIMEOUT`](Self::RELIABLE_TIMEOUT).
     #[must_use]
-    pub fn reliable(now: Instant) -> Self {
-        Self::with_limits(now, Self::RELIABLE_TIMEOUT, 1, 1)
+    pub fn reliable(now: Instant, timeout: Duration) -> Self {
+        Self::with_limits(now, timeout, 1, 1)
     }
 
     /// When to call [`on_timeout`](Self::on_timeout) next; `None` after failing.

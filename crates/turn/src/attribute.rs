@@ -278,6 +278,12 @@ impl<'a> MobilityTicket<'a> {
     }
 }
 
+/// Whether the message has an attribute of this type whose value could not be read: such a request is a bad one, where
+/// ignoring the attribute would give something else than was asked for.
+pub(crate) fn is_malformed<T>(message: &Message<'_>, kind: u16, value: Option<T>) -> bool {
+    value.is_none() && message.attribute(kind).is_some()
+}
+
 fn fixed<const N: usize>(message: &Message<'_>, kind: u16) -> Option<[u8; N]> {
     message.attribute(kind)?.try_into().ok()
 }

@@ -115,6 +115,15 @@ impl<'a> Message<'a> {
             .map(PasswordAlgorithms)
     }
 
+    /// Whether NONCE promises PASSWORD-ALGORITHMS and there are none: somebody on the path took them out (RFC 8489,
+    /// section 9.2.1). A 401 or 438 of this kind is not answered, and any other response of this kind "MUST be ignored"
+    /// (section 9.2.5).
+    #[must_use]
+    pub fn is_bid_down(&self) -> bool {
+        let features = self.nonce().and_then(nonce_features).unwrap_or_default();
+        features.password_algorithms && self.attribute(attribute::PASSWORD_ALGORITHMS).is_none()
+    }
+
     /// PASSWORD-ALGORITHM: what the client chose.
     #[must_use]
     pub fn password_algorithm(&self) -> Option<PasswordAlgorithm> {

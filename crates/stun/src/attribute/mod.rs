@@ -127,3 +127,21 @@ pub const GOOG_MESSAGE_INTEGRITY_32: u16 = 0xC060;
 pub const META_DTLS_IN_STUN: u16 = 0xC070;
 /// META-DTLS-IN-STUN-ACKNOWLEDGEMENT (draft-hancke-webrtc-sped).
 pub const META_DTLS_IN_STUN_ACKNOWLEDGEMENT: u16 = 0xC071;
+
+/// Whether RFC 8489, section 18.3, defines this type and wants it understood.
+pub(crate) const fn is_base(kind: u16) -> bool {
+    matches!(
+        kind,
+        MAPPED_ADDRESS
+            | USERNAME
+            | MESSAGE_INTEGRITY
+            | ERROR_CODE
+            | UNKNOWN_ATTRIBUTES
+            | REALM
+            | NONCE
+            | MESSAGE_INTEGRITY_SHA256
+            | PASSWORD_ALGORITHM
+            | USERHASH
+            | XOR_MAPPED_ADDRESS
+    )
+}

@@ -21,6 +21,8 @@ pub struct Config {
     pub max_requests: u32,
     /// Rm: RTOs to wait after the last request. Default 16 (RFC 8489, section 6.2.1).
     pub final_wait_factor: u32,
+    /// Ti: how long to wait for an answer over TCP and TLS. Default 39.5 s (RFC 8489, section 6.2.2).
+    pub reliable_timeout: Duration,
     /// Asks again this long after each answer, which keeps a NAT's binding and notices a new address. Default 15 s
     /// (RFC 8445, section 11: "Tr SHOULD be configurable and SHOULD have a default of 15 seconds"). `None`: ask once.
     pub refresh: Option<Duration>,
@@ -37,6 +39,7 @@ impl Config {
             initial_rto: Retransmission::MIN_RTO,
             max_requests: Retransmission::MAX_REQUESTS,
             final_wait_factor: Retransmission::FINAL_WAIT_FACTOR,
+            reliable_timeout: Retransmission::RELIABLE_TIMEOUT,
             refresh: Some(Duration::from_secs(15)),
             credentials: None,
         }

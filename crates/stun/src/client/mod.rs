@@ -12,7 +12,6 @@ use log::{debug, info, trace};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::attribute;
 use crate::attribute::error_code::code;
 use crate::long_term::{Authenticator, ChallengeError};
 use crate::message::{Class, Message, Method, TransactionId};
@@ -199,7 +198,9 @@ impl Client {
     fn ask(&mut self) {
         self.tampered = false;
         let retransmission = match self.config.path.transport {
-            Transport::Tcp | Transport::Tls => Retransmission::reliable(self.now),
+            Transport::Tcp | Transport::Tls => {
+                Retransmission::reliable(self.now, self.config.reliable_timeout)
+            }
             _ => Retransmission::with_limits(
                 self.now,
                 self.config.initial_rto.max(Duration::from_millis(1)),
@@ -228,31 +229,31 @@ impl Client {
             debug!("stun: dropped {message:?}: not the response awaited");
             return;
         }
-        let code = message.error_code().map_or(0, |error| error.code);
-        let challenged =
-            message.class() == Class::Error && matches!(code, code::UNAUTHENTICATED | code::STALE_NONCE);
+        let error =
+            (message.class() == Class::Error).then(|| message.error_code().map_or(0, |error| error.code));
+        let challenged = matches!(error, Some(code::UNAUTHENTICATED | code::STALE_NONCE));
+        if self.config.credentials.is_some() && !challenged && message.is_bid_down() {
+            return self.drop_unauthentic(message, true);
+        }
         if let Some(auth) = self.auth.as_ref().filter(|_| !challenged)
             && auth.verify(message).is_err()
         {
-            return self.drop_unauthentic(message);
+            let unsigned = !message.has_integrity() && !message.has_integrity_sha256();
+            return self.drop_unauthentic(message, error == Some(code::BAD_REQUEST) && unsigned);
         }
         self.stats.responses_received += 1;
         self.stats.round_trip = retransmission.round_trip(self.now).or(self.stats.round_trip);
-        if message.class() == Class::Error {
-            return self.handle_error(message, code);
-        }
         // RFC 8489, section 6.3.3: "If the success response contains unknown comprehension-required attributes, the
-        // response is discarded and the transaction is considered to have failed."
+        // response is discarded and the transaction is considered to have failed." Section 6.3.4: "If the error response
+        // contains unknown comprehension-required attributes, or if the error response does not contain an ERROR-CODE
+        // attribute, then the transaction is simply considered to have failed."
         // Servers of RFC 3489 add SOURCE-ADDRESS and CHANGED-ADDRESS (0x0004 and 0x0005, "Reserved" in RFC 8489,
         // section 18.3): they say nothing that is needed here, and the mapped address is as good.
-        const KNOWN: [u16; 4] = [
-            attribute::MAPPED_ADDRESS,
-            attribute::XOR_MAPPED_ADDRESS,
-            0x0004,
-            0x0005,
-        ];
-        if message.unknown_required(&KNOWN).next().is_some() {
+        if error == Some(0) || message.unknown_required(&[0x0004, 0x0005]).next().is_some() {
             return self.fail(Failure::NotUnderstood);
+        }
+        if let Some(code) = error {
+            return self.handle_error(message, code);
         }
         match message.xor_mapped_address().or_else(|| message.mapped_address()) {
             Some(address) => self.learn(address),
@@ -261,12 +262,13 @@ impl Client {
     }
 
     /// RFC 8489, section 9.2.5: over an unreliable transport such a response is discarded "as if it had never been
-    /// received", over a reliable one the client "MUST immediately end the transaction".
-    fn drop_unauthentic(&mut self, message: &Message<'_>) {
+    /// received", over a reliable one the client "MUST immediately end the transaction". Some are discarded over any: a
+    /// bid-down "MUST be ignored", and a 400 without integrity "MUST be discarded, as if it were never received".
+    fn drop_unauthentic(&mut self, message: &Message<'_>, over_any: bool) {
         debug!("stun: dropped {message:?}: not authentic");
         self.stats.dropped_unauthentic += 1;
         self.tampered = true;
-        if matches!(self.config.path.transport, Transport::Tcp | Transport::Tls) {
+        if !over_any && matches!(self.config.path.transport, Transport::Tcp | Transport::Tls) {
             self.fail(Failure::Tampered);
         }
     }
@@ -276,14 +278,20 @@ impl Client {
             (code::UNAUTHENTICATED, None, _) => self.fail(Failure::WrongCredentials),
             // "The client MUST NOT perform this retry if it is not changing the USERNAME, USERHASH, REALM, or its
             // associated password from the previous attempt."
-            (code::UNAUTHENTICATED, Some(_), Some(_)) => self.fail(Failure::WrongCredentials),
-            (code::UNAUTHENTICATED, Some(credentials), None) => {
-                let answer = Authenticator::answer(credentials, message);
-                self.retry(answer);
+            (code::UNAUTHENTICATED, Some(_), Some(auth)) if auth.has_realm_of(message) => {
+                self.fail(Failure::WrongCredentials);
             }
-            (code::STALE_NONCE, Some(credentials), Some(auth)) if !auth.has_nonce_of(message) => {
-                let answer = auth.renew(credentials, message);
-                self.retry(answer);
+            // "If the response is an error response with an error code of 438 (Stale Nonce), the client MUST retry the
+            // request, using the new NONCE attribute": the same one would only be refused again.
+            (code::STALE_NONCE, Some(_), Some(auth)) if auth.has_nonce_of(message) => {
+                self.fail(Failure::Refused(code));
+            }
+            (code::UNAUTHENTICATED | code::STALE_NONCE, Some(credentials), auth) => {
+                let answer = match auth {
+                    Some(auth) => auth.renew(credentials, message),
+                    None => Authenticator::answer(credentials, message),
+                };
+                self.retry(answer, code);
             }
             // RFC 8489, section 14.8: of a 300 "receivers MUST validate" the integrity "before redirecting themselves".
             (code::TRY_ALTERNATE, _, Some(_)) if message.alternate_server().is_some() => {
@@ -295,9 +303,12 @@ impl Client {
         }
     }
 
-    fn retry(&mut self, answer: Result<Authenticator, ChallengeError>) {
+    fn retry(&mut self, answer: Result<Authenticator, ChallengeError>, code: u16) {
         match answer {
-            Ok(_) if self.challenges >= MAX_CHALLENGES => self.fail(Failure::Refused(code::STALE_NONCE)),
+            Ok(_) if self.challenges >= MAX_CHALLENGES => self.fail(match code {
+                code::UNAUTHENTICATED => Failure::WrongCredentials,
+                _ => Failure::Refused(code),
+            }),
             Ok(auth) => {
                 self.challenges += 1;
                 self.auth = Some(auth);

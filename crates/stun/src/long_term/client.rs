@@ -10,8 +10,11 @@ use crate::integrity::IntegrityKey;
 use crate::message::Message;
 use crate::writer::Writer;
 
-/// RFC 8489, sections 14.9 and 14.10: "as long as 763 bytes when decoding them".
+/// RFC 8489, sections 14.9 and 14.10: "as long as 763 bytes when decoding them". No more is echoed of any attribute, so
+/// that no server makes our requests longer than a message can be.
 const MAX_TEXT_LEN: usize = 763;
+/// RFC 8489, section 14.3: "fewer than 509 bytes".
+const MAX_USERNAME_LEN: usize = 508;
 
 /// Who the user is. Text that is not ASCII has been through the OpaqueString profile (RFC 8265) before.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,9 +38,12 @@ pub enum ChallengeError {
     /// The message is no error response with 401 or 438.
     #[error("the response is not a challenge")]
     NotAChallenge,
-    /// REALM or NONCE is missing, too long, or the realm is not UTF-8.
+    /// REALM or NONCE is missing, or too long, as PASSWORD-ALGORITHMS may be; or the realm is not UTF-8.
     #[error("the challenge has no usable REALM and NONCE")]
     Incomplete,
+    /// Our own username has more than 508 bytes, which no server needs to take.
+    #[error("the username is longer than 508 bytes")]
+    UsernameTooLong,
     /// The nonce promises password algorithms and none are there: somebody on the path took them out.
     #[error("the server's password algorithms were removed on the way: somebody may be tampering")]
     BidDown,
@@ -86,12 +92,16 @@ impl Authenticator {
         let realm_text = std::str::from_utf8(&realm).map_err(|_| ChallengeError::Incomplete)?;
         let features = nonce_features(&nonce).unwrap_or_default();
         let Credentials { username, password } = credentials;
-
+        if username.len() > MAX_USERNAME_LEN {
+            return Err(ChallengeError::UsernameTooLong);
+        }
+        // RFC 8489, section 9.2.5: "If so and the "nonce cookie" has the STUN Security Feature "Password algorithms" bit
+        // set to 1 but no PASSWORD-ALGORITHMS attribute is present, then the client MUST NOT retry the request with a new
+        // transaction."
+        if challenge.is_bid_down() {
+            return Err(ChallengeError::BidDown);
+        }
         let algorithm = match challenge.password_algorithms() {
-            // RFC 8489, section 9.2.5: "If so and the "nonce cookie" has the STUN Security Feature "Password
-            // algorithms" bit set to 1 but no PASSWORD-ALGORITHMS attribute is present, then the client MUST NOT
-            // retry the request with a new transaction."
-            None if features.password_algorithms => return Err(ChallengeError::BidDown),
             None => None,
             // "[...] the request MUST contain a PASSWORD-ALGORITHM attribute with the first algorithm supported on
             // the list."
@@ -99,11 +109,7 @@ impl Authenticator {
                 let known = [PasswordAlgorithm::MD5, PasswordAlgorithm::SHA256];
                 let chosen = offered.find(|(algorithm, _)| known.contains(algorithm));
                 let (chosen, _) = chosen.ok_or(ChallengeError::NoCommonAlgorithm)?;
-                let echo = challenge
-                    .attribute(PASSWORD_ALGORITHMS)
-                    .unwrap_or_default()
-                    .to_vec();
-                Some((echo, chosen))
+                Some((text(challenge.attribute(PASSWORD_ALGORITHMS))?, chosen))
             }
         };
         let key = match algorithm {
@@ -146,6 +152,14 @@ impl Authenticator {
     #[must_use]
     pub fn has_nonce_of(&self, challenge: &Message<'_>) -> bool {
         challenge.nonce() == Some(&self.nonce[..])
+    }
+
+    /// Whether this is the answer to a challenge of the same realm. RFC 8489, section 9.2.5, of a 401: "The client MUST NOT
+    /// perform this retry if it is not changing the USERNAME, USERHASH, REALM, or its associated password from the
+    /// previous attempt."
+    #[must_use]
+    pub fn has_realm_of(&self, challenge: &Message<'_>) -> bool {
+        challenge.realm() == Some(&self.realm[..])
     }
 
     /// Appends who we are and the message integrity to a request that has all its other attributes.

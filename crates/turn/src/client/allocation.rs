@@ -17,6 +17,10 @@ use crate::code;
 /// RFC 8656, section 8: "It is suggested that the client refresh the allocation roughly 1 minute before it expires."
 const REFRESH_MARGIN: Duration = Duration::from_secs(60);
 
+/// The longest ticket that is kept. RFC 8016, section 3.1.2, has servers "use a ticket length in accordance with the
+/// published guidance on STUN UDP fragmentation", which is less; and it must fit a request.
+const MAX_TICKET_LEN: usize = 1024;
+
 /// Where an allocation stands.
 #[derive(Debug)]
 pub(super) enum State {
@@ -24,8 +28,8 @@ pub(super) enum State {
     Asking,
     /// There.
     Active(Active),
-    /// Being given back, or not wanted any more before it was there.
-    Closing,
+    /// Being given back, or not wanted any more before it was there; and what to tell when that is done.
+    Closing(Failure),
     /// Over.
     Closed,
 }
@@ -85,7 +89,7 @@ pub(super) fn read_allocated(message: &Message<'_>, now: Instant) -> Option<(All
         .flatten()
         .filter(|second| second.is_ipv4() != first.is_ipv4());
     let lifetime = Lifetime::read(message)?.0;
-    let ticket = MobilityTicket::read(message).map(|ticket| ticket.0.to_vec());
+    let ticket = read_ticket(message);
     let allocated = Allocated {
         relayed: first,
         additional,
@@ -104,6 +108,14 @@ pub(super) fn read_allocated(message: &Message<'_>, now: Instant) -> Option<(All
     Some((allocated, active))
 }
 
+/// Reads the ticket of a response, if it can be of use.
+pub(super) fn read_ticket(message: &Message<'_>) -> Option<Vec<u8>> {
+    let ticket = MobilityTicket::read(message)?.0;
+    (1..=MAX_TICKET_LEN)
+        .contains(&ticket.len())
+        .then(|| ticket.to_vec())
+}
+
 /// What to give up so that a refused Allocate request may be accepted: RFC 8656, section 7.4, 420: "The client [...]
 /// MAY choose to retry the Allocate request without the DONT-FRAGMENT attribute"; RFC 8016, section 3.1.4, 405.
 pub(super) fn concede(config: &mut Config, message: &Message<'_>, code: u16) -> bool {
@@ -119,6 +131,8 @@ pub(super) fn concede(config: &mut Config, message: &Message<'_>, code: u16) -> 
 /// Why an Allocate request was refused, in words (RFC 8656, section 7.4).
 pub(super) fn refusal(message: &Message<'_>, code: u16, authentic: bool) -> Failure {
     match code {
+        // RFC 8489, section 6.3.4: an error without a code, or with attributes that must be understood and are not.
+        0 => Failure::NotUnderstood,
         // RFC 8489, section 14.8: receivers "MUST validate" the integrity "before redirecting themselves".
         stun_code::TRY_ALTERNATE if authentic => match message.alternate_server() {
             Some(server) => Failure::Redirected {

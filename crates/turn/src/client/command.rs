@@ -30,7 +30,11 @@ impl Client {
         write: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> Option<Transmit> {
         let path = self.config.path;
-        let wrote = if let Some(number) = self.channels.bound_to(peer, self.now) {
+        let wrote = if self.config.transport == RequestedTransport::TCP {
+            // Such a relay has connections, and no datagrams (RFC 6062).
+            self.stats.dropped_no_permission += 1;
+            false
+        } else if let Some(number) = self.channels.bound_to(peer, self.now) {
             if is_reliable(path) {
                 ChannelData::write_stream(out, number, write)
             } else {
@@ -91,10 +95,13 @@ impl Client {
     /// Wants a channel to this peer, and with it the permission. Until it is bound, Send indications are used.
     ///
     /// # Errors
-    /// As [`permit`](Self::permit).
+    /// As [`permit`](Self::permit), and when the allocation is one for TCP, which has no channels.
     pub fn bind(&mut self, now: Instant, peer: SocketAddr) -> Result<(), PeerError> {
         self.now = self.now.max(now);
         self.check_peer(peer.ip())?;
+        if self.config.transport == RequestedTransport::TCP {
+            return Err(PeerError::NotSupported);
+        }
         let limit = self.config.max_channels.min(0x1000);
         if !self.channels.contains(peer) && self.channels.len() >= limit {
             return Err(PeerError::Full);
@@ -134,11 +141,25 @@ impl Client {
     /// Asks the relay to connect to a peer over TCP (RFC 6062, section 4.3).
     ///
     /// # Errors
-    /// When the allocation is none for TCP, or too many requests are under way.
+    /// When the allocation is none for TCP, too many requests are under way, or one for this peer is, or has failed a
+    /// moment ago.
     pub fn connect(&mut self, now: Instant, peer: SocketAddr) -> Result<(), PeerError> {
         self.now = self.now.max(now);
         self.check_peer(peer.ip())?;
         self.check_tcp()?;
+        // "Connect requests with the same XOR-PEER-ADDRESS parameter MUST NOT be sent simultaneously."
+        let mut under_way = self.transactions.iter();
+        if under_way.any(|transaction| transaction.request == Request::Connect(peer)) {
+            return Err(PeerError::TooSoon);
+        }
+        self.unreachable.retain(|(_, until)| self.now < *until);
+        if self
+            .unreachable
+            .iter()
+            .any(|(unreachable, _)| *unreachable == peer)
+        {
+            return Err(PeerError::TooSoon);
+        }
         self.start(Request::Connect(peer), 0);
         self.pump();
         Ok(())
@@ -166,15 +187,11 @@ impl Client {
     /// Gives the allocation back. [`Closed`](super::Event::Closed) says when that is done.
     pub fn close(&mut self) {
         match &self.state {
-            State::Active(_) => {
-                self.state = State::Closing;
-                self.transactions.clear();
-                self.start(Request::Deallocate, 0);
-            }
+            State::Active(_) => self.give_back(Failure::Released),
             // An allocation that is about to be made is given back when it is there.
-            State::Asking if self.signed_with > 0 => self.state = State::Closing,
+            State::Asking if self.signed_with > 0 => self.state = State::Closing(Failure::Released),
             State::Asking => self.end(Failure::Released),
-            State::Closing | State::Closed => {}
+            State::Closing(_) | State::Closed => {}
         }
         self.pump();
     }
@@ -240,7 +257,7 @@ impl Client {
             State::Asking => Ok(()),
             State::Active(active) if active.relays_to(peer) => Ok(()),
             State::Active(_) => Err(PeerError::Family),
-            State::Closing | State::Closed => Err(PeerError::Closed),
+            State::Closing(_) | State::Closed => Err(PeerError::Closed),
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Config {
     pub max_requests: u32,
     /// Rm: RTOs to wait after the last request. Default 16 (RFC 8489, section 6.2.1).
     pub final_wait_factor: u32,
+    /// Ti: how long to wait for an answer over TCP and TLS. Default 39.5 s (RFC 8489, section 6.2.2).
+    pub reliable_timeout: Duration,
     /// Over UDP and DTLS, after this long without traffic of ours a Binding indication keeps the NAT's binding.
     /// Default 15 s (RFC 8445, section 11).
     pub keepalive: Duration,
@@ -73,6 +75,7 @@ impl Config {
             initial_rto: Retransmission::MIN_RTO,
             max_requests: Retransmission::MAX_REQUESTS,
             final_wait_factor: Retransmission::FINAL_WAIT_FACTOR,
+            reliable_timeout: Retransmission::RELIABLE_TIMEOUT,
             keepalive: Duration::from_secs(15),
             max_permissions: 100,
             max_channels: 50,

@@ -186,7 +186,10 @@ pub enum PeerError {
     /// A bound of the [`Config`](super::Config) is reached.
     #[error("too many peers: see max_permissions and max_channels")]
     Full,
-    /// The allocation is not of the kind that this needs: TCP for connections, a ticket for moving.
+    /// The relay is connecting to this peer already, or could not within the last ten seconds.
+    #[error("the relay is connecting to this peer, or could not a moment ago: wait ten seconds")]
+    TooSoon,
+    /// The allocation is not of the kind that this needs: TCP for connections, UDP for channels, a ticket for moving.
     #[error("the allocation is not of the kind that this needs")]
     NotSupported,
 }

@@ -50,6 +50,8 @@ pub struct Client {
     channels: Channels,
     /// Where the allocation is being moved to.
     moving: Option<Path>,
+    /// Peers to which the relay could not connect, and until when it is not asked again.
+    unreachable: Vec<(SocketAddr, Instant)>,
     keepalive_at: Option<Instant>,
     keepalive_due: bool,
     sent_since_keepalive: bool,
@@ -75,6 +77,7 @@ impl Client {
             permissions: Permissions::default(),
             channels: Channels::default(),
             moving: None,
+            unreachable: Vec::new(),
             keepalive_at,
             keepalive_due: false,
             sent_since_keepalive: false,
@@ -268,6 +271,24 @@ impl Client {
         self.events.push_back(event);
     }
 
+    /// Gives back the allocation, and ends with this when that is done.
+    fn give_back(&mut self, failure: Failure) {
+        if !matches!(self.state, State::Closing(_)) {
+            self.state = State::Closing(failure);
+        }
+        self.transactions.clear();
+        self.start(Request::Deallocate, 0);
+    }
+
+    /// The server has let go, or does not answer.
+    fn given_back(&mut self) {
+        let failure = match &self.state {
+            State::Closing(failure) => failure.clone(),
+            _ => Failure::Released,
+        };
+        self.end(failure);
+    }
+
     fn end(&mut self, failure: Failure) {
         if matches!(self.state, State::Closed) {
             return;
@@ -278,6 +299,7 @@ impl Client {
         self.permissions = Permissions::default();
         self.channels = Channels::default();
         self.moving = None;
+        self.unreachable.clear();
         self.keepalive_at = None;
         self.keepalive_due = false;
         self.wake = None;

@@ -7,6 +7,7 @@ use dunlin_net::Path;
 use dunlin_stun::attribute::DATA;
 use dunlin_stun::{Class, Message, Method};
 
+use super::response::KNOWN;
 use super::{Client, ConnectionId, Event, State, debug};
 use crate::ChannelData;
 use crate::attribute::Icmp;
@@ -51,6 +52,14 @@ impl Client {
         };
         match (message.class(), message.method()) {
             _ if message.verify_fingerprint() == Some(false) => {
+                self.stats.dropped_malformed += 1;
+                Received::Consumed
+            }
+            // RFC 8489, section 6.3.2: "If the indication contains unknown comprehension-required attributes, the indication
+            // is discarded and processing ceases."
+            (Class::Indication, Method::DATA | Method::CONNECTION_ATTEMPT)
+                if message.unknown_required(&KNOWN).next().is_some() =>
+            {
                 self.stats.dropped_malformed += 1;
                 Received::Consumed
             }

@@ -1,45 +1,60 @@
 //! What answers, and no answers, mean (RFC 8489, section 9.2.5; RFC 8656, sections 7.3, 7.4, 8.3, 10.3, 12.3).
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use dunlin_stun::attribute::{
-    CHANNEL_NUMBER, CONNECTION_ID, DATA, LIFETIME, MAPPED_ADDRESS, RESERVATION_TOKEN, XOR_MAPPED_ADDRESS,
-    XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS,
+    CHANNEL_NUMBER, CONNECTION_ID, DATA, DONT_FRAGMENT, EVEN_PORT, LIFETIME, REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT, RESERVATION_TOKEN, XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS,
 };
 use dunlin_stun::long_term::Authenticator;
 use dunlin_stun::{Class, Message, code as stun_code};
 
 use super::allocation::{self, State, refresh_at};
 use super::transaction::{MAX_CHALLENGES, Request, Transaction, is_reliable};
-use super::{Client, ConnectionId, Event, Failure, Lifetime, MobilityTicket, debug, info};
+use super::{Client, ConnectionId, Event, Failure, Lifetime, debug, info};
 use crate::code;
 
-/// Attributes that a success may carry although they must be understood.
-const KNOWN: [u16; 9] = [
-    MAPPED_ADDRESS,
-    XOR_MAPPED_ADDRESS,
-    XOR_RELAYED_ADDRESS,
-    XOR_PEER_ADDRESS,
-    LIFETIME,
-    RESERVATION_TOKEN,
+/// The attributes beside those of STUN that must be understood and are, wherever they stand: "Known-but-unexpected
+/// attributes SHOULD be ignored by the agent" (RFC 8489, section 6.3).
+pub(super) const KNOWN: [u16; 11] = [
     CHANNEL_NUMBER,
-    CONNECTION_ID,
+    LIFETIME,
+    XOR_PEER_ADDRESS,
     DATA,
+    XOR_RELAYED_ADDRESS,
+    REQUESTED_ADDRESS_FAMILY,
+    EVEN_PORT,
+    REQUESTED_TRANSPORT,
+    DONT_FRAGMENT,
+    RESERVATION_TOKEN,
+    CONNECTION_ID,
 ];
+/// RFC 6062, section 4.3, of a 447: "The client MAY retry with the same XOR-PEER-ADDRESS attribute, but MUST wait at least 10
+/// seconds."
+const UNREACHABLE_TIME: Duration = Duration::from_secs(10);
 
 impl Client {
     /// Takes the response to a request under way.
     pub(super) fn handle_response(&mut self, index: usize, message: &Message<'_>) {
+        let unknown = message.unknown_required(&KNOWN).next().is_some();
+        // RFC 8489, section 6.3.4: "If the error response contains unknown comprehension-required attributes, or if the error
+        // response does not contain an ERROR-CODE attribute, then the transaction is simply considered to have failed." The
+        // code is 0 then.
         let error = (message.class() == Class::Error).then(|| {
-            message
-                .error_code()
-                .map_or(stun_code::SERVER_ERROR, |error| error.code)
+            let code = message.error_code().filter(|_| !unknown);
+            code.map_or(0, |error| error.code)
         });
         let challenged = matches!(error, Some(stun_code::UNAUTHENTICATED | stun_code::STALE_NONCE));
         let authentic = self
             .auth
             .as_ref()
             .is_some_and(|auth| auth.verify(message).is_ok());
-        if self.auth.is_some() && !authentic && !challenged {
-            return self.drop_unauthentic(index, message, error.unwrap_or_default());
+        let bid_down = message.is_bid_down();
+        if !challenged && (bid_down || self.auth.is_some() && !authentic) {
+            let unsigned = !message.has_integrity() && !message.has_integrity_sha256();
+            let over_any = bid_down || unsigned && error == Some(stun_code::BAD_REQUEST);
+            return self.drop_unauthentic(index, message, error.unwrap_or_default(), over_any);
         }
         let transaction = self.transactions.swap_remove(index);
         self.stats.responses_received += 1;
@@ -48,32 +63,41 @@ impl Client {
         match error {
             Some(_) if challenged => self.handle_challenge(&transaction, message),
             Some(code) => self.handle_error(&transaction, message, code, authentic),
-            None if message.unknown_required(&KNOWN).next().is_some() => self.end(Failure::NotUnderstood),
+            // RFC 8489, section 6.3.3: "the response is discarded and the transaction is considered to have failed."
+            None if unknown => match transaction.request {
+                Request::Allocate => self.give_back(Failure::NotUnderstood),
+                Request::Deallocate => self.given_back(),
+                _ => self.end(Failure::NotUnderstood),
+            },
             None => self.handle_success(transaction.request, message),
         }
     }
 
     /// RFC 8489, section 9.2.5: over an unreliable transport the response is discarded "as if it had never been
-    /// received", over a reliable one the client "MUST immediately end the transaction".
-    fn drop_unauthentic(&mut self, index: usize, message: &Message<'_>, code: u16) {
+    /// received", over a reliable one the client "MUST immediately end the transaction". Some are discarded `over_any`: a
+    /// bid-down "MUST be ignored", and a 400 without integrity "MUST be discarded, as if it were never received".
+    fn drop_unauthentic(&mut self, index: usize, message: &Message<'_>, code: u16, over_any: bool) {
         debug!("turn: dropped {message:?}: not authentic");
         self.stats.dropped_unauthentic += 1;
         self.transactions[index].unauthentic = Some(code);
-        if is_reliable(self.transactions[index].path) {
+        if !over_any && is_reliable(self.transactions[index].path) {
             self.end(Failure::Unauthentic(code));
         }
     }
 
     fn handle_challenge(&mut self, transaction: &Transaction, message: &Message<'_>) {
-        let stale = message.error_code().map(|error| error.code) == Some(stun_code::STALE_NONCE);
+        let code = message.error_code().map_or(0, |error| error.code);
         // Another request has met this challenge already: it is enough to sign again.
         if transaction.signed_with != self.signed_with {
             return self.start(transaction.request, transaction.challenges);
         }
         // RFC 8656, section 7.4, 401: "If the client has followed the procedures of the long-term credential mechanism
-        // and still gets this error, then the server is not accepting the client's credentials."
-        if transaction.signed_with > 0 && !stale || transaction.challenges >= MAX_CHALLENGES {
-            return self.end(Failure::WrongCredentials);
+        // and still gets this error, then the server is not accepting the client's credentials." Another realm is a reason
+        // to try again (RFC 8489, section 9.2.5), and so is a stale nonce, a few times.
+        let mut auth = self.auth.iter();
+        let refused = code == stun_code::UNAUTHENTICATED && auth.any(|auth| auth.has_realm_of(message));
+        if refused || transaction.challenges >= MAX_CHALLENGES {
+            return self.end(allocation::refusal(message, code, false));
         }
         let answer = match &self.auth {
             Some(auth) => auth.renew(&self.config.credentials, message),
@@ -98,14 +122,14 @@ impl Client {
             Request::Allocate => self.end(allocation::refusal(message, code, authentic)),
             // RFC 8656, section 8.3: a 437 to a deletion "should [be] consider[ed] [...] as having effectively
             // succeeded"; any other leaves us nothing to do either.
-            Request::Deallocate => self.end(Failure::Released),
+            Request::Deallocate => self.given_back(),
+            // RFC 8656, section 5: "A client receiving a 437 error response to a request other than Allocate MUST
+            // assume the allocation no longer exists."
+            _ if code == code::ALLOCATION_MISMATCH => self.end(Failure::AllocationLost),
             Request::Move => {
                 self.moving = None;
                 self.emit(Event::MoveRefused(code));
             }
-            // RFC 8656, section 5: "A client receiving a 437 error response to a request other than Allocate MUST
-            // assume the allocation no longer exists."
-            _ if code == code::ALLOCATION_MISMATCH => self.end(Failure::AllocationLost),
             _ if code == code::WRONG_CREDENTIALS => self.end(Failure::WrongCredentials),
             Request::Refresh => self.end(allocation::refusal(message, code, authentic)),
             Request::Permit(peer) => {
@@ -116,7 +140,7 @@ impl Client {
                 self.channels.refused(number);
                 self.emit(Event::ChannelRefused { peer, code });
             }
-            Request::Connect(peer) => self.emit(Event::ConnectRefused { peer, code }),
+            Request::Connect(peer) => self.connect_refused(peer, code),
             Request::BindConnection(connection, _) => {
                 self.emit(Event::ConnectionBindRefused { connection, code });
             }
@@ -131,10 +155,10 @@ impl Client {
                     let lifetime =
                         Lifetime::read(message).map_or(self.config.lifetime, |lifetime| lifetime.0);
                     active.refreshing = false;
-                    active.refresh_at = refresh_at(self.now, lifetime.max(std::time::Duration::from_secs(2)));
+                    active.refresh_at = refresh_at(self.now, lifetime.max(Duration::from_secs(2)));
                 }
             }
-            Request::Deallocate => self.end(Failure::Released),
+            Request::Deallocate => self.given_back(),
             Request::Move => self.moved(message),
             Request::Permit(peer) => {
                 if self.permissions.granted(peer, self.now) {
@@ -160,11 +184,13 @@ impl Client {
     }
 
     fn allocated(&mut self, message: &Message<'_>) {
-        if matches!(self.state, State::Closing) {
+        if matches!(self.state, State::Closing(_)) {
             return self.start(Request::Deallocate, 0);
         }
         let Some((allocated, active)) = allocation::read_allocated(message, self.now) else {
-            return self.end(Failure::NotUnderstood);
+            // RFC 8656, section 7.3: "If these addresses are not part of an address family or families that the client is
+            // prepared to handle, then the client MUST delete the allocation".
+            return self.give_back(Failure::NotUnderstood);
         };
         info!("turn: {} relays for {}", allocated.relayed, self.config.path);
         self.state = State::Active(active);
@@ -176,11 +202,11 @@ impl Client {
         let (Some(path), State::Active(active)) = (self.moving.take(), &mut self.state) else {
             return;
         };
-        if let Some(ticket) = MobilityTicket::read(message) {
-            active.ticket = Some(ticket.0.to_vec());
+        if let Some(ticket) = allocation::read_ticket(message) {
+            active.ticket = Some(ticket);
         }
         let lifetime = Lifetime::read(message).map_or(self.config.lifetime, |lifetime| lifetime.0);
-        active.refresh_at = refresh_at(self.now, lifetime.max(std::time::Duration::from_secs(2)));
+        active.refresh_at = refresh_at(self.now, lifetime.max(Duration::from_secs(2)));
         active.refreshing = false;
         self.config.path = path;
         // What was asked over the old path is asked again over the new one, signed anew.
@@ -195,6 +221,17 @@ impl Client {
         self.emit(Event::Moved(path));
     }
 
+    fn connect_refused(&mut self, peer: SocketAddr, code: u16) {
+        if code == code::CONNECTION_TIMEOUT_OR_FAILURE {
+            self.unreachable.retain(|(_, until)| self.now < *until);
+            if self.unreachable.len() >= self.config.max_permissions.max(1) {
+                self.unreachable.remove(0);
+            }
+            self.unreachable.push((peer, self.now + UNREACHABLE_TIME));
+        }
+        self.emit(Event::ConnectRefused { peer, code });
+    }
+
     /// No answer came to a request.
     pub(super) fn timed_out(&mut self, transaction: &Transaction) {
         // RFC 8489, section 9.2.5: "instead of signaling a timeout after ending the transaction, the layer MUST signal
@@ -203,7 +240,7 @@ impl Client {
             return self.end(Failure::Unauthentic(code));
         }
         match transaction.request {
-            Request::Deallocate => self.end(Failure::Released),
+            Request::Deallocate => self.given_back(),
             Request::Allocate if self.stats.responses_received == 0 => {
                 self.end(Failure::NoAnswer(transaction.retransmission.sent()));
             }
@@ -211,10 +248,7 @@ impl Client {
                 self.moving = None;
                 self.emit(Event::MoveRefused(0));
             }
-            Request::Connect(peer) => {
-                let code = code::CONNECTION_TIMEOUT_OR_FAILURE;
-                self.emit(Event::ConnectRefused { peer, code });
-            }
+            Request::Connect(peer) => self.connect_refused(peer, code::CONNECTION_TIMEOUT_OR_FAILURE),
             Request::BindConnection(connection, _) => {
                 let code = code::CONNECTION_TIMEOUT_OR_FAILURE;
                 self.emit(Event::ConnectionBindRefused { connection, code });

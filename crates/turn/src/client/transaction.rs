@@ -68,9 +68,11 @@ pub(super) fn is_reliable(path: Path) -> bool {
 pub(super) fn schedule(config: &Config, request: Request, path: Path, now: Instant) -> Retransmission {
     let rto = config.initial_rto.max(std::time::Duration::from_millis(1));
     match request {
-        // Leaving is not worth 39.5 s: what is not deleted expires.
+        // Leaving is not worth 39.5 s: what is not deleted expires. Over TCP "there are no retransmissions at the STUN
+        // protocol level" (RFC 8489, section 6.2.2), so that the whole time is one wait.
+        Request::Deallocate if is_reliable(path) => Retransmission::reliable(now, rto.saturating_mul(7)),
         Request::Deallocate => Retransmission::with_limits(now, rto, 3, 4),
-        _ if is_reliable(path) => Retransmission::reliable(now),
+        _ if is_reliable(path) => Retransmission::reliable(now, config.reliable_timeout),
         _ => Retransmission::with_limits(now, rto, config.max_requests, config.final_wait_factor.max(1)),
     }
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dunlin_net::Transport;
-use dunlin_stun::attribute::{ADDITIONAL_ADDRESS_FAMILY, EVEN_PORT, RESERVATION_TOKEN};
+use dunlin_stun::attribute::{
+    ADDITIONAL_ADDRESS_FAMILY, EVEN_PORT, LIFETIME, REQUESTED_ADDRESS_FAMILY, RESERVATION_TOKEN,
+};
 use dunlin_stun::{AddressFamily, ErrorCode, Message, code as stun_code};
 use log::info;
 use rand::Rng;
@@ -19,7 +21,7 @@ use super::request::{Origin, Session};
 use super::{Key, Server, Timer};
 use crate::attribute::{
     AdditionalAddressFamily, AddressErrorCode, DontFragment, EvenPort, Lifetime, MobilityTicket,
-    RequestedAddressFamily, RequestedTransport, ReservationToken,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, is_malformed,
 };
 use crate::code;
 
@@ -68,9 +70,12 @@ impl Server {
                 .filter(|_| self.draining)
                 .filter(same_family);
             return match alternate {
-                Some(server) => self.reply(origin, &session, Some(stun_code::TRY_ALTERNATE), |writer| {
-                    writer.alternate_server(server);
-                }),
+                Some(server) => {
+                    self.stats.refused += 1;
+                    self.reply(origin, &session, Some(stun_code::TRY_ALTERNATE), |writer| {
+                        writer.alternate_server(server);
+                    });
+                }
                 None => self.refuse(origin, &session, code),
             };
         }
@@ -119,8 +124,16 @@ impl Server {
         let family = RequestedAddressFamily::read(request);
         let additional = AdditionalAddressFamily::read(request);
         let even_port = EvenPort::read(request);
+        let token = ReservationToken::read(request);
+        if is_malformed(request, LIFETIME, Lifetime::read(request))
+            || is_malformed(request, REQUESTED_ADDRESS_FAMILY, family)
+            || is_malformed(request, EVEN_PORT, even_port)
+            || is_malformed(request, RESERVATION_TOKEN, token)
+        {
+            return Err(stun_code::BAD_REQUEST);
+        }
         let mut kept = None;
-        let reserved = match ReservationToken::read(request) {
+        let reserved = match token {
             Some(_) if even_port.is_some() || family.is_some() || additional.is_some() => {
                 return Err(stun_code::BAD_REQUEST);
             }

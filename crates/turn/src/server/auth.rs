@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use dunlin_stun::long_term::{Identity, SharedSecret};
 use dunlin_stun::{IntegrityKey, PasswordAlgorithm, userhash};
 
+/// RFC 8489, section 14.3: "A compliant implementation MUST be able to parse a UTF-8-encoded sequence of 763 or fewer octets".
+const MAX_USERNAME_LEN: usize = 763;
+
 /// A user that is known by name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
@@ -104,7 +107,7 @@ impl Users {
         }
         let (expiry, _) = SharedSecret::split(name)?;
         let text = std::str::from_utf8(name).ok()?;
-        if expiry < unix_time || name.len() > 508 {
+        if expiry < unix_time || name.len() > MAX_USERNAME_LEN {
             return None;
         }
         let mut key = None;

@@ -203,6 +203,9 @@ impl Server {
         session: &Session,
     ) -> Result<ConnectionId, u16> {
         let stream = matches!(origin.path.transport, Transport::Tcp | Transport::Tls);
+        // RFC 6062, section 4.3: "This connection MUST be made using a different local transport address" than a control
+        // connection, which would be lost for requests.
+        let stream = stream && self.by_client.get(&origin.path).is_none();
         let connection = ConnectionId::read(request).filter(|_| stream);
         let connection = connection.ok_or(stun_code::BAD_REQUEST)?;
         let found = self.connections.get_mut(&connection);

@@ -9,6 +9,7 @@ use super::access::Verdict;
 use super::allocation::BindRefusal;
 use super::request::{Origin, Session};
 use super::{Key, Server};
+use crate::attribute::RequestedTransport;
 use crate::{ChannelNumber, code};
 
 impl Server {
@@ -21,12 +22,13 @@ impl Server {
 
     /// All or nothing: every address is checked before the first is permitted.
     fn permit_all(&mut self, key: Key, request: &Message<'_>) -> Result<(), u16> {
-        let mut count = 0;
-        for peer in request.xor_addresses(XOR_PEER_ADDRESS) {
-            // "If no such attribute exists, or if any of these attributes are invalid, then a 400 (Bad Request) error".
-            let peer = peer.ok_or(stun_code::BAD_REQUEST)?;
+        // "If no such attribute exists, or if any of these attributes are invalid, then a 400 (Bad Request) error".
+        let mut asked = request.xor_addresses(XOR_PEER_ADDRESS).peekable();
+        if asked.peek().is_none() || asked.any(|peer| peer.is_none()) {
+            return Err(stun_code::BAD_REQUEST);
+        }
+        for peer in request.xor_addresses(XOR_PEER_ADDRESS).flatten() {
             self.check_peer(key, peer.ip())?;
-            count += 1;
         }
         let max = self.config.max_permissions;
         let allocation = self.allocations.get_mut(key).ok_or(code::ALLOCATION_MISMATCH)?;
@@ -36,9 +38,6 @@ impl Server {
                 .flatten()
                 .map(|peer| peer.ip())
         };
-        if count == 0 {
-            return Err(stun_code::BAD_REQUEST);
-        }
         if !allocation.has_room_for(peers(), max, self.now) {
             return Err(code::INSUFFICIENT_CAPACITY);
         }
@@ -60,6 +59,11 @@ impl Server {
         let legacy = |number| ChannelNumber::new_rfc5766(number).filter(|_| self.config.rfc5766_channels);
         let number = number.or_else(|number| legacy(number).ok_or(stun_code::BAD_REQUEST))?;
         let peer = request.xor_peer_address().ok_or(stun_code::BAD_REQUEST)?;
+        // A TCP relay has connections, and no datagrams that a channel could carry (RFC 6062).
+        let allocation = self.allocations.get(key).ok_or(code::ALLOCATION_MISMATCH)?;
+        if allocation.transport == RequestedTransport::TCP {
+            return Err(stun_code::BAD_REQUEST);
+        }
         let own = self.check_peer(key, peer.ip())?;
         if own && !self.is_own_relay(peer) {
             self.stats.peers_refused += 1;

@@ -12,7 +12,7 @@ use dunlin_stun::{AddressFamily, Class, Message, Method, TransactionId, Writer};
 use super::access::Verdict;
 use super::event::RelayId;
 use super::{Key, Server};
-use crate::attribute::{DontFragment, Icmp, ReservationToken};
+use crate::attribute::{DontFragment, Icmp, RequestedTransport, ReservationToken};
 use crate::{ChannelData, HEADER_LEN};
 
 /// Bytes that [`Server::handle_relay`] may need before a peer's datagram: a Data indication's, for IPv6.
@@ -166,7 +166,9 @@ impl Server {
             self.stats.dropped_malformed += 1;
             return None;
         }
-        if !self.allocations.get(key)?.permits(peer.ip(), self.now) {
+        let allocation = self.allocations.get(key)?;
+        // A TCP relay sends no datagrams (RFC 6062).
+        if allocation.transport == RequestedTransport::TCP || !allocation.permits(peer.ip(), self.now) {
             self.stats.dropped_no_permission += 1;
             return None;
         }
@@ -290,6 +292,14 @@ impl Server {
         if !kinds.contains(&icmp.kind) || !allocation.permits(peer.ip(), self.now) || full {
             return;
         }
+        // RFC 8656, section 18.13: the MTU where the packet was too big; else "the Error Data field MUST be set to zero."
+        let too_big = if peer.is_ipv4() {
+            (icmp.kind, icmp.code) == (3, 4)
+        } else {
+            icmp.kind == 2
+        };
+        let data = if too_big { icmp.data } else { 0 };
+        let icmp = Icmp { data, ..icmp };
         let path = allocation.old_client.unwrap_or(allocation.client);
         let id = TransactionId::random(&mut self.rng);
         self.outbox.push(path, |out| {

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 
 use dunlin_net::Path;
 use dunlin_stun::attribute::{
-    CHANNEL_NUMBER, CONNECTION_ID, DATA, DONT_FRAGMENT, EVEN_PORT, LIFETIME, NONCE, PASSWORD_ALGORITHM,
-    REALM, REQUESTED_ADDRESS_FAMILY, REQUESTED_TRANSPORT, RESERVATION_TOKEN, USERHASH, USERNAME,
-    XOR_PEER_ADDRESS,
+    CHANNEL_NUMBER, CONNECTION_ID, DATA, DONT_FRAGMENT, EVEN_PORT, LIFETIME, REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT, RESERVATION_TOKEN, XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS,
 };
 use dunlin_stun::long_term::{Identity, Refusal};
 use dunlin_stun::{Class, IntegrityKey, Message, Method, TransactionId, Writer, code as stun_code};
@@ -16,15 +15,11 @@ use super::{Key, Server};
 use crate::attribute::{ConnectionId, MobilityTicket};
 use crate::code;
 
-/// The attributes that must be understood and are; the last only where the DF bit can be set.
-const KNOWN: [u16; 15] = [
-    USERNAME,
-    USERHASH,
-    REALM,
-    NONCE,
-    PASSWORD_ALGORITHM,
+/// The attributes beside those of STUN that must be understood and are; the last only where the DF bit can be set.
+const KNOWN: [u16; 11] = [
     LIFETIME,
     XOR_PEER_ADDRESS,
+    XOR_RELAYED_ADDRESS,
     REQUESTED_ADDRESS_FAMILY,
     EVEN_PORT,
     REQUESTED_TRANSPORT,
@@ -95,7 +90,7 @@ impl Server {
             id: request.transaction_id(),
             fingerprint: request.has_fingerprint(),
         };
-        let mut unknown = [0; 16];
+        let mut unknown = [0; 64];
         let mut count = 0;
         for (place, kind) in unknown.iter_mut().zip(request.unknown_required(self.known())) {
             *place = kind;
