@@ -10,40 +10,41 @@ const ROUNDS: usize = 8;
 /// What has been measured less often than this in a round says nothing about it.
 const MEASUREMENTS: u32 = 8;
 
-/// The swings of the last rounds.
+/// The swings of the last rounds. Times are microseconds: this is kept while nothing happens.
 #[derive(Debug, Default)]
 pub(super) struct Swing {
     round: Round,
-    rounds: [Duration; ROUNDS],
+    rounds: [u32; ROUNDS],
     /// So many rounds ended.
     ended: usize,
-    last: Option<Duration>,
+    last: Option<u32>,
 }
 
 /// The measurements of a round that is not over.
 #[derive(Debug, Default)]
 struct Round {
     count: u32,
-    sum: Duration,
-    least: Duration,
-    most: Duration,
+    sum: u64,
+    least: u32,
+    most: u32,
     /// How much longer one was than the one before, at most.
-    step: Duration,
+    step: u32,
 }
 
 impl Round {
     /// From the least to the most; or twice what they are longer than the least on average, if that is less, for a few
     /// packets that come late are no swing; or twice the longest step, for a queue grows packet by packet.
-    fn swing(&self) -> Duration {
-        let mean = self.sum / self.count.max(1);
-        let swing = (mean.saturating_sub(self.least) * 2).min(self.step * 2);
-        swing.min(self.most - self.least)
+    fn swing(&self) -> u32 {
+        let mean = u32::try_from(self.sum / u64::from(self.count.max(1))).unwrap_or(u32::MAX);
+        let most = mean.saturating_sub(self.least).min(self.step);
+        most.saturating_mul(2).min(self.most - self.least)
     }
 }
 
 impl Swing {
     /// A round trip was measured.
     pub(super) fn on_rtt(&mut self, rtt: Duration) {
+        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
         let last = self.last.replace(rtt).unwrap_or(rtt);
         let round = &mut self.round;
         round.step = round.step.max(rtt.saturating_sub(last));
@@ -53,8 +54,8 @@ impl Swing {
             round.least.min(rtt)
         };
         round.most = round.most.max(rtt);
-        round.sum += rtt;
-        round.count += 1;
+        round.sum += u64::from(rtt);
+        round.count = round.count.saturating_add(1);
     }
 
     /// A round is over.
@@ -69,7 +70,7 @@ impl Swing {
     /// What every one of the last rounds swung by, at least.
     pub(super) fn get(&self) -> Duration {
         let known = &self.rounds[..self.ended.min(ROUNDS)];
-        known.iter().min().copied().unwrap_or_default()
+        Duration::from_micros(known.iter().min().copied().unwrap_or_default().into())
     }
 }
 
