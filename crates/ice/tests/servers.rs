@@ -179,3 +179,21 @@ fn nobody_is_asked_how_we_look_when_only_relays_are_allowed() {
     let reports = world.nodes[A].agent.server_reports();
     assert_eq!(reports[0].state, ServerState::Idle);
 }
+
+/// On a path that loses a fifth each way one server in three hundred would be silent to five requests, and none of a hundred
+/// thousand is to twelve.
+#[test]
+fn a_silent_stun_server_is_asked_in_three_transactions() {
+    let mut world = gathering(|config| config.stun_servers = vec![addr(SILENT)]);
+    world.run_for(Duration::from_secs(16));
+    let asked: Vec<_> = world
+        .log
+        .iter()
+        .filter(|(_, _, to, _)| *to == addr(SILENT))
+        .collect();
+    let times: Vec<u128> = asked.iter().map(|(at, ..)| at.as_millis() / 500).collect();
+    assert_eq!(times, [0, 1, 3, 7, 8, 9, 11, 15, 23, 24, 25, 27]);
+    let transactions: std::collections::BTreeSet<_> = asked.iter().map(|(.., data)| &data[8..20]).collect();
+    assert_eq!(transactions.len(), 3);
+    assert_eq!(failures(&world), [ServerError::Timeout(Duration::from_secs(15))]);
+}
