@@ -55,9 +55,9 @@ pub struct Config {
     pub remote_filter: RemoteFilter,
 
     /// How long a STUN or TURN server has to give an address (TURN: from the way to it being asked for); gathering goes
-    /// on without it then. Default: 15 s, over UDP twelve requests to a
-    /// STUN server in three transactions, and five to a TURN server. RFC 8489, section 6.2.1 would go on for 39.5 s, for
-    /// which nobody wants to wait who sends all candidates at once.
+    /// on without it then. Default: 15 s, over UDP twelve requests to a STUN server in three transactions, and five to a
+    /// TURN server. RFC 8489, section 6.2.1 would go on for 39.5 s, for which nobody wants to wait who sends all candidates
+    /// at once.
     pub gathering_timeout: Duration,
     /// Ta, the time between two checks, that is proposed to the peer (RFC 8445, section 14.2; the parent puts it into the
     /// description as `ice-pacing`). The larger proposal of the two counts, and that of a peer that makes none is 50 ms

@@ -407,6 +407,7 @@ impl Bbr {
         self.cruise_on(now);
     }
 
+    /// The same cycle goes on.
     fn cruise_on(&mut self, now: Instant) {
         self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.enter(Phase::Cruise(2 + (self.turn >> 30)), now);

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 /// A queue that moves does so for less than so many rounds.
 const ROUNDS: usize = 8;
-
 /// What has been measured less often than this in a round says nothing about it.
 const MEASUREMENTS: u32 = 8;
 
@@ -17,6 +16,7 @@ pub(super) struct Swing {
     rounds: [u32; ROUNDS],
     /// So many rounds ended.
     ended: usize,
+    /// The last measurement.
     last: Option<u32>,
 }
 
