@@ -14,7 +14,7 @@ use std::process::Stdio;
 
 use common::{config, echo_through, soon};
 use dunlin::{Config, IceServer, IceTransportPolicy, PeerConnection, TlsRoots, Transport};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 
 const USER: &str = "user";
@@ -31,6 +31,10 @@ struct Coturn {
 
 impl Drop for Coturn {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            eprintln!("coturn said:\n{said}");
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
@@ -44,6 +48,14 @@ fn free_port() -> u16 {
             return address.port();
         }
     }
+}
+
+/// Whether somebody listens there. It is asked from another address: a connection from the address that it goes to may come
+/// out of the very port that it asks for, meets itself, and takes the port from who wanted to listen.
+async fn listens(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.connect(([127, 0, 0, 1], port).into()).await.is_ok()
 }
 
 impl Coturn {
@@ -71,7 +83,8 @@ impl Coturn {
             format!("--pkey={}", file("key.pem")),
             format!("--pidfile={}", file("pid")),
             format!("--userdb={}", file("turndb")),
-            "--log-file=stdout".to_owned(),
+            format!("--log-file={}", file("log")),
+            "--simple-log".to_owned(),
         ];
         let process = Command::new("turnserver")
             .args(arguments)
@@ -81,22 +94,23 @@ impl Coturn {
             .kill_on_drop(true)
             .spawn()
             .expect("coturn is needed: apt-get install coturn");
-        // It tells nobody that it listens: what it prints stays in its buffer.
-        soon("coturn to listen", async {
-            for port in [port, tls_port] {
-                while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                    tokio::task::yield_now().await;
-                }
-            }
-        })
-        .await;
-        Self {
+        let coturn = Self {
             _process: process,
             folder,
             port,
             tls_port,
             certificate: certificate.into_bytes(),
-        }
+        };
+        // It tells nobody that it listens.
+        soon("coturn to listen", async {
+            for port in [port, tls_port] {
+                while !listens(port).await {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .await;
+        coturn
     }
 
     fn relay_only(&self, url: String, password: &str) -> Config {
