@@ -77,7 +77,8 @@ impl CheckList {
     /// Adds a pair (whose `id` and `state` are set here) unless the list is full of better ones.
     ///
     /// RFC 8445, section 6.1.2.5: "an ICE agent MUST limit the total number of connectivity checks the agent
-    /// performs", by discarding the pairs of the lowest priority.
+    /// performs", by discarding the pairs of the lowest priority. Those whose consent has ended go last: as long as they are
+    /// there, nobody asks for it again.
     pub(crate) fn insert(&mut self, mut pair: Pair) -> Option<PairId> {
         if self.pairs.len() >= self.max_pairs {
             let spare = |p: &&Pair| {
@@ -90,7 +91,7 @@ impl CheckList {
                 .pairs
                 .iter()
                 .filter(spare)
-                .min_by_key(|p| (p.is_pending(), p.priority))?;
+                .min_by_key(|p| (p.is_dead(), p.is_pending(), p.priority))?;
             if worst.is_pending() && worst.priority >= pair.priority {
                 return None;
             }

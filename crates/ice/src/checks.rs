@@ -283,7 +283,7 @@ impl Agent {
             return self.fail_pair(transaction.pair, Outcome::NotSymmetric);
         }
         if response.class() == Class::Error {
-            return self.on_error(&transaction, response.error_code().map_or(0, |error| error.code));
+            return self.on_error(&transaction, response.error_code().map(|error| error.code));
         }
         match response.xor_mapped_address() {
             Some(mapped) if response.unknown_required(&KNOWN).next().is_none() => {
@@ -292,7 +292,7 @@ impl Agent {
             _ => {
                 self.count_drop(DropReason::NoMappedAddress, path);
                 if transaction.purpose != Purpose::Consent && !transaction.cancelled {
-                    self.fail_pair(transaction.pair, Outcome::Refused(0));
+                    self.fail_pair(transaction.pair, Outcome::Nonsense);
                 }
             }
         }
@@ -373,14 +373,15 @@ impl Agent {
         Some(known.cloned().unwrap_or_else(learned))
     }
 
-    fn on_error(&mut self, transaction: &Transaction, error: u16) {
+    fn on_error(&mut self, transaction: &Transaction, error: Option<u16>) {
         let id = transaction.pair;
         match error {
-            code::ROLE_CONFLICT => {
+            // A lite peer has no role to change, nor has who talks to one (section 6.1.1).
+            Some(code::ROLE_CONFLICT) if !self.remote_lite => {
                 // RFC 8445, section 7.2.5.1: an agent that still has the role of the request switches, and
                 // "MUST change the tiebreaker value"; it "MUST add the candidate pair whose check generated
                 // the 487 error response to the triggered-check queue".
-                if transaction.role == self.role && !self.remote_lite {
+                if transaction.role == self.role {
                     self.stats.role_conflicts += 1;
                     self.tie_breaker = self.rng.random();
                     self.switch_role();
@@ -390,13 +391,14 @@ impl Agent {
                     self.list.trigger(id);
                 }
             }
-            FORBIDDEN if self.list.get(id).is_some_and(Pair::is_valid) => {
+            Some(FORBIDDEN) if self.list.get(id).is_some_and(Pair::is_valid) => {
                 self.lose_pair(id, Outcome::ConsentRevoked, FailureReason::ConsentRevoked);
             }
             _ if transaction.purpose == Purpose::Consent || transaction.cancelled => {
-                debug!("ice: {} answered a check with {error}", transaction.path);
+                debug!("ice: {} answered a check with {error:?}", transaction.path);
             }
-            _ => self.fail_pair(id, Outcome::Refused(error)),
+            Some(error) => self.fail_pair(id, Outcome::Refused(error)),
+            None => self.fail_pair(id, Outcome::Nonsense),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::hiding::HiddenHosts;
 use crate::role::Role;
 use crate::server::{ServerReport, StunServer, TransportPolicy, TurnServer};
 
-/// The settings of an [`Agent`](crate::Agent).
+/// The settings of an [`Agent`](crate::Agent). Times of more than a year count as a year.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -62,10 +62,10 @@ pub struct Config {
     /// Ta, the time between two checks, that is proposed to the peer (RFC 8445, section 14.2; the parent puts it into the
     /// description as `ice-pacing`). The larger proposal of the two counts, and that of a peer that makes none is 50 ms
     /// ([`Agent::set_remote_pacing`](crate::Agent::set_remote_pacing)). Requests to STUN servers keep this distance.
-    /// Default: 10 ms, which is a tenth of a megabit per second for the time that checks take.
+    /// Default: 10 ms, which is a tenth of a megabit per second for the time that checks take. Less than 5 ms counts as 5.
     pub pacing: Duration,
     /// The time between a triggered or nominating check and the check before it: RFC 8445, section 14.2 lets no
-    /// agent go below the default of 5 ms.
+    /// agent go below the default of 5 ms, and less counts as that.
     pub min_pacing: Duration,
     /// The least time before a check is sent again (RFC 8445, section 14.3). Default: 500 ms.
     pub initial_rto: Duration,
@@ -177,14 +177,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The same with every timer long enough that time goes on between two steps (RFC 8445, section 14.2 lets no
-    /// agent send checks less than 5 ms apart).
+    /// The same with every timer long enough that time goes on between two steps, and short enough that times can be
+    /// added up. RFC 8445, section 14.2: "Regardless of the Ta value chosen", transactions "MUST NOT be sent more often than
+    /// once every 5 ms".
     pub(crate) fn sane(mut self) -> Self {
         const LEAST: Duration = Duration::from_millis(1);
+        const LEAST_PACING: Duration = Duration::from_millis(5);
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
         for timer in [
             &mut self.gathering_timeout,
-            &mut self.pacing,
-            &mut self.min_pacing,
             &mut self.initial_rto,
             &mut self.consent_interval,
             &mut self.consent_timeout,
@@ -192,6 +193,27 @@ impl Config {
             &mut self.keepalive_interval,
         ] {
             *timer = (*timer).max(LEAST);
+        }
+        for pacing in [&mut self.pacing, &mut self.min_pacing] {
+            *pacing = (*pacing).max(LEAST_PACING);
+        }
+        for timer in [
+            &mut self.tcp_delay,
+            &mut self.gathering_timeout,
+            &mut self.pacing,
+            &mut self.min_pacing,
+            &mut self.initial_rto,
+            &mut self.nomination_wait_host,
+            &mut self.nomination_wait,
+            &mut self.nomination_wait_relay,
+            &mut self.pac_timeout,
+            &mut self.consent_interval,
+            &mut self.consent_timeout,
+            &mut self.disconnected_timeout,
+            &mut self.keepalive_interval,
+            &mut self.release_delay,
+        ] {
+            *timer = (*timer).min(YEAR);
         }
         self.max_pairs = self.max_pairs.max(1);
         self.max_transactions = self.max_transactions.max(8);

@@ -594,8 +594,9 @@ impl Gatherer {
     }
 
     fn ask_servers(&mut self, now: Instant, base: SocketAddr, config: &Config) {
-        // A loopback or link-local address has no NAT in front of it.
-        if !has_external_form(base.ip()) {
+        // A loopback or link-local address has no NAT in front of it. RFC 8445, section 5.2: "Lite implementations only
+        // utilize host candidates."
+        if config.lite || !has_external_form(base.ip()) {
             return;
         }
         let mut starts = self

@@ -308,7 +308,10 @@ impl Agent {
         if let Some(keep) = self.nominated {
             self.release_relays(keep);
             let kept = self.kept_pairs(keep);
-            self.list.retain(|pair| kept.contains(&pair.id));
+            // One without consent stays as what it is, so that nobody makes it anew.
+            let generation = self.current.number;
+            let dead = |pair: &Pair| pair.is_dead() && pair.generation == generation;
+            self.list.retain(|pair| kept.contains(&pair.id) || dead(pair));
             self.transactions
                 .retain(|transaction| kept.contains(&transaction.pair));
             self.previous = None;

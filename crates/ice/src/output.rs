@@ -12,6 +12,9 @@ use crate::stats::DropReason;
 use crate::tcp::frame;
 use crate::transactions::Purpose;
 
+/// Attributes that were not understood, and zeros: more than four at once are named by nobody's mistake.
+pub(crate) type Unknown = [u16; 4];
+
 /// A message that waits to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outgoing {
@@ -23,13 +26,15 @@ pub(crate) enum Outgoing {
         id: TransactionId,
         generation: u32,
     },
-    /// An error response; with integrity if the request was authentic.
+    /// An error response.
     Error {
         path: Path,
         id: TransactionId,
         code: u16,
-        generation: Option<u32>,
-        unknown: Option<u16>,
+        /// Of the key that signs it, if the request was authentic.
+        generation: u32,
+        authentic: bool,
+        unknown: Unknown,
     },
     /// A keepalive.
     Indication(Path),
@@ -96,16 +101,18 @@ impl Agent {
                 id,
                 code,
                 generation,
+                authentic,
                 unknown,
             } => {
-                let key = match generation {
-                    Some(number) => Some(&self.generation(number)?.local.key),
-                    None => None,
+                let key = match authentic {
+                    true => Some(&self.generation(generation)?.local.key),
+                    false => None,
                 };
                 let mut writer = Writer::new(out, Class::Error, Method::BINDING, id);
                 writer.error_code(code, reason(code));
-                if let Some(unknown) = unknown {
-                    writer.unknown_attributes(&[unknown]);
+                let count = unknown.iter().take_while(|kind| **kind != 0).count();
+                if count > 0 {
+                    writer.unknown_attributes(&unknown[..count]);
                 }
                 if let Some(key) = key {
                     writer.integrity(key);

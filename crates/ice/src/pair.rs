@@ -41,6 +41,8 @@ pub enum Outcome {
     TimedOut,
     /// The peer refused with this STUN error code.
     Refused(u16),
+    /// An answer came that has neither an address nor an error code, or attributes that nobody understands.
+    Nonsense,
     /// An answer came whose integrity did not fit the peer's password.
     Unauthentic,
     /// The answer came from or to another address than the check.
@@ -63,6 +65,7 @@ impl fmt::Display for Outcome {
             Outcome::Untried => f.write_str("not tried"),
             Outcome::Unanswered | Outcome::TimedOut => f.write_str("no answer"),
             Outcome::Refused(code) => write!(f, "refused with {code}"),
+            Outcome::Nonsense => f.write_str("answered with a message that makes no sense"),
             Outcome::Unauthentic => f.write_str("answered, but not by an owner of the peer's password"),
             Outcome::NotSymmetric => f.write_str("answered from another address"),
             Outcome::ConsentExpired => f.write_str("worked, then went silent"),

@@ -9,7 +9,7 @@ use crate::agent::Agent;
 use crate::candidate::{Address, Candidate, Kind, Protocol, TcpType, same_address};
 use crate::consent::Consent;
 use crate::event::Event;
-use crate::output::Outgoing;
+use crate::output::{Outgoing, Unknown};
 use crate::pair::{Outcome, PairId, PairState};
 use crate::renomination::Nominates;
 use crate::role::{Conflict, Role, detect_conflict};
@@ -70,14 +70,13 @@ impl Agent {
             path,
             id,
             code,
-            generation: Some(generation),
+            generation,
+            authentic: true,
             unknown,
         };
-        if let Some(kind) = request
-            .unknown_required(&KNOWN)
-            .find(|kind| !self.understands(*kind))
-        {
-            self.enqueue(error(code::UNKNOWN_ATTRIBUTE, Some(kind)));
+        let unknown = self.not_understood(request);
+        if unknown != Unknown::default() {
+            self.enqueue(error(code::UNKNOWN_ATTRIBUTE, unknown));
             return self.count_drop(DropReason::UnknownAttribute, path);
         }
         // RFC 8445, section 7.1.1: "The PRIORITY attribute MUST be included in a Binding request"; a consent check
@@ -86,7 +85,7 @@ impl Agent {
             .priority()
             .or_else(|| self.known_priority(path, generation))
         else {
-            self.enqueue(error(code::BAD_REQUEST, None));
+            self.enqueue(error(code::BAD_REQUEST, Unknown::default()));
             return self.count_drop(DropReason::NoPriority, path);
         };
         let remote = self
@@ -95,7 +94,7 @@ impl Agent {
         let from_peer = remote.is_some_and(|side| side.ufrag() == theirs);
         if generation == self.current.number && (from_peer || remote.is_none()) && self.has_conflict(request)
         {
-            self.enqueue(error(code::ROLE_CONFLICT, None));
+            self.enqueue(error(code::ROLE_CONFLICT, Unknown::default()));
             return;
         }
         self.enqueue(Outgoing::Success { path, id, generation });
@@ -116,6 +115,20 @@ impl Agent {
                 nominates,
             });
         }
+    }
+
+    /// RFC 8489, section 6.3.1: what UNKNOWN-ATTRIBUTES "lists [...] the unknown comprehension-required attributes".
+    fn not_understood(&self, request: &Message<'_>) -> Unknown {
+        let mut found = Unknown::default();
+        let mut count = 0;
+        for kind in request.unknown_required(&KNOWN) {
+            let is_news = kind != 0 && !self.understands(kind) && !found.contains(&kind);
+            if let Some(place) = found.get_mut(count).filter(|_| is_news) {
+                *place = kind;
+                count += 1;
+            }
+        }
+        found
     }
 
     /// Whether the request must be refused because both sides have the same role. Switches the role where that is
@@ -352,8 +365,9 @@ impl Agent {
                 path,
                 id,
                 code,
-                generation: None,
-                unknown: None,
+                generation: 0,
+                authentic: false,
+                unknown: Unknown::default(),
             });
         }
     }

@@ -1,7 +1,7 @@
 //! What comes in through signalling, and what the application decides: credentials, candidates, addresses, restarts
 //! (RFC 8445, sections 5, 6.1.2 and 9; RFC 8838).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use dunlin_net::{Path, Transport};
 use log::{debug, info};
@@ -22,8 +22,11 @@ use crate::stats::DropReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddAddressError {
-    /// An unspecified or multicast address, or port 0.
-    #[error("{0} is not the address of a socket: a candidate needs a concrete address and port")]
+    /// An unspecified, multicast or broadcast address, port 0, or one of the IPv6 addresses that RFC 8445, section 5.1.1.1
+    /// bars from being candidates: IPv4-mapped, IPv4-compatible and site-local ones.
+    #[error(
+        "{0} is no address for a candidate: it takes a concrete address and port, and IPv4 addresses as such"
+    )]
     NotConcrete(SocketAddr),
     /// ICE over this transport is not there yet.
     #[error("candidates over {0} are not supported")]
@@ -76,7 +79,7 @@ impl Agent {
         if !matches!(transport, Transport::Udp | Transport::Tcp) {
             return Err(AddAddressError::Transport(transport));
         }
-        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+        if address.port() == 0 || !can_be_local(address.ip()) {
             return Err(AddAddressError::NotConcrete(address));
         }
         if self.gatherer.base(address, transport).is_some() {
@@ -367,7 +370,7 @@ impl Agent {
         let (nominated, generation) = (self.nominated, self.current.number);
         let failed = |pair: &&mut Pair| {
             let other = Some(pair.id) != nominated && pair.generation == generation;
-            other && pair.state == PairState::Failed
+            other && pair.state == PairState::Failed && !pair.is_dead()
         };
         self.list
             .iter_mut()
@@ -451,6 +454,20 @@ impl Agent {
         }
         added
     }
+}
+
+/// RFC 8445, section 5.1.1.1: "Deprecated IPv4-compatible IPv6 addresses and IPv6 site-local unicast addresses MUST NOT be
+/// included in the address candidates", and IPv4-mapped ones "SHOULD NOT".
+fn can_be_local(ip: IpAddr) -> bool {
+    let odd = match ip {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        IpAddr::V6(ip) => {
+            let site_local = ip.segments()[0] & 0xffc0 == 0xfec0;
+            let compatible = ip.segments()[..6] == [0; 6] && !ip.is_loopback();
+            site_local || compatible || ip.to_ipv4_mapped().is_some()
+        }
+    };
+    !odd && !ip.is_unspecified() && !ip.is_multicast()
 }
 
 /// Where datagrams from a base to a remote candidate travel, if they can.
