@@ -172,12 +172,12 @@ impl Candidate {
         }
     }
 
-    /// The value of the extension `name`, as in `extension("ufrag")`.
+    /// The value of the extension `name`, as in `extension("ufrag")`, in whatever case it is written.
     #[must_use]
     pub fn extension(&self, name: &str) -> Option<&str> {
         self.extensions
             .iter()
-            .find(|(n, _)| n == name)
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 }

@@ -37,7 +37,8 @@ const MAX_EXTENSIONS: usize = 32;
 impl FromStr for Candidate {
     type Err = ParseCandidateError;
 
-    /// Reads `candidate:…`, with or without a leading `a=`, `candidate:` and surrounding blanks.
+    /// Reads `candidate:…`, with or without a leading `a=`, `candidate:` and surrounding blanks. The words of the grammar may
+    /// be written in any case (RFC 5234, section 2.3).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() > MAX_LEN {
             return Err(ParseCandidateError::TooLong(text.len()));
@@ -67,17 +68,21 @@ impl FromStr for Candidate {
         let host = next("address")?;
         let port = number::<u16>("port", next("port")?)?;
         let address = address("address", host, port)?;
-        match next("typ")? {
-            "typ" => {}
-            other => return Err(malformed("typ", other)),
+        let typ = next("typ")?;
+        if !typ.eq_ignore_ascii_case("typ") {
+            return Err(malformed("typ", typ));
         }
-        let kind = match next("type")? {
-            "host" => Kind::Host,
-            "srflx" => Kind::ServerReflexive,
-            "prflx" => Kind::PeerReflexive,
-            "relay" => Kind::Relayed,
-            other => return Err(ParseCandidateError::UnknownKind(other.to_owned())),
-        };
+        let word = next("type")?;
+        let kinds = [
+            Kind::Host,
+            Kind::ServerReflexive,
+            Kind::PeerReflexive,
+            Kind::Relayed,
+        ];
+        let kind = kinds
+            .into_iter()
+            .find(|kind| word.eq_ignore_ascii_case(kind.as_str()))
+            .ok_or_else(|| ParseCandidateError::UnknownKind(word.to_owned()))?;
         let mut candidate = Candidate::udp(kind, SocketAddr::from(([0, 0, 0, 0], 0)), priority, foundation);
         candidate.component = component;
         candidate.protocol = protocol;
@@ -97,16 +102,16 @@ fn read_extensions<'a>(
     let mut related_port = 0;
     while let Some(name) = tokens.next() {
         let value = tokens.next().unwrap_or_default();
+        let is = |word: &str| name.eq_ignore_ascii_case(word);
         match name {
-            "raddr" => related = Some(value),
-            "rport" => related_port = number::<u16>("rport", value)?,
-            "tcptype" => {
-                candidate.tcp_type = match value {
-                    "active" => Some(TcpType::Active),
-                    "passive" => Some(TcpType::Passive),
-                    "so" => Some(TcpType::SimultaneousOpen),
-                    other => return Err(malformed("tcptype", other)),
-                };
+            _ if is("raddr") => related = Some(value),
+            _ if is("rport") => related_port = number::<u16>("rport", value)?,
+            _ if is("tcptype") => {
+                let types = [TcpType::Active, TcpType::Passive, TcpType::SimultaneousOpen];
+                let found = types
+                    .into_iter()
+                    .find(|known| value.eq_ignore_ascii_case(known.as_str()));
+                candidate.tcp_type = Some(found.ok_or_else(|| malformed("tcptype", value))?);
             }
             _ if candidate.extensions.len() < MAX_EXTENSIONS => {
                 candidate.extensions.push((name.to_owned(), value.to_owned()));
@@ -289,6 +294,21 @@ mod tests {
             "the candidate's address is malformed: \"a:b::zz\""
         );
         assert!("x".repeat(5000).parse::<Candidate>().is_err());
+    }
+
+    /// RFC 5234, section 2.3: "ABNF strings are case insensitive".
+    #[test]
+    fn the_words_of_a_line_may_be_written_in_any_case() {
+        let line =
+            "candidate:1 1 TCP 5 10.0.0.1 9 TYP SrFlx RADDR 10.0.0.2 RPORT 7 TCPTYPE Passive UFRAG AbCd";
+        let candidate: Candidate = line.parse().unwrap();
+        assert_eq!(
+            candidate.to_string(),
+            "candidate:1 1 tcp 5 10.0.0.1 9 typ srflx raddr 10.0.0.2 rport 7 tcptype passive UFRAG AbCd"
+        );
+        assert_eq!(candidate.extension("ufrag"), Some("AbCd"));
+        let host: Candidate = "candidate:1 1 udp 5 FD00::A 9 typ HOST".parse().unwrap();
+        assert_eq!(host.address.socket(), Some("[fd00::a]:9".parse().unwrap()));
     }
 
     #[test]

@@ -96,7 +96,11 @@ impl Agent {
 /// "ICE agents SHOULD NOT resolve mDNS names if they are not in the format defined by" section 3.1: "a version 4 UUID as
 /// defined in [RFC4122], followed by ".local"". Printers and other devices have other names.
 pub(crate) fn is_hidden_name(name: &str) -> bool {
-    let Some(uuid) = name.strip_suffix(".local") else {
+    // Names are the same in any case (RFC 6762, section 16).
+    let Some((uuid, _)) = name
+        .rsplit_once('.')
+        .filter(|(_, suffix)| suffix.eq_ignore_ascii_case("local"))
+    else {
         return false;
     };
     let byte = |at: usize| uuid.as_bytes()[at];
@@ -116,6 +120,7 @@ mod tests {
     #[test]
     fn only_names_that_hide_an_address_are_resolved() {
         assert!(is_hidden_name("6f4d2d3a-4b9b-4a0e-9f3e-0d2c9f2f1a11.local"));
+        assert!(is_hidden_name("6F4D2D3A-4B9B-4A0E-9F3E-0D2C9F2F1A11.Local"));
         for other in [
             "printer.local",
             "6f4d2d3a-4b9b-1a0e-9f3e-0d2c9f2f1a11.local",
