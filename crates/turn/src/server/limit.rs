@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::table::Seeded;
 
@@ -56,7 +56,8 @@ impl TokenBucket {
 #[derive(Debug, Clone, Copy)]
 struct Credit {
     bytes: u32,
-    /// Milliseconds since the start of the server.
+    /// Milliseconds since the start of the server, of which 32 bits come round every 49.7 days: who was not heard of for that
+    /// long has a little less than is due.
     at: u32,
 }
 
@@ -93,9 +94,9 @@ impl Limiter {
         let slot = self.seed.hash_one(source) % self.slots.len() as u64;
         let credit = &mut self.slots[slot as usize];
         let since_start = now.saturating_duration_since(self.start);
-        let millis = u32::try_from(since_start.as_millis()).unwrap_or(u32::MAX);
-        let elapsed = Duration::from_millis(u64::from(millis.saturating_sub(credit.at)));
-        let inflow = u64::from(self.per_second) * u64::try_from(elapsed.as_millis()).unwrap_or(0) / 1000;
+        let millis = since_start.as_millis() as u32;
+        let elapsed = millis.wrapping_sub(credit.at);
+        let inflow = u64::from(self.per_second) * u64::from(elapsed) / 1000;
         if inflow > 0 {
             credit.at = millis;
         }
@@ -115,6 +116,8 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a base to count virtual time from")]
@@ -158,5 +161,24 @@ mod tests {
         assert!(answered <= 280_000 + 1000, "{answered}");
         assert!(answered > 250_000, "{answered}");
         assert!(limiter.allows([192, 0, 2, 1].into(), 28, 130, start + Duration::from_secs(2)));
+    }
+
+    /// Milliseconds in 32 bits are fewer than fifty days.
+    #[test]
+    fn a_server_that_has_run_for_a_year_still_answers_strangers() {
+        let start = base();
+        let mut limiter = Limiter::new(16, 1000, 100, 7, start);
+        let source = [192, 0, 2, 1].into();
+        for days in [0, 20, 49, 50, 51, 99, 100, 365] {
+            let day = start + Duration::from_secs(days * 24 * 3600);
+            let answered = |limiter: &mut Limiter, at: Instant| {
+                (0..100).filter(|_| limiter.allows(source, 28, 130, at)).count()
+            };
+            let count = answered(&mut limiter, day);
+            assert!((27..=31).contains(&count), "day {days}: {count}");
+            let later = day + Duration::from_secs(10);
+            let count = answered(&mut limiter, later);
+            assert!((27..=31).contains(&count), "day {days} and 10 s: {count}");
+        }
     }
 }
