@@ -70,6 +70,35 @@ fn data_goes_both_ways_first_in_indications_then_on_a_channel() {
     assert!(world.received[0].iter().all(|(peer, _)| *peer == at(PEER)));
 }
 
+/// "For ever" is a fair thing to say of a time, and no sum of times may overflow by it.
+#[test]
+fn times_without_end_are_taken() {
+    for forever in [Duration::MAX, seconds(u64::MAX)] {
+        let mut config = server_config();
+        config.nonce_age = forever;
+        config.default_lifetime = forever;
+        config.max_lifetime = forever;
+        let mut world = World::new(config);
+        let mut config = client_config("192.0.2.1:5000");
+        config.lifetime = forever;
+        config.keepalive = forever;
+        config.initial_rto = forever;
+        config.reliable_timeout = forever;
+        world.add(config);
+        world.run(seconds(2));
+        let Some(Event::Allocated(allocated)) = world.events(0).pop() else {
+            panic!("no allocation")
+        };
+        assert_eq!(allocated.lifetime, seconds(u64::from(u32::MAX)));
+        world.clients[0].permit(world.now, at(PEER).ip()).unwrap();
+        world.run(seconds(10_000));
+        assert!(world.send(0, at(PEER), b"still there").is_some());
+        world.clients[0].close();
+        world.run(seconds(1));
+        assert_eq!(world.server.stats().allocations, 0);
+    }
+}
+
 /// Permissions live 5 minutes, channels and allocations 10, nonces an hour: two hours are many refreshes.
 #[test]
 fn an_idle_session_lives_for_hours_with_a_tenth_of_all_datagrams_lost() {

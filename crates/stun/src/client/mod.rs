@@ -324,7 +324,7 @@ impl Client {
             until: self
                 .config
                 .refresh
-                .map(|refresh| self.now + refresh.max(Duration::from_millis(1))),
+                .and_then(|refresh| self.now.checked_add(refresh.max(Duration::from_millis(1)))),
         };
         if self.mapped.replace(address) != Some(address) {
             info!(

@@ -71,6 +71,8 @@ const FINAL_WAIT: u32 = 4;
 /// The ends are close when they differ by this part of the shorter one, or a second.
 const PRECISION: u32 = 8;
 const CLOSE: Duration = Duration::from_secs(1);
+/// Nobody waits longer than a year, and times can be added up to it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Debug)]
 enum State {
@@ -114,7 +116,8 @@ pub struct Lifetime {
 impl Lifetime {
     /// A measurement that begins at once.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32], now: Instant) -> Self {
+        config.longest = config.longest.min(LONGEST);
         let time = config.first.max(CLOSE).min(config.longest.max(CLOSE));
         let mut lifetime = Self {
             config,

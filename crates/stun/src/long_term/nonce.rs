@@ -62,7 +62,7 @@ impl Nonces {
         let expected = self.encode(seconds, client);
         let made_at = Duration::from_secs(u32::from_be_bytes(seconds).into());
         // Not a secret that can be guessed byte by byte: a wrong nonce is answered with a right one.
-        expected == nonce && made_at + self.max_age >= since_start
+        expected == nonce && made_at.saturating_add(self.max_age) >= since_start
     }
 
     fn encode(&self, seconds: [u8; 4], client: SocketAddr) -> [u8; NONCE_LEN] {

@@ -65,7 +65,10 @@ impl Client {
     /// A client that asks for its allocation at once.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
-        let keepalive_at = (!is_reliable(config.path)).then(|| now + config.keepalive);
+        let keepalive_at = match is_reliable(config.path) {
+            true => None,
+            false => now.checked_add(config.keepalive),
+        };
         let mut client = Self {
             config,
             rng: StdRng::from_seed(seed),
@@ -118,7 +121,9 @@ impl Client {
         }
         if self.keepalive_at.is_some_and(|at| at <= self.now) {
             self.keepalive_due = !std::mem::take(&mut self.sent_since_keepalive);
-            self.keepalive_at = Some(self.now + self.config.keepalive.max(std::time::Duration::from_secs(1)));
+            self.keepalive_at = self
+                .now
+                .checked_add(self.config.keepalive.max(std::time::Duration::from_secs(1)));
         }
         self.permissions.prune(self.now);
         self.pump();

@@ -205,7 +205,8 @@ impl Server {
     pub(super) fn desired_lifetime(&self, asked: Option<Lifetime>) -> Duration {
         let default = self.config.default_lifetime.max(Duration::from_secs(1));
         let asked = asked.map_or(default, |asked| asked.0.min(self.config.max_lifetime));
-        asked.max(default)
+        // LIFETIME has 32 bits (section 18.2), and no more is promised than it says.
+        asked.max(default).min(Duration::from_secs(u32::MAX.into()))
     }
 
     fn check_capacity(&mut self, session: &Session) -> Result<(), u16> {
