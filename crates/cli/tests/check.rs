@@ -99,3 +99,24 @@ fn a_server_that_refuses_is_a_line_and_a_failure() {
     assert!(report.contains("candidates:") && !success);
     assert!(error.contains("1 of 1 servers gave no address"), "{error}");
 }
+
+/// TLS with a server that speaks something else: a sentence about that, and none about handshakes and messages.
+#[test]
+fn a_port_without_tls_is_told_as_such() {
+    use std::io::{Read, Write};
+    for answer in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("turns:{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _read = stream.read(&mut [0; 2000]);
+            stream.write_all(answer).unwrap();
+        });
+        let (success, report, _) = check(&["--turn", &url, "--user", "me", "--credential", "secret"]);
+        let sentence = match answer {
+            [] => "the server ended the connection during the handshake: perhaps it does not speak TLS",
+            _ => "what it answers is no TLS: another service listens at this port",
+        };
+        assert!(!success && report.contains(sentence), "{report}");
+    }
+}

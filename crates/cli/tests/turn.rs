@@ -172,6 +172,62 @@ fn mistakes_get_a_sentence() {
     );
 }
 
+#[test]
+fn what_nobody_can_mean_is_told_before_anything_is_opened() {
+    let said = |more: &[&str]| failure(&[&USABLE[..], &["--no-tcp"], more].concat());
+    // In turnserver.conf, 0 is "no limit".
+    assert!(said(&["--user-quota", "0"]).contains("user-quota = 0 is too small: 1 is the least"));
+    assert!(said(&["--total-quota", "0"]).contains("total-quota = 0 is too small"));
+    assert!(said(&["--max-bps", "0"]).contains("max-bps = 0 is too small: 1500 is the least"));
+    assert!(said(&["--nonce-seconds", "0"]).contains("nonce-seconds = 0 is too small"));
+    assert!(said(&["--nonce-seconds", "100000"]).contains("too large: 86400 is the most"));
+    assert!(said(&["--default-lifetime", "0"]).contains("default-lifetime = 0 is too small"));
+    assert!(said(&["--max-lifetime", "4294967296"]).contains("too large: 4294967295 is the most"));
+    assert!(said(&["--workers", "5000"]).contains("workers = 5000 is too large: 1024 is the most"));
+    assert!(said(&["--max-connections", "0"]).contains("max-connections = 0 is too small"));
+    let lifetimes = ["--default-lifetime", "900", "--max-lifetime", "600"];
+    assert!(said(&lifetimes).contains("default-lifetime = 900 is longer than max-lifetime = 600"));
+    assert!(said(&["--realm", ""]).contains("realm takes 1 to 127 characters"));
+    assert!(said(&["--software", &"x".repeat(128)]).contains("software takes 1 to 127 characters"));
+    assert!(said(&["--user", "bob:"]).contains("the user \"bob\" has no password"));
+    assert!(said(&["--user", "alice:other"]).contains("the user \"alice\" is given twice"));
+    let secret = said(&["--user", "a-password-without-name"]);
+    assert!(
+        secret.contains("write the name, a colon") && !secret.contains("a-password"),
+        "{secret}"
+    );
+    assert!(said(&["--shared-secret", ""]).contains("is empty"));
+    let empty = file("empty-secret", "\n");
+    let empty = empty.to_str().unwrap();
+    assert!(said(&["--shared-secret-file", empty]).contains("the first line of"));
+    let neither = ["--stun-only", "--no-stun"];
+    assert!(said(&neither).contains("stun-only and no-stun contradict each other"));
+    let discovery = ["--nat-discovery", "127.0.0.1:5", "--nat-discovery", "127.0.0.2:6"];
+    assert!(said(&[&discovery[..], &["--no-stun"]].concat()).contains("nat-discovery and no-stun"));
+    assert!(said(&["--alternate-server", "192.0.2.1:0"]).contains("write its address and port"));
+    assert!(said(&["--external-ip", "2001:db8::1"]).contains("no relay address of its IP version"));
+    let twice = ["--external-ip", "203.0.113.1", "--external-ip", "203.0.113.2"];
+    assert!(said(&twice).contains("127.0.0.1 has two external addresses"));
+    let level = said(&["--log", "loud"]);
+    assert!(level.contains("off, error, warn, info, debug, trace"), "{level}");
+}
+
+/// The kernel lets the threads of one server share a port, and would let two servers.
+#[test]
+fn a_second_server_does_not_share_the_port_of_the_first() {
+    for (transport, other) in [("udp", "--no-tcp"), ("tcp", "--no-udp")] {
+        let option = format!("--{transport}");
+        let options = ["--user", "alice:secret", "--workers", "2", other];
+        let first = Program::start(&[&options[..], &[&option, "127.0.0.1:0"]].concat(), 1);
+        let address = &first.at[transport];
+        let said = failure(&[&options[..], &[&option, address]].concat());
+        assert!(
+            said.contains(&format!("{transport} on {address} is in use by another program")),
+            "{said}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn sigterm_drains_and_a_server_without_allocations_ends_at_once() {
@@ -181,8 +237,37 @@ fn sigterm_drains_and_a_server_without_allocations_ends_at_once() {
     assert!(program.ended().success());
 }
 
-/// A certificate for `localhost`, and its key.
 #[cfg(unix)]
+#[test]
+fn keys_that_do_not_fit_are_told_from_files_that_hold_none() {
+    let (one, other) = (certificate(), certificate());
+    let (cert, key) = (file("one-cert.pem", &one.0), file("other-key.pem", &other.1));
+    let [cert, key] = [cert.to_str().unwrap(), key.to_str().unwrap()];
+    let said = |cert: &str, key: &str| {
+        let options = [
+            "--no-tcp",
+            "--no-dtls",
+            "--tls",
+            "127.0.0.1:0",
+            "--cert",
+            cert,
+            "--key",
+            key,
+        ];
+        failure(&[&USABLE[..], &options].concat())
+    };
+    let wrong = said(cert, key);
+    assert!(
+        wrong.contains("the key is that of another certificate"),
+        "{wrong}"
+    );
+    let none = said(cert, cert);
+    assert!(none.contains("there is no key in its file"), "{none}");
+    let none = said(key, key);
+    assert!(none.contains("there is no certificate in the file"), "{none}");
+}
+
+/// A certificate for `localhost`, and its key.
 fn certificate() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())

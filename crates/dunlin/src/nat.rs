@@ -32,6 +32,9 @@ pub enum DiscoverError {
     /// There is no address to send from, or sending fails.
     #[error("the STUN server {0} cannot be reached: {1}")]
     Socket(SocketAddr, #[source] io::Error),
+    /// The address to ask from is not this host's.
+    #[error("this host has no address {0}, so nothing can be asked from there")]
+    NoSuchAddress(IpAddr),
     /// The server did not help.
     #[error("{0}")]
     Failed(Failure),
@@ -133,7 +136,10 @@ impl Sockets {
     async fn bind(server: SocketAddr, from: Option<IpAddr>) -> Result<Self, DiscoverError> {
         Self::try_bind(server, from)
             .await
-            .map_err(|error| DiscoverError::Socket(server, error))
+            .map_err(|error| match (from, error.kind()) {
+                (Some(from), io::ErrorKind::AddrNotAvailable) => DiscoverError::NoSuchAddress(from),
+                _ => DiscoverError::Socket(server, error),
+            })
     }
 
     async fn try_bind(server: SocketAddr, from: Option<IpAddr>) -> io::Result<Self> {

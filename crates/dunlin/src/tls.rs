@@ -132,13 +132,28 @@ pub(crate) fn server_name(name: Option<&String>, address: IpAddr) -> Result<Serv
 pub(crate) fn explain(error: &io::Error, name: &ServerName<'_>) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(fault) => explain_fault(fault, name),
+        None if is_hang_up(error) => {
+            "the server ended the connection during the handshake: perhaps it does not speak TLS at this port"
+                .to_owned()
+        }
         None => error.to_string(),
     }
 }
 
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
 fn explain_fault(error: &Error, name: &ServerName<'_>) -> String {
-    let Error::InvalidCertificate(fault) = error else {
-        return error.to_string();
+    let fault = match error {
+        Error::InvalidCertificate(fault) => fault,
+        Error::InvalidMessage(_) => {
+            return "what it answers is no TLS: another service listens at this port".to_owned();
+        }
+        other => return other.to_string(),
     };
     match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -3,6 +3,7 @@
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "it drives another program"
 )]
 

@@ -3,6 +3,7 @@
 
 mod error;
 mod metrics;
+mod mistakes;
 mod options;
 mod settings;
 

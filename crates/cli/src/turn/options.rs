@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dunlin::turn_server::Prefix;
 use serde::Deserialize;
 
@@ -159,10 +160,15 @@ pub(crate) struct Options {
     /// Serves /metrics (Prometheus) and /healthz over HTTP here.
     #[arg(long, value_name = "IP:PORT", help_heading = "Operation")]
     pub(super) metrics: Option<SocketAddr>,
-    /// What is logged to standard error: off, error, warn, info, debug or trace. [default: info]
-    #[arg(long, value_name = "LEVEL", help_heading = "Operation")]
+    /// What is logged to standard error. [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = levels(), help_heading = "Operation")]
     #[serde(deserialize_with = "level")]
     pub(super) log: Option<log::LevelFilter>,
+}
+
+fn levels() -> impl TypedValueParser<Value = log::LevelFilter> {
+    PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
+        .try_map(|level| level.parse::<log::LevelFilter>())
 }
 
 fn level<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<log::LevelFilter>, D::Error> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dunlin::turn_server::{BindingServer, Config, Identity, Prefix, RelayAddress, User};
 
 use super::error::TurnError;
+use super::mistakes;
 use super::options::Options;
 
 /// The ports of RFC 8489, section 18.6, and RFC 8656, section 5.
@@ -25,6 +26,7 @@ pub(super) fn read(flags: Options) -> Result<Options, TurnError> {
 
 /// The configuration that the options stand for.
 pub(super) fn config(options: &Options) -> Result<Config, TurnError> {
+    mistakes::check(options)?;
     let mut config = Config::default();
     config.identity = identity(options)?;
     let secure = config.identity.is_some();
@@ -120,10 +122,7 @@ fn discovery(options: &Options, config: &mut Config) -> Result<(), TurnError> {
 fn users(options: &Options, config: &mut Config) -> Result<(), TurnError> {
     let core = &mut config.server;
     for text in &options.user {
-        let (username, password) = text
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| TurnError::User(text.clone()))?;
+        let (username, password) = mistakes::split_user(text)?;
         core.users.push(User {
             username: username.to_owned(),
             password: password.to_owned(),
@@ -136,9 +135,11 @@ fn users(options: &Options, config: &mut Config) -> Result<(), TurnError> {
         .collect();
     if let Some(path) = &options.shared_secret_file {
         let first = text(path)?.lines().next().unwrap_or_default().trim().to_owned();
+        if first.is_empty() {
+            return Err(TurnError::EmptySecretFile(path.clone()));
+        }
         core.shared_secrets.push(first.into_bytes());
     }
-    core.shared_secrets.retain(|secret| !secret.is_empty());
     if options.stun_only {
         core.users.clear();
         core.shared_secrets.clear();
@@ -146,10 +147,6 @@ fn users(options: &Options, config: &mut Config) -> Result<(), TurnError> {
         return Err(TurnError::Nobody);
     }
     if let Some(realm) = &options.realm {
-        // RFC 8489, section 14.9: "fewer than 128 characters".
-        if realm.chars().count() > 127 {
-            return Err(TurnError::Realm);
-        }
         core.realm.clone_from(realm);
     }
     core.rfc5766_channels = options.rfc5766_channels;
@@ -214,12 +211,17 @@ fn relays(options: &Options, config: &mut Config) -> Result<(), TurnError> {
             if private.map_or(relay.ip.is_ipv4() == public.is_ipv4(), |private| {
                 private == relay.ip
             }) {
+                if relay.external.is_some_and(|other| other != public) {
+                    return Err(TurnError::ExternalTwice(relay.ip));
+                }
                 relay.external = Some(public);
                 found = true;
             }
         }
-        if let Some(private) = private.filter(|_| !found) {
-            return Err(TurnError::ExternalOf(public, private));
+        match private {
+            _ if found => {}
+            Some(private) => return Err(TurnError::ExternalOf(public, private)),
+            None => return Err(TurnError::ExternalFamily(public)),
         }
     }
     Ok(())

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use dunlin_dtls::Certificate;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{Error, ServerConfig};
 
 use super::config::{Config, Identity};
 use super::error::BindError;
@@ -56,12 +56,18 @@ pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, BindError> {
     if chain.is_empty() {
         return Err(wrong(&"there is no certificate in the file"));
     }
-    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| wrong(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong(&"there is no key in its file, or one that is encrypted"),
+        other => wrong(&other),
+    })?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| wrong(&error))?;
+        .map_err(|error| match error {
+            Error::InconsistentKeys(_) => wrong(&"the key is that of another certificate"),
+            other => wrong(&other),
+        })?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

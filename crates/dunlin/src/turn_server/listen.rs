@@ -131,6 +131,9 @@ pub(super) fn open(config: &Config) -> Result<Opened, BindError> {
     let mut addresses = Vec::new();
     for (transport, wish) in config.listeners() {
         let wrong = |error| BindError::listen(wish, transport, error);
+        if config.workers > 1 {
+            probe(wish, transport, config).map_err(wrong)?;
+        }
         // A port that the system chooses is chosen once.
         let mut address = wish;
         for set in &mut sets {
@@ -139,6 +142,18 @@ pub(super) fn open(config: &Config) -> Result<Opened, BindError> {
         addresses.push((transport, address));
     }
     Ok((sets, addresses))
+}
+
+/// Whether the port is free. The workers of one server share it, and the kernel would let another server share it as well,
+/// which then has half of the clients.
+fn probe(address: SocketAddr, transport: Transport, config: &Config) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    match transport {
+        Transport::Tcp | Transport::Tls => listen_tcp(address, false).map(drop),
+        _ => socket::open(address, config.listener_buffer, false).map(drop),
+    }
 }
 
 fn open_one(
