@@ -70,6 +70,7 @@ impl fmt::Display for Outcome {
             Outcome::NotSymmetric => f.write_str("answered from another address"),
             Outcome::ConsentExpired => f.write_str("worked, then went silent"),
             Outcome::ConsentRevoked => f.write_str("worked, then the peer revoked consent"),
+            Outcome::NotRelayed(0) => f.write_str("the TURN server's answer about it makes no sense"),
             Outcome::NotRelayed(code) => write!(f, "the TURN server does not relay to it (error {code})"),
             Outcome::NotConnected => f.write_str("no TCP connection could be made"),
             Outcome::Valid => f.write_str("works"),

@@ -209,6 +209,59 @@ fn an_allocation_that_is_not_understood_is_given_back() {
     }
 }
 
+/// RFC 8489, section 6.3.3: of a success with unknown attributes that must be understood, "the response is discarded and the
+/// transaction is considered to have failed": that one, and not the allocation.
+#[test]
+fn a_success_that_is_not_understood_ends_its_transaction_alone() {
+    let peer = at(PEER);
+    let ask = |scripted: &mut Scripted, what: &dyn Fn(&mut Client, Instant)| {
+        what(&mut scripted.client, scripted.now);
+        assert!(scripted.asks().is_some());
+        scripted.answer(Class::Success, &|w| {
+            ConnectionId(7).write(w);
+            w.attribute(0x7f00, b"new");
+        });
+        scripted.client.poll_event()
+    };
+    let mut scripted = Scripted::active(|_| {});
+    let permit: &dyn Fn(&mut Client, Instant) =
+        &|client, now| client.permit(now, peer.ip()).map(drop).unwrap();
+    let refused = Event::PermissionRefused {
+        peer: peer.ip(),
+        code: 0,
+    };
+    assert_eq!(ask(&mut scripted, permit), Some(refused));
+    assert!(!scripted.client.is_permitted(peer.ip()));
+    let bind: &dyn Fn(&mut Client, Instant) = &|client, now| client.bind(now, peer).map(drop).unwrap();
+    assert_eq!(
+        ask(&mut scripted, bind),
+        Some(Event::ChannelRefused { peer, code: 0 })
+    );
+    // The allocation is there, and a permission may be asked for again.
+    scripted.client.permit(scripted.now, peer.ip()).unwrap();
+    assert_eq!(scripted.asks(), Some(Method::CREATE_PERMISSION));
+    scripted.answer(Class::Success, &|_| {});
+    assert_eq!(scripted.client.poll_event(), Some(Event::Permitted(peer.ip())));
+
+    let mut scripted = Scripted::active(|config| config.transport = RequestedTransport::TCP);
+    let connect: &dyn Fn(&mut Client, Instant) = &|client, now| client.connect(now, peer).map(drop).unwrap();
+    assert_eq!(
+        ask(&mut scripted, connect),
+        Some(Event::ConnectRefused { peer, code: 0 })
+    );
+    assert_eq!(scripted.client.relayed_addresses().count(), 1);
+
+    // Without a refresh that is understood nobody knows how long the allocation lives.
+    let mut scripted = Scripted::active(|_| {});
+    scripted.wait(560);
+    assert_eq!(scripted.asks(), Some(Method::REFRESH));
+    scripted.answer(Class::Success, &|w| _ = w.attribute(0x7f00, b"new"));
+    assert_eq!(
+        scripted.client.poll_event(),
+        Some(Event::Closed(Failure::NotUnderstood))
+    );
+}
+
 /// RFC 8489, section 6.3: "Known-but-unexpected attributes SHOULD be ignored", and unknown optional ones MUST be.
 #[test]
 fn attributes_that_are_not_expected_are_ignored() {

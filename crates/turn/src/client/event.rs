@@ -21,7 +21,7 @@ pub enum Event {
     PermissionRefused {
         /// The peer.
         peer: IpAddr,
-        /// Mostly 403: the server's rules forbid it.
+        /// Mostly 403: the server's rules forbid it. 0: its answer was not understood.
         code: u16,
     },
     /// Data to and from this peer travels with four bytes of framing from now on.
@@ -30,7 +30,7 @@ pub enum Event {
     ChannelRefused {
         /// The peer.
         peer: SocketAddr,
-        /// Mostly 403 or 508.
+        /// Mostly 403 or 508. 0: its answer was not understood.
         code: u16,
     },
     /// A datagram that the relay sent to this peer was answered with ICMP (RFC 8656, section 11.6).
@@ -63,7 +63,7 @@ pub enum Event {
     ConnectRefused {
         /// The peer.
         peer: SocketAddr,
-        /// 403, 446 or 447.
+        /// 403, 446 or 447. 0: its answer was not understood.
         code: u16,
     },
     /// From here on this path carries the peer's bytes and nothing else.

@@ -66,8 +66,9 @@ impl Client {
             // RFC 8489, section 6.3.3: "the response is discarded and the transaction is considered to have failed."
             None if unknown => match transaction.request {
                 Request::Allocate => self.give_back(Failure::NotUnderstood),
-                Request::Deallocate => self.given_back(),
-                _ => self.end(Failure::NotUnderstood),
+                // Nobody knows how long the allocation lives then.
+                Request::Refresh => self.end(Failure::NotUnderstood),
+                _ => self.handle_error(&transaction, message, 0, authentic),
             },
             None => self.handle_success(transaction.request, message),
         }
@@ -175,7 +176,7 @@ impl Client {
             }
             Request::Connect(peer) => match ConnectionId::read(message) {
                 Some(connection) => self.emit(Event::Connected { peer, connection }),
-                None => self.end(Failure::NotUnderstood),
+                None => self.connect_refused(peer, 0),
             },
             Request::BindConnection(connection, path) => {
                 self.emit(Event::ConnectionBound { connection, path })
