@@ -1,5 +1,6 @@
 //! `dunlin check`: asks STUN and TURN servers for addresses as a connection would, and prints what became of each.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -98,13 +99,14 @@ pub(crate) async fn run(options: Options) -> Result<(), CheckError> {
         gathered?;
     }
     let report = connection.ice_report();
-    for server in &report.servers {
-        println!("{server}");
-    }
-    println!("candidates:");
-    for candidate in &report.local {
-        println!("  {candidate}");
-    }
+    let servers = report.servers.iter().map(|server| format!("{server}\n"));
+    let candidates = report.local.iter().map(|candidate| format!("  {candidate}\n"));
+    let text: String = servers
+        .chain(["candidates:\n".to_owned()])
+        .chain(candidates)
+        .collect();
+    // Who reads the first line only, as `head` does, has what it wants.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     connection.close();
     let answered = |state: &ServerState| matches!(state, ServerState::Answered { .. });
     let failed = report

@@ -120,3 +120,19 @@ fn a_port_without_tls_is_told_as_such() {
         assert!(!success && report.contains(sentence), "{report}");
     }
 }
+
+/// As when `head` has read what it wants.
+#[test]
+fn a_reader_that_goes_is_no_reason_to_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+        .args(["check", "--stun", "stun:nowhere.invalid"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
