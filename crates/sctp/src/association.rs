@@ -108,9 +108,6 @@ impl Association {
     /// Takes in one packet of the peer.
     pub fn handle_datagram(&mut self, now: Instant, data: Bytes) {
         self.advance_clock(now);
-        if matches!(self.state, State::Ended) {
-            return;
-        }
         let Some((header, _)) = Header::parse(&data) else {
             self.stats.drops.truncated += 1;
             return;
@@ -128,6 +125,9 @@ impl Association {
         if !self.is_checksum_good(&data, first.kind) {
             self.stats.drops.bad_checksum += 1;
             return;
+        }
+        if matches!(self.state, State::Ended) {
+            return self.answer_after_the_end(header.verification_tag, first.kind);
         }
         match self.judge(header, &first, chunks.clone()) {
             Verdict::Process => {
@@ -158,8 +158,9 @@ impl Association {
             // "When an endpoint receives an SCTP packet with the Verification Tag set to 0, it SHOULD verify that the
             // packet contains only an INIT chunk. Otherwise, the receiver MUST silently discard the packet."
             kind::INIT => tag == 0 && rest.next().is_none(),
+            _ if tag == 0 => false,
             // The cookie itself says which tag is right.
-            kind::COOKIE_ECHO => tag != 0,
+            kind::COOKIE_ECHO => true,
             // "If the Verification Tag field of the packet matches its own tag and the T bit is not set OR if it is set
             // to its Peer's Tag and the T bit is set in the Chunk Flags."
             kind::ABORT | kind::SHUTDOWN_COMPLETE if reflected => theirs == Some(tag),
@@ -168,7 +169,7 @@ impl Association {
                 return Verdict::Drop;
             }
             _ if ours.is_none() => {
-                self.answer_out_of_the_blue(tag, first);
+                self.answer_out_of_the_blue(tag, first.kind, rest);
                 return Verdict::Drop;
             }
             _ => ours == Some(tag),
@@ -194,9 +195,13 @@ impl Association {
     }
 
     /// Section 8.4.
-    fn answer_out_of_the_blue(&mut self, tag: u32, first: &RawChunk<'_>) {
+    fn answer_out_of_the_blue(&mut self, tag: u32, first: u8, mut rest: Chunks<'_>) {
         self.stats.drops.out_of_the_blue += 1;
-        match first.kind {
+        // "If the OOTB packet contains an ABORT chunk, the receiver MUST silently discard the OOTB packet".
+        if rest.any(|chunk| chunk.is_ok_and(|chunk| chunk.kind == kind::ABORT)) {
+            return;
+        }
+        match first {
             kind::ABORT | kind::SHUTDOWN_COMPLETE | kind::COOKIE_ACK | kind::ERROR | kind::INIT_ACK => {}
             kind::SHUTDOWN_ACK => self.answer_stray_shutdown_ack(tag),
             _ => {
@@ -204,6 +209,14 @@ impl Association {
                 let cause = Cause::ProtocolViolation("no association here");
                 self.send_packet(header, |out| cause.write_chunk(out, kind::ABORT, FLAG_REFLECTED));
             }
+        }
+    }
+
+    /// Of what is out of the blue (section 8.4) only the SHUTDOWN ACK of a peer that missed our SHUTDOWN COMPLETE is answered:
+    /// the driver has been told that this is over.
+    fn answer_after_the_end(&mut self, tag: u32, first: u8) {
+        if first == kind::SHUTDOWN_ACK && tag != 0 {
+            self.answer_stray_shutdown_ack(tag);
         }
     }
 
@@ -331,8 +344,8 @@ impl Association {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
+            _ if self.has_output() => Some(self.now),
             State::Ended => None,
-            _ if !self.idle => Some(self.now),
             _ => self.timers.next(),
         }
     }
@@ -340,7 +353,7 @@ impl Association {
     /// Whether [`Association::poll_transmit`] may have something: it has not been asked since something happened.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.idle && !matches!(self.state, State::Ended)
+        !self.idle && (!matches!(self.state, State::Ended) || !self.outbox.is_empty())
     }
 
     /// Sets the largest packet to send, in bytes. What was already cut into larger fragments keeps its size.

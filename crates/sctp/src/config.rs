@@ -33,7 +33,7 @@ pub enum Scheduler {
     Priority,
 }
 
-/// The settings of an [`Association`](crate::Association).
+/// The settings of an [`Association`](crate::Association). Times of more than a year count as a year.
 ///
 /// ```
 /// let mut config = dunlin_sctp::Config::default();
@@ -72,7 +72,7 @@ pub struct Config {
     /// Bytes that may wait to be sent for the first time; more are refused. Default 16 MiB.
     pub max_send_buffer: usize,
     /// Bytes that may be under way, sent and not yet acknowledged, whatever window the peer offers: congestion control makes it
-    /// as much as the path takes. Default 36 MiB, 32,767 chunks of 1,160 bytes; more chunks than that are never under way.
+    /// as much as the path takes. At least 65,532. Default 36 MiB, 32,767 chunks of 1,160 bytes; more chunks than that are never under way.
     pub max_outstanding: usize,
     /// Streams each way, the peer's number permitting. Unused ones cost nothing. Default 65,535 (RFC 8831,
     /// section 6.2).
@@ -115,7 +115,7 @@ pub struct Config {
     pub congestion: CongestionControl,
     /// The first congestion window, in packets of [`Config::max_datagram`]. Default 10 (RFC 6928; dcsctp's).
     pub initial_window: u32,
-    /// Answers to control chunks that may wait to be sent; more are dropped. Default 16.
+    /// Answers to control chunks that may wait to be sent; more are dropped. At least 2. Default 16.
     pub max_pending_replies: usize,
     /// Separate ranges of TSNs that may have arrived beyond a gap; what would open another is dropped. Default
     /// 1,024.
@@ -162,6 +162,10 @@ impl Default for Config {
 
 /// The least room for a packet: an INIT ACK with its cookie must fit.
 pub(crate) const MIN_DATAGRAM: usize = 256;
+/// Longer times than a year count as a year, so that they can be added up.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What we send of our own waits among the answers: two INITs at once.
+const LEAST_REPLIES: usize = 2;
 /// The most that a window may be.
 const MAX_WINDOW: usize = 1 << 31;
 /// The most: chunk lengths are 16 bits.
@@ -180,10 +184,14 @@ impl Config {
         self.streams = self.streams.max(1);
         // RFC 9260, section 6.2: "MUST NOT allow the maximum delay … to be configured to be more than 500 ms".
         self.sack_delay = self.sack_delay.min(Duration::from_millis(500));
-        self.rto_min = self.rto_min.max(Duration::from_millis(1));
-        self.rto_max = self.rto_max.max(self.rto_min);
+        self.rto_min = self.rto_min.clamp(Duration::from_millis(1), LONGEST);
+        self.rto_max = self.rto_max.clamp(self.rto_min, LONGEST);
         self.rto_initial = self.rto_initial.clamp(self.rto_min, self.rto_max);
+        self.heartbeat_interval = self.heartbeat_interval.map(|interval| interval.min(LONGEST));
+        self.cookie_lifetime = self.cookie_lifetime.min(LONGEST);
         self.initial_window = self.initial_window.max(2);
+        self.max_outstanding = self.max_outstanding.max(MAX_DATAGRAM);
+        self.max_pending_replies = self.max_pending_replies.max(LEAST_REPLIES);
         self
     }
 
