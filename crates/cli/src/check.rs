@@ -1,6 +1,5 @@
 //! `dunlin check`: asks STUN and TURN servers for addresses as a connection would, and prints what became of each.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use dunlin::{
     BindError, Config, ConnectionError, CreateChannelError, DataChannelInit, DescriptionError, IceServer,
     PeerConnection, ServerState, TlsRoots,
 };
+
+use crate::say::say;
 
 /// Which servers to ask.
 #[derive(Debug, Clone, Args)]
@@ -99,14 +100,11 @@ pub(crate) async fn run(options: Options) -> Result<(), CheckError> {
         gathered?;
     }
     let report = connection.ice_report();
-    let servers = report.servers.iter().map(|server| format!("{server}\n"));
-    let candidates = report.local.iter().map(|candidate| format!("  {candidate}\n"));
-    let text: String = servers
-        .chain(["candidates:\n".to_owned()])
-        .chain(candidates)
-        .collect();
-    // Who reads the first line only, as `head` does, has what it wants.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    report.servers.iter().for_each(say);
+    say("candidates:");
+    for candidate in &report.local {
+        say(format_args!("  {candidate}"));
+    }
     connection.close();
     let answered = |state: &ServerState| matches!(state, ServerState::Answered { .. });
     let failed = report

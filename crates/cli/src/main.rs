@@ -12,6 +12,7 @@ mod echo;
 mod nat;
 mod page;
 mod relay;
+mod say;
 mod serve;
 mod session;
 mod signalling;

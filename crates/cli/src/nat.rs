@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use dunlin::nat::{DiscoverError, binding_lifetime, discover};
 
+use crate::say::say;
+
 /// The port of RFC 8489, section 18.6.
 const PORT: u16 = 3478;
 
@@ -43,12 +45,12 @@ pub(crate) enum NatError {
 /// Asks, and prints the answer.
 pub(crate) async fn run(options: &Options) -> Result<(), NatError> {
     let server = resolve(options).await?;
-    println!("asking {server} …");
-    println!("{}", discover(server, options.from).await?);
+    say(format_args!("asking {server} …"));
+    say(discover(server, options.from).await?);
     if let Some(longest) = options.lifetime {
         let longest = Duration::from_secs(longest.into());
-        println!("measuring how long a binding is kept …");
-        println!("{}", binding_lifetime(server, options.from, longest).await?);
+        say("measuring how long a binding is kept …");
+        say(binding_lifetime(server, options.from, longest).await?);
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use dunlin::{Config, Endpoint, EndpointConfig, SessionDescription};
 use tokio::net::TcpListener;
 
 use crate::relay::Relay;
+use crate::say::say;
 use crate::{page, relay, session, signalling};
 
 /// Where to listen, and how browsers reach this host.
@@ -74,10 +75,13 @@ pub(crate) async fn run(options: &Options) -> Result<(), ServeError> {
     let listener = listen(SocketAddr::new(options.bind, options.port)).await?;
     let address = listener.local_addr().map_err(ServeError::Serve)?;
     let app = Arc::new(open(options).await?);
-    println!("dunlin is at http://{}", reachable(address));
-    println!("Open it in a browser; POST /offer takes the offer of any other WebRTC client. Ctrl-C ends.");
+    say(format_args!("dunlin is at http://{}", reachable(address)));
+    say("Open it in a browser; POST /offer takes the offer of any other WebRTC client. Ctrl-C ends.");
     if let Some(relay) = &app.relay {
-        println!("It relays for browsers that have no UDP: {}", relay.addresses());
+        say(format_args!(
+            "It relays for browsers that have no UDP: {}",
+            relay.addresses()
+        ));
     }
     log::info!("media at {:?}", app.endpoint.local_addresses());
     serve(listener, app).await

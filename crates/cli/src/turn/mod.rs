@@ -16,6 +16,7 @@ use dunlin::turn_server::TurnServer;
 pub(crate) use self::error::TurnError;
 use self::metrics::Watched;
 pub(crate) use self::options::Options;
+use crate::say::say;
 
 /// What SIGTERM leaves to the allocations that are there: as long as one lives without a refresh.
 const DRAIN: u64 = 600;
@@ -40,7 +41,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
     let mut signals = Signals::new()?;
     let server = TurnServer::bind(settings::config(options)?)?;
     for (transport, address) in server.addresses() {
-        println!("dunlin turn listens on {transport} {address}");
+        say(format_args!("dunlin turn listens on {transport} {address}"));
     }
     let watched = Arc::new(Watched {
         server,
@@ -48,7 +49,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), TurnError> {
     });
     if let Some(address) = options.metrics {
         let local = metrics::serve(address, watched.clone()).await?;
-        println!("dunlin turn shows metrics at http://{local}/metrics");
+        say(format_args!(
+            "dunlin turn shows metrics at http://{local}/metrics"
+        ));
     }
     let mut signal = signals.next().await;
     while signal == Signal::Reload {
