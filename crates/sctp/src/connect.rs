@@ -13,7 +13,7 @@ use crate::packet::cause::code::USER_INITIATED_ABORT;
 use crate::packet::data::DataKind;
 use crate::packet::init::{Capabilities, Init, ReceivedInit};
 use crate::packet::parameter;
-use crate::packet::{CHUNK_HEADER_LEN, HEADER_LEN, Header, RawChunk, kind, write_chunk};
+use crate::packet::{CHUNK_HEADER_LEN, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, kind, write_chunk};
 use crate::receive::{Receiver, window};
 use crate::state::{CookieEcho, CookieWait, Phase, State};
 use crate::tcb::Tcb;
@@ -50,6 +50,7 @@ impl Association {
             local,
             retransmissions: 0,
             plain: false,
+            stale: 0,
             carried: None,
         });
         log::info!("sctp: connecting");
@@ -231,6 +232,8 @@ impl Association {
             }
         };
         local.window = u32::try_from(window::first(&self.config)).unwrap_or(u32::MAX);
+        // 3.3.3: "the value MUST NOT be greater than the MIS value sent in the INIT chunk".
+        local.outbound_streams = local.outbound_streams.min(peer.inbound_streams);
         // Who did not say that it knows this parameter may drop an INIT ACK with it, and would not use it anyway.
         local.capabilities.zero_checksum = self.config.zero_checksum && peer.capabilities.zero_checksum;
         local.capabilities.ecn &= peer.capabilities.ecn;
@@ -266,30 +269,37 @@ impl Association {
             self.stats.drops.unexpected_chunk += 1;
             return;
         };
-        let local = wait.local;
+        let (local, stale) = (wait.local, wait.stale);
         let Some(received) = ReceivedInit::parse(chunk.value) else {
             self.stats.drops.malformed_chunk += 1;
             return;
         };
         let peer = received.init;
+        // 3.3.3: with an Initiate Tag of 0 "it MUST destroy the TCB and SHOULD send an ABORT chunk with the T bit set".
+        let (tag, flags) = match peer.tag {
+            0 => (local.tag, FLAG_REFLECTED),
+            tag => (tag, 0),
+        };
+        let refuse = |this: &mut Self, cause: Cause<'_>| {
+            this.send_packet(this.header(tag), |out| cause.write_chunk(out, kind::ABORT, flags));
+        };
         let abort = |this: &mut Self, cause: Cause<'_>, what| {
-            this.send_packet(this.header(peer.tag), |out| {
-                cause.write_chunk(out, kind::ABORT, 0)
-            });
+            refuse(this, cause);
             this.close(CloseReason::ProtocolViolation(what));
         };
-        // 3.3.3: an Initiate Tag, a stream number or a window that must not be: "the receiver MUST destroy the
-        // association discarding its TCB. The receiver SHOULD send an ABORT chunk for debugging purpose."
-        if peer.tag == 0
-            || peer.outbound_streams == 0
-            || peer.inbound_streams == 0
-            || peer.window < LEAST_WINDOW
-        {
+        // 3.3.3, with an OS or MIS value of 0: "it MUST destroy the TCB and SHOULD send an ABORT chunk".
+        if peer.tag == 0 || peer.outbound_streams == 0 || peer.inbound_streams == 0 {
             return abort(
                 self,
                 Cause::InvalidMandatoryParameter,
                 "its INIT ACK has an impossible value",
             );
+        }
+        // 3.3.3, with an a_rwnd smaller than 1500: "MUST discard the packet, SHOULD send a packet in response containing an
+        // ABORT chunk …, and MUST NOT change the state of any existing association".
+        if peer.window < LEAST_WINDOW {
+            self.stats.drops.malformed_chunk += 1;
+            return refuse(self, Cause::InvalidMandatoryParameter);
         }
         if received.host_name {
             return abort(
@@ -328,6 +338,7 @@ impl Association {
                 cookie,
                 due: true,
                 retransmissions: 0,
+                stale,
             },
         );
         self.start_handshake_timer(0);
@@ -535,11 +546,17 @@ impl Association {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::CookieEchoed(mut tcb, echo) => {
                 log::info!("sctp: the peer found our cookie stale by {staleness} us: starting over");
+                let stale = echo.stale.saturating_add(1);
+                let too_many = |most| u32::from(stale) > most || stale == u8::MAX;
+                if self.config.max_init_retransmits.is_some_and(too_many) {
+                    return self.close(CloseReason::HandshakeTimeout);
+                }
                 tcb.outstanding.lose_all();
                 self.state = State::CookieWait(CookieWait {
                     local: tcb.local,
                     retransmissions: echo.retransmissions + 1,
                     plain: !tcb.peer.capabilities.zero_checksum,
+                    stale,
                     carried: Some(tcb.outstanding),
                 });
                 self.send_init();

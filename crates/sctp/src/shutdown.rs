@@ -5,13 +5,18 @@ use byteorder::{BigEndian, ByteOrder};
 use crate::association::Association;
 use crate::event::{CloseReason, Event};
 use crate::packet::cause::{self, Cause};
-use crate::packet::{FLAG_REFLECTED, Header, RawChunk, kind, seal, write_chunk};
+use crate::packet::parameter::PARAMETER_HEADER_LEN;
+use crate::packet::{
+    CHUNK_HEADER_LEN, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, kind, seal, write_chunk,
+};
 use crate::state::{Phase, State};
 use crate::timer::Timer;
 use crate::types::Tsn;
 
-/// Bytes of a reason that a peer gave, at most.
+/// Bytes of a reason, at most: ours and the peer's.
 const MAX_REASON: usize = 256;
+/// Bytes of a packet with an ABORT before its reason.
+const ABORT_LEN: usize = HEADER_LEN + CHUNK_HEADER_LEN + PARAMETER_HEADER_LEN;
 
 impl Association {
     /// Shuts down gracefully: takes no more messages, delivers what waits and what is under way, then ends with
@@ -33,13 +38,15 @@ impl Association {
         }
     }
 
-    /// Ends the association at once: tells the peer with an ABORT, and drops what waits.
+    /// Ends the association at once: tells the peer with an ABORT, and drops what waits. Of the reason 256 bytes at most go
+    /// out, or what fits into a packet.
     pub fn abort(&mut self, now: std::time::Instant, reason: &str) {
         self.advance_clock(now);
         if matches!(self.state, State::Ended) {
             return;
         }
-        let end = (0..=reason.len().min(MAX_REASON))
+        let most = MAX_REASON.min(self.config.max_datagram - ABORT_LEN);
+        let end = (0..=reason.len().min(most))
             .rev()
             .find(|&end| reason.is_char_boundary(end))
             .unwrap_or(0);

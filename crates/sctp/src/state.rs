@@ -26,6 +26,8 @@ pub(crate) struct CookieWait {
     pub(crate) retransmissions: u32,
     /// The INIT leaves out what old stacks do not know.
     pub(crate) plain: bool,
+    /// How many cookies the peer found stale.
+    pub(crate) stale: u8,
     /// What rode on a COOKIE ECHO that was too late: it keeps its TSNs, since our INIT stays the same.
     pub(crate) carried: Option<Outstanding>,
 }
@@ -36,6 +38,8 @@ pub(crate) struct CookieEcho {
     /// To be sent with the next packet.
     pub(crate) due: bool,
     pub(crate) retransmissions: u32,
+    /// How many cookies before this one the peer found stale.
+    pub(crate) stale: u8,
 }
 
 /// ESTABLISHED and after.

@@ -169,3 +169,102 @@ fn counts_of_nothing_still_connect_and_carry() {
     world.run(millis(60_000));
     assert_eq!(world.messages(B).len(), 20);
 }
+
+/// A state cookie.
+const COOKIE: [u8; 12] = [0, 7, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/// A has sent its INIT, whose tag this is.
+fn connecting(config: Config) -> (World, u32) {
+    let mut world = World::new(config);
+    world.ends[A].connect(world.now);
+    let init = world.take_packet(A).unwrap();
+    (world, u32_at(&init, 16))
+}
+
+/// RFC 9260, section 3.3.3, of an INIT ACK with a window below 1500: "MUST discard the packet, SHOULD send a packet in response
+/// containing an ABORT chunk …, and MUST NOT change the state of any existing association".
+#[test]
+fn an_init_ack_with_a_small_window_is_refused_and_changes_nothing() {
+    let (mut world, tag) = connecting(Config::default());
+    let mut value = [
+        &[0, 0, 0, 7][..],
+        &1499_u32.to_be_bytes(),
+        &[0, 5, 0, 5, 0, 0, 0, 9],
+    ]
+    .concat();
+    value.extend(COOKIE);
+    world.inject(A, Forge::new(tag).chunk(2, 0, &value).sealed());
+    let answer = world.take_packet(A).unwrap();
+    assert_eq!(
+        (dissect(&answer).as_str(), u32_at(&answer, 4), answer[13]),
+        ("ABORT", 7, 0)
+    );
+    // The INIT is sent again, and its answer is taken.
+    world.run(millis(5000));
+    assert!(world.ends.iter().all(dunlin_sctp::Association::is_connected));
+}
+
+/// The same section, of the Initiate Tag 0: "it MUST destroy the TCB and SHOULD send an ABORT chunk with the T bit set".
+#[test]
+fn an_init_ack_without_a_tag_is_answered_with_its_own() {
+    let (mut world, tag) = connecting(Config::default());
+    world.inject(A, Forge::new(tag).init(2, 0, 9, &COOKIE).sealed());
+    let answer = world.take_packet(A).unwrap();
+    assert_eq!(
+        (dissect(&answer).as_str(), u32_at(&answer, 4), answer[13]),
+        ("ABORT", tag, 1)
+    );
+    assert!(matches!(
+        world.ends[A].poll_event(),
+        Some(Event::Closed(CloseReason::ProtocolViolation(_)))
+    ));
+}
+
+/// The same section, of the outbound streams: "the value MUST NOT be greater than the MIS value sent in the INIT chunk".
+#[test]
+fn an_init_ack_announces_no_more_streams_than_the_init_takes() {
+    let mut few = Config::default();
+    few.streams = 10;
+    let mut world = World::with(few, Config::default(), 1);
+    world.ends[A].connect(world.now);
+    let init = world.take_packet(A).unwrap();
+    world.inject(B, init);
+    let init_ack = world.take_packet(B).unwrap();
+    let (kind, _, value) = chunks(&init_ack)[0];
+    assert_eq!((kind, u16_at(value, 8)), (2, 10));
+}
+
+/// A peer that finds every cookie stale is not asked for ever (section 5.2.6; Max.Init.Retransmits).
+#[test]
+fn a_peer_that_finds_every_cookie_stale_is_given_up() {
+    let (mut world, tag) = connecting(Config::default());
+    let mut rounds = 0;
+    while world.ends[A].poll_event().is_none() {
+        rounds += 1;
+        assert!(rounds < 20, "{rounds} cookies");
+        world.inject(A, Forge::new(tag).init(2, 7, 9, &COOKIE).sealed());
+        while world.take_packet(A).is_some() {}
+        // A stale cookie, by a second.
+        let stale = [0, 3, 0, 8, 0, 15, 66, 64];
+        world.inject(A, Forge::new(tag).chunk(9, 0, &stale).sealed());
+        while world.take_packet(A).is_some() {}
+    }
+    assert_eq!(rounds, 9);
+}
+
+/// A reason that is longer than a packet is cut, and the peer hears of the end.
+#[test]
+fn an_abort_goes_out_however_long_its_reason_is() {
+    let mut config = Config::default();
+    config.max_datagram = 256;
+    let mut world = World::connected(config);
+    world.ends[A].abort(world.now, &"because ".repeat(100));
+    world.run(millis(100));
+    let [Event::Closed(CloseReason::AbortedByPeer { reason, .. })] = &world.notices(B)[..] else {
+        panic!("{:#?}", world.diagram)
+    };
+    assert!(
+        reason.starts_with("because because ") && reason.len() > 200,
+        "{reason}"
+    );
+}
