@@ -15,7 +15,8 @@ use crate::packet::data::DataKind;
 use crate::packet::forward_tsn::Skipped;
 use crate::packet::parameter::Unknown;
 use crate::packet::{
-    Checksum, Chunks, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, checksum, crc_is_zero, kind,
+    CHUNK_HEADER_LEN, Checksum, Chunks, FLAG_REFLECTED, HEADER_LEN, Header, RawChunk, checksum, crc_is_zero,
+    kind,
 };
 use crate::receive::inbox::Inbox;
 use crate::send::queue::SendQueue;
@@ -159,17 +160,21 @@ impl Association {
             // packet contains only an INIT chunk. Otherwise, the receiver MUST silently discard the packet."
             kind::INIT => tag == 0 && rest.next().is_none(),
             _ if tag == 0 => false,
+            // "INIT, INIT ACK, and SHUTDOWN COMPLETE chunks MUST NOT be bundled with any other chunk" (section 3).
+            kind::INIT_ACK | kind::SHUTDOWN_COMPLETE if rest.clone().next().is_some() => false,
             // The cookie itself says which tag is right.
             kind::COOKIE_ECHO => true,
             // "If the Verification Tag field of the packet matches its own tag and the T bit is not set OR if it is set
             // to its Peer's Tag and the T bit is set in the Chunk Flags."
             kind::ABORT | kind::SHUTDOWN_COMPLETE if reflected => theirs == Some(tag),
-            kind::SHUTDOWN_ACK if matches!(self.state, State::CookieWait(_) | State::CookieEchoed(..)) => {
+            _ if matches!(self.state, State::CookieWait(_) | State::CookieEchoed(..))
+                && contains(kind::SHUTDOWN_ACK, first, &rest) =>
+            {
                 self.answer_stray_shutdown_ack(tag);
                 return Verdict::Drop;
             }
             _ if ours.is_none() => {
-                self.answer_out_of_the_blue(tag, first.kind, rest);
+                self.answer_out_of_the_blue(tag, first, &rest);
                 return Verdict::Drop;
             }
             _ => ours == Some(tag),
@@ -194,22 +199,24 @@ impl Association {
         }
     }
 
-    /// Section 8.4.
-    fn answer_out_of_the_blue(&mut self, tag: u32, first: u8, mut rest: Chunks<'_>) {
+    /// Section 8.4, whose rules look at the whole packet.
+    fn answer_out_of_the_blue(&mut self, tag: u32, first: &RawChunk<'_>, rest: &Chunks<'_>) {
         self.stats.drops.out_of_the_blue += 1;
+        let has = |wanted| contains(wanted, first, rest);
         // "If the OOTB packet contains an ABORT chunk, the receiver MUST silently discard the OOTB packet".
-        if rest.any(|chunk| chunk.is_ok_and(|chunk| chunk.kind == kind::ABORT)) {
+        if has(kind::ABORT) {
             return;
         }
-        match first {
-            kind::ABORT | kind::SHUTDOWN_COMPLETE | kind::COOKIE_ACK | kind::ERROR | kind::INIT_ACK => {}
-            kind::SHUTDOWN_ACK => self.answer_stray_shutdown_ack(tag),
-            _ => {
-                let header = self.header(tag);
-                let cause = Cause::ProtocolViolation("no association here");
-                self.send_packet(header, |out| cause.write_chunk(out, kind::ABORT, FLAG_REFLECTED));
-            }
+        if has(kind::SHUTDOWN_ACK) {
+            return self.answer_stray_shutdown_ack(tag);
         }
+        let is_silent = first.kind == kind::ERROR || first.kind == kind::INIT_ACK;
+        if is_silent || has(kind::SHUTDOWN_COMPLETE) || has(kind::COOKIE_ACK) {
+            return;
+        }
+        let header = self.header(tag);
+        let cause = Cause::ProtocolViolation("no association here");
+        self.send_packet(header, |out| cause.write_chunk(out, kind::ABORT, FLAG_REFLECTED));
     }
 
     /// Of what is out of the blue (section 8.4) only the SHUTDOWN ACK of a peer that missed our SHUTDOWN COMPLETE is answered:
@@ -236,7 +243,19 @@ impl Association {
     /// Handles one chunk; `false` says that the rest of the packet must not be looked at.
     fn handle_chunk(&mut self, header: Header, chunk: &RawChunk<'_>, datagram: &Bytes) -> bool {
         log::trace!("sctp: chunk {} of {} bytes", chunk.kind, chunk.len());
+        let is_first = chunk.offset == HEADER_LEN + CHUNK_HEADER_LEN;
         match chunk.kind {
+            // Section 12.3: "The receiver of an INIT chunk MUST silently discard the INIT chunk and all further chunks if the
+            // INIT chunk is bundled with other chunks or the packet has a non-zero Verification Tag."
+            kind::INIT | kind::INIT_ACK if !is_first => {
+                self.stats.drops.unexpected_chunk += 1;
+                return false;
+            }
+            // The packet was judged by its first chunk, whose tag is ours.
+            kind::ABORT | kind::SHUTDOWN_COMPLETE if !is_first && chunk.flags & FLAG_REFLECTED != 0 => {
+                self.stats.drops.wrong_tag += 1;
+                return false;
+            }
             kind::DATA => self.on_data(DataKind::Data, chunk, datagram),
             kind::I_DATA => self.on_data(DataKind::IData, chunk, datagram),
             kind::SACK => self.on_sack(chunk),
@@ -516,6 +535,11 @@ impl Association {
             .and_then(|tcb| tcb.rto.smoothed())
             .unwrap_or(self.config.rto_initial)
     }
+}
+
+/// Whether a packet has a chunk of this type.
+fn contains(wanted: u8, first: &RawChunk<'_>, rest: &Chunks<'_>) -> bool {
+    first.kind == wanted || rest.clone().flatten().any(|chunk| chunk.kind == wanted)
 }
 
 fn length(chunk: &RawChunk<'_>) -> [u8; 2] {
