@@ -375,12 +375,14 @@ impl Association {
         !self.idle && (!matches!(self.state, State::Ended) || !self.outbox.is_empty())
     }
 
-    /// Sets the largest packet to send, in bytes. What was already cut into larger fragments keeps its size.
+    /// Sets the largest packet to send, in bytes. What was already cut into larger fragments keeps its size; answers that no
+    /// longer fit are dropped.
     pub fn set_max_datagram(&mut self, bytes: usize) {
         self.config.max_datagram = usable_datagram(bytes);
         if let Some(tcb) = self.state.tcb_mut() {
-            tcb.congestion
-                .set_packet_size(self.config.max_datagram - HEADER_LEN);
+            let room = self.config.max_datagram - HEADER_LEN;
+            tcb.congestion.set_packet_size(room);
+            tcb.replies.retain(|reply| reply.len() <= room);
         }
     }
 

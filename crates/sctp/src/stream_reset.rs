@@ -22,6 +22,8 @@ use crate::types::{Place, StreamId, Tsn};
 
 /// Answers that wait; a chunk holds two requests at most.
 const MAX_RESPONSES: usize = 4;
+/// Streams in events that wait for the reader, beyond which the peer's requests are denied: each of all streams twice.
+const MAX_NOTICES: usize = 1 << 17;
 /// How often the peer may say "in progress" to one request before it counts as refused.
 const MAX_IN_PROGRESS: u32 = 60;
 /// Retransmissions of a request that a peer, alive otherwise, may leave unanswered before it counts as refused.
@@ -57,13 +59,15 @@ pub(crate) struct StreamReset {
     expected: RequestNumber,
     /// The answer to the peer's last request.
     last: Response,
+    /// The answer to the one before, when both came in one chunk: it comes again with the last one's.
+    before_last: Option<Box<Response>>,
     /// The peer's request that waits for data.
     deferred: Option<RequestNumber>,
     /// The peer's request to reset the association, which waits until our data has arrived.
     deferred_association: Option<RequestNumber>,
     /// The last reset that had to wait, and when it was performed: a peer that was told "in progress" may ask again under a
     /// new number (dcSCTP does), and that may cross our answer.
-    waited: Option<Waited>,
+    waited: Option<Box<Waited>>,
     responses: VecDeque<Response>,
     /// The chunk at hand has had an answer.
     answered: bool,
@@ -122,6 +126,7 @@ impl StreamReset {
                 next: None,
                 joined: false,
             },
+            before_last: None,
             deferred: None,
             deferred_association: None,
             waited: None,
@@ -188,9 +193,10 @@ impl StreamReset {
         });
     }
 
-    /// Appends what is due; `true` when that was a request, so that the timer must run.
-    pub(crate) fn write(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
-        let end = out.len() + room;
+    /// Appends what is due; `true` when that was a request, so that the timer must run. One that was made for larger packets
+    /// than there are now stays as it is, and goes alone.
+    pub(crate) fn write(&mut self, room: usize, out: &mut Vec<u8>, is_alone: bool) -> bool {
+        let (start, end) = (out.len(), out.len() + room);
         while !self.responses.is_empty() && out.len() + RESPONSE_CHUNK_LEN * MAX_RESPONSES <= end {
             let joined = self
                 .responses
@@ -204,7 +210,8 @@ impl StreamReset {
         let Some(under_way) = self.under_way.as_mut().filter(|under_way| under_way.due) else {
             return false;
         };
-        if out.len() + under_way.request.chunk_len() > end {
+        let is_alone = is_alone && out.len() == start;
+        if out.len() + under_way.request.chunk_len() > end && !is_alone {
             return false;
         }
         under_way.due = false;
@@ -228,15 +235,19 @@ impl StreamReset {
             return true;
         }
         // "(i.e., a retransmission), the same RE-CONFIG chunk MUST to be sent back in response, as it was earlier".
-        let response = if number == self.expected.previous() {
-            Response { number, ..self.last }
-        } else {
-            Response {
+        let before = self
+            .before_last
+            .as_deref()
+            .filter(|before| before.number == number);
+        let response = match before {
+            Some(before) => *before,
+            None if number == self.expected.previous() => Response { number, ..self.last },
+            None => Response {
                 number,
                 result: ResetResult::BAD_SEQUENCE_NUMBER,
                 next: None,
                 joined: false,
-            }
+            },
         };
         self.respond(response);
         false
@@ -247,6 +258,9 @@ impl StreamReset {
     }
 
     fn conclude_with(&mut self, number: RequestNumber, result: ResetResult, next: Option<[Tsn; 2]>) {
+        if number != self.last.number {
+            self.before_last = self.answered.then(|| Box::new(self.last));
+        }
         self.last = Response {
             number,
             result,
@@ -434,13 +448,15 @@ impl Association {
         if let Some(tcb) = self.state.tcb_mut() {
             tcb.reset.answered = false;
         }
+        // A reader who has stopped learns of no more changes than this; the peer may ask again later.
+        let takes_no_more = shuts_down || self.inbox.notices() > MAX_NOTICES;
         for parameter in parse_reconfig(chunk.value) {
             match parameter {
                 None => {
                     self.stats.drops.malformed_chunk += 1;
                     return;
                 }
-                Some(parameter) if shuts_down && !matches!(parameter, Reconfig::Response { .. }) => {
+                Some(parameter) if takes_no_more && !matches!(parameter, Reconfig::Response { .. }) => {
                     self.deny(parameter.number());
                 }
                 Some(Reconfig::OutgoingReset {
@@ -489,7 +505,7 @@ impl Association {
         let this = (last_tsn, streams);
         // Who knows that it was performed cannot ask for the next one within a round trip.
         let round_trip = tcb.rto.min_rtt().unwrap_or_default();
-        match &tcb.reset.waited {
+        match tcb.reset.waited.as_deref() {
             Some(Waited {
                 reset,
                 performed: None,
@@ -526,10 +542,10 @@ impl Association {
             }
             Ok(false) => {
                 tcb.reset.deferred = Some(number);
-                tcb.reset.waited = Some(Waited {
+                tcb.reset.waited = Some(Box::new(Waited {
                     reset: what,
                     performed: None,
-                });
+                }));
                 tcb.reset.conclude(number, ResetResult::IN_PROGRESS);
             }
             Err(Violation(what)) => self.fail(Cause::ProtocolViolation(what), what),
@@ -546,8 +562,13 @@ impl Association {
             if let Some(waited) = &mut tcb.reset.waited {
                 waited.performed = Some(self.now);
             }
+            let before = tcb.reset.before_last.as_deref_mut();
             if number.next() == tcb.reset.expected {
                 tcb.reset.conclude(number, ResetResult::PERFORMED);
+            } else if let Some(before) = before.filter(|before| before.number == number) {
+                before.result = ResetResult::PERFORMED;
+                let answer = *before;
+                tcb.reset.respond(answer);
             }
         }
     }

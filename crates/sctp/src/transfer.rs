@@ -145,7 +145,8 @@ impl Association {
                 tcb.reset
                     .start_request(&self.config, cumulative, next.previous().tsn(), quiet);
             }
-            if tcb.reset.write(packet.room(), packet.out) {
+            let is_alone = packet.is_empty();
+            if tcb.reset.write(packet.room(), packet.out, is_alone) {
                 self.start_reconfig_timer();
             }
         }

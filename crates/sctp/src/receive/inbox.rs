@@ -13,12 +13,15 @@ use crate::types::{Ppid, StreamId};
 pub(crate) struct Inbox {
     events: VecDeque<Event>,
     charged: usize,
+    /// Events that are no messages, and the streams they name.
+    notices: usize,
     messages: u64,
     bytes: u64,
 }
 
 impl Inbox {
     pub(crate) fn push(&mut self, event: Event) {
+        self.notices += weight(&event);
         self.events.push_back(event);
     }
 
@@ -44,8 +47,9 @@ impl Inbox {
 
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Event::Message { data, .. } | Event::Piece { data, .. } = &event {
-            self.charged -= data.len() + OVERHEAD;
+        match &event {
+            Event::Message { data, .. } | Event::Piece { data, .. } => self.charged -= data.len() + OVERHEAD,
+            notice => self.notices -= weight(notice),
         }
         Some(event)
     }
@@ -55,8 +59,21 @@ impl Inbox {
         self.charged
     }
 
+    /// Events that are no messages, each with the streams it names.
+    pub(crate) fn notices(&self) -> usize {
+        self.notices
+    }
+
     /// Messages, and bytes in them, that ever passed through.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.messages, self.bytes)
+    }
+}
+
+/// What an event that is no message counts.
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::StreamsReset { streams } => 1 + streams.len(),
+        _ => 1,
     }
 }
