@@ -139,13 +139,19 @@ impl Association {
         }
     }
 
-    /// RFC 9653, section 5.3: who announced it "MUST accept" packets with a zero checksum besides correct ones. An
-    /// INIT comes before anything was announced.
+    /// RFC 9653, section 5.3: who announced it "MUST accept" packets with a zero checksum besides correct ones, and who did not
+    /// takes correct ones only. An INIT comes before anything was announced.
     fn is_checksum_good(&self, packet: &[u8], first: u8) -> bool {
         match checksum(packet) {
             Checksum::Correct => true,
             Checksum::Wrong => false,
-            Checksum::Zero => self.config.zero_checksum && first != kind::INIT || crc_is_zero(packet),
+            Checksum::Zero => {
+                let announced = match self.state.tcb() {
+                    Some(tcb) => tcb.local.capabilities.zero_checksum,
+                    None => self.config.zero_checksum,
+                };
+                announced && first != kind::INIT || crc_is_zero(packet)
+            }
         }
     }
 

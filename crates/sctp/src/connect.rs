@@ -7,7 +7,7 @@ use rand::RngExt;
 use crate::association::Association;
 use crate::config::MIN_DATAGRAM;
 use crate::cookie::Cookie;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, Event};
 use crate::packet::cause::Cause;
 use crate::packet::cause::code::USER_INITIATED_ABORT;
 use crate::packet::data::DataKind;
@@ -18,7 +18,7 @@ use crate::receive::{Receiver, window};
 use crate::state::{CookieEcho, CookieWait, Phase, State};
 use crate::tcb::Tcb;
 use crate::timer::Timer;
-use crate::types::Tsn;
+use crate::types::{StreamId, Tsn};
 
 /// Section 3.3.2: "The Advertised Receiver Window Credit MUST NOT be smaller than 1500."
 const LEAST_WINDOW: u32 = 1500;
@@ -414,14 +414,18 @@ impl Association {
             tcb.outstanding = carried;
             tcb.outstanding.set_kind(tcb.data_kind());
         }
-        let (enabled, next) = (self.marks_carried && tcb.uses_ecn(), tcb.outstanding.next());
-        tcb.marking.begin_path(enabled, next);
-        self.prepare_queue(&tcb);
+        self.take_up(&mut tcb);
         Box::new(tcb)
     }
 
-    /// The queue learns which chunks its fragments go into.
-    fn prepare_queue(&mut self, tcb: &Tcb) {
+    /// What the peer said decides whether packets may be marked, which chunks fragments go into, and which streams there are.
+    fn take_up(&mut self, tcb: &mut Tcb) {
+        let (enabled, next) = (self.marks_carried && tcb.uses_ecn(), tcb.outstanding.next());
+        tcb.marking.begin_path(enabled, next);
+        // Section 5.1.1: "the endpoint MUST use MIS outbound streams and MAY report any shortage to the upper layer".
+        for stream in self.queue.refuse_from(StreamId(tcb.outbound_streams())) {
+            self.inbox.push(Event::StreamRefused(stream));
+        }
         let window = (tcb.data_kind() == DataKind::IData).then_some(tcb.peer.window as usize);
         self.queue.set_interleaving(window);
     }
@@ -450,8 +454,8 @@ impl Association {
             self.queue.clear();
         }
         self.timers.stop_all();
-        let tcb = Tcb::new(&self.config, &mut self.rng, self.now, cookie.local, cookie.peer);
-        self.prepare_queue(&tcb);
+        let mut tcb = Tcb::new(&self.config, &mut self.rng, self.now, cookie.local, cookie.peer);
+        self.take_up(&mut tcb);
         self.open(Box::new(tcb), first_time);
         true
     }
@@ -471,7 +475,7 @@ impl Association {
                 tcb.receiver = Receiver::new(config, tcb.data_kind(), cookie.peer.initial_tsn);
                 tcb.reset =
                     crate::stream_reset::StreamReset::new(tcb.local.initial_tsn, cookie.peer.initial_tsn);
-                self.prepare_queue(&tcb);
+                self.take_up(&mut tcb);
                 self.open(tcb, true);
             }
             State::Open(mut tcb, phase) => {

@@ -58,6 +58,9 @@ pub enum Event {
     },
     /// All streams of both directions begin anew, at the request of either side (RFC 6525, section 5.2.4).
     AssociationReset,
+    /// The peer accepts fewer streams than [`Config::streams`](crate::Config::streams) (RFC 9260, section 5.1.1): what was
+    /// queued on this one before that was known is gone.
+    StreamRefused(StreamId),
     /// What waits on this stream fell to its low threshold.
     BufferedAmountLow(StreamId),
     /// The peer lost the association and made a new one (RFC 9260, section 5.2.4, action A): everything queued or

@@ -140,6 +140,13 @@ impl Association {
         if !tcb.reply(&self.config, reply) {
             self.stats.drops.reply_overflow += 1;
         }
+        // Section 8.3 asks for an answer in COOKIE-ECHOED, too, where section 5.1, step C, allows no packet but this: the peer
+        // is there, and its COOKIE ACK was lost.
+        if let State::CookieEchoed(_, echo) = &mut self.state {
+            echo.due = true;
+            // An answer to it no longer measures a round trip.
+            echo.retransmissions = echo.retransmissions.max(1);
+        }
     }
 
     pub(crate) fn on_heartbeat_ack(&mut self, chunk: &RawChunk<'_>) {

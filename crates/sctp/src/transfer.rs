@@ -79,6 +79,10 @@ impl Association {
         };
         // RFC 9653, section 5.2: a packet with a COOKIE ECHO carries a correct CRC32c.
         let with_cookie = self.write_cookie_echo(packet.out);
+        if with_cookie {
+            // RFC 9260, section 3.2.2: what is not known in the INIT ACK is reported along with the COOKIE ECHO.
+            self.write_replies(&mut packet);
+        }
         if let State::Open(_, phase) = &self.state {
             let phase = *phase;
             self.write_control(&mut packet, phase);
@@ -105,15 +109,7 @@ impl Association {
         if std::mem::take(&mut tcb.cookie_ack_due) {
             write_chunk(packet.out, kind::COOKIE_ACK, 0, |_| ());
         }
-        while tcb
-            .replies
-            .front()
-            .is_some_and(|reply| reply.len() <= packet.room())
-        {
-            if let Some(reply) = tcb.replies.pop_front() {
-                packet.out.extend_from_slice(&reply);
-            }
-        }
+        self.write_replies(packet);
         self.write_shutdown(packet, phase);
         let State::Open(tcb, _) = &mut self.state else {
             return;
@@ -166,6 +162,14 @@ impl Association {
                 self.timers
                     .set(Timer::Retransmission, self.now + tcb.rto.current());
             }
+        }
+    }
+
+    /// Answers that wait, as many as fit.
+    fn write_replies(&mut self, packet: &mut Packet<'_>) {
+        let Some(tcb) = self.state.tcb_mut() else { return };
+        while let Some(reply) = tcb.replies.pop_front_if(|reply| reply.len() <= packet.room()) {
+            packet.out.extend_from_slice(&reply);
         }
     }
 

@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use dunlin_sctp::{Config, CongestionControl, Event, Reliability, SendOptions, StreamId, Tsn};
+use dunlin_sctp::{
+    Association, Config, CongestionControl, EcnState, Event, Reliability, SendOptions, StreamId, Tsn,
+};
 
 /// B, whose peer's requests are numbered from 1000, and the tag of packets for it.
 fn victim() -> (World, u32) {
@@ -76,6 +78,97 @@ fn the_first_of_two_requests_that_had_to_wait_is_answered_when_its_data_has_come
     assert!(answers(&mut world, B).contains("RE-CONFIG result 1"));
     world.inject(B, packet);
     assert_eq!(answers(&mut world, B), "SACK + RE-CONFIG result 1 0");
+}
+
+/// Section 3.2.2: the ERROR chunk goes with the COOKIE ECHO. Section 8.3: "A receiver of a HEARTBEAT chunk MUST respond … after
+/// entering the COOKIE-ECHOED state", and section 5.1: "until the COOKIE ACK chunk is returned, the sender MUST NOT send any
+/// other packets to the peer".
+#[test]
+fn answers_in_cookie_echoed_go_with_the_cookie() {
+    let mut world = World::new(Config::default());
+    world.ends[A].connect(world.now);
+    let init = world.take_packet(A).unwrap();
+    world.inject(B, init);
+    let init_ack = world.take_packet(B).unwrap();
+    let (tag, (_, _, value)) = (u32_at(&init_ack, 4), chunks(&init_ack)[0]);
+    let mut value = value.to_vec();
+    value.resize(value.len().next_multiple_of(4), 0);
+    value.extend([0xc1, 0x23, 0, 4]);
+    world.inject(A, Forge::new(tag).chunk(2, 0, &value).sealed());
+    let echo = world.take_packet(A).unwrap();
+    assert_eq!(dissect(&echo), "COOKIE ECHO + ERROR 8");
+    assert_eq!(world.take_packet(A), None);
+    world.inject(B, echo);
+    assert_eq!(answers(&mut world, B), "COOKIE ACK");
+    let heartbeat = [0, 1, 0, 8, 1, 2, 3, 4];
+    world.inject(A, Forge::new(tag).chunk(4, 0, &heartbeat).sealed());
+    let echo = world.take_packet(A).unwrap();
+    assert_eq!(dissect(&echo), "COOKIE ECHO + HEARTBEAT ACK");
+    assert_eq!(world.take_packet(A), None);
+    world.inject(B, echo);
+    world.run(millis(100));
+    assert!(world.ends.iter().all(Association::is_connected));
+}
+
+/// Section 5.1.1: "if there is a mismatch between OS and MIS for the association, the endpoint MUST use MIS outbound streams".
+#[test]
+fn what_was_queued_for_streams_that_the_peer_does_not_take_is_not_sent() {
+    for both in [false, true] {
+        let mut few = Config::default();
+        few.streams = 3;
+        let mut world = World::with(Config::default(), few, 1);
+        world.ends[A].connect(world.now);
+        if both {
+            world.ends[B].connect(world.now);
+        }
+        for stream in [2, 3, 70, 3, 0] {
+            world.send(A, stream, format!("on {stream}"));
+        }
+        world.ends[A].reset_stream(StreamId(70));
+        world.run(millis(500));
+        let mut texts = world.texts(B);
+        texts.sort_unstable();
+        assert_eq!(texts, ["on 0", "on 2"]);
+        assert_eq!(world.ends[B].stats().drops.invalid_stream, 0);
+        for stream in [StreamId(3), StreamId(70)] {
+            assert!(world.notices(A).contains(&Event::StreamRefused(stream)));
+        }
+        assert!(world.notices(A).contains(&Event::StreamResetFailed(StreamId(70))));
+        assert_eq!(world.ends[A].total_buffered(), 0);
+        world.ends[A].shutdown(world.now);
+        world.run(millis(500));
+        assert!(matches!(world.notices(A).last(), Some(Event::Closed(_))));
+    }
+}
+
+/// A restart begins as a first association does, with ECN, too.
+#[test]
+fn a_restart_asks_again_whether_the_path_carries_marks() {
+    let mut world = World::connected(Config::default());
+    world.ends[A] = Association::new(Config::default(), [77; 32], world.now);
+    world.ends[A].connect(world.now);
+    world.run(millis(200));
+    assert!(world.notices(B).contains(&Event::Restarted));
+    let states = [A, B].map(|side| world.ends[side].stats().ecn);
+    assert_eq!(states, [EcnState::Testing; 2]);
+}
+
+/// RFC 9653, section 5.3: who has not told the peer that a zero checksum is accepted "MUST drop" packets with one that is wrong.
+#[test]
+fn a_zero_checksum_is_not_taken_from_who_was_not_told_that_it_would_be() {
+    let mut without = Config::default();
+    without.zero_checksum = false;
+    let mut world = World::with(without, Config::default(), 1);
+    world.connect();
+    world.send(A, 1, "hello");
+    let packet = world.take_packet(A).unwrap();
+    let mut zero = packet.clone();
+    zero[8..12].fill(0);
+    world.inject(B, zero);
+    assert_eq!(world.ends[B].stats().drops.bad_checksum, 1);
+    world.inject(B, packet);
+    world.pump();
+    assert_eq!(world.texts(B), ["hello"]);
 }
 
 /// What waits when the path turns out to be smaller must not block everything behind it.

@@ -596,6 +596,20 @@ impl SendQueue {
         self.get(id).is_some_and(|slot| slot.reset == Reset::None)
     }
 
+    /// Drops what waits unsent on this stream and those after it, which do not exist; answers which of them had something.
+    pub(crate) fn refuse_from(&mut self, first: StreamId) -> Vec<StreamId> {
+        let of_no_stream = self.index.range(first..).map(|(&id, &at)| (id, at));
+        let refused: Vec<(StreamId, usize)> = of_no_stream
+            .filter(|&(_, at)| self.slots[at].begun.is_none() && !self.slots[at].waiting.is_empty())
+            .collect();
+        for &(_, at) in &refused {
+            while !self.slots[at].waiting.is_empty() {
+                self.pop_message(at);
+            }
+        }
+        refused.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// Forgets everything: the peer restarted.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.turns.scheduler());
