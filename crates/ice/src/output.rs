@@ -12,8 +12,14 @@ use crate::stats::DropReason;
 use crate::tcp::frame;
 use crate::transactions::Purpose;
 
-/// Attributes that were not understood, and zeros: more than four at once are named by nobody's mistake.
+/// Attributes that were not understood, and [`NO_ATTRIBUTE`]: more than four at once are named by nobody's mistake.
 pub(crate) type Unknown = [u16; 4];
+
+/// No attribute that has to be understood: its type is optional (RFC 8489, section 14).
+pub(crate) const NO_ATTRIBUTE: u16 = u16::MAX;
+
+/// All was understood.
+pub(crate) const ALL_KNOWN: Unknown = [NO_ATTRIBUTE; 4];
 
 /// A message that waits to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +116,7 @@ impl Agent {
                 };
                 let mut writer = Writer::new(out, Class::Error, Method::BINDING, id);
                 writer.error_code(code, reason(code));
-                let count = unknown.iter().take_while(|kind| **kind != 0).count();
+                let count = unknown.iter().take_while(|kind| **kind != NO_ATTRIBUTE).count();
                 if count > 0 {
                     writer.unknown_attributes(&unknown[..count]);
                 }

@@ -9,7 +9,7 @@ use crate::agent::Agent;
 use crate::candidate::{Address, Candidate, Kind, Protocol, TcpType, same_address};
 use crate::consent::Consent;
 use crate::event::Event;
-use crate::output::{Outgoing, Unknown};
+use crate::output::{ALL_KNOWN, Outgoing, Unknown};
 use crate::pair::{Outcome, PairId, PairState};
 use crate::renomination::Nominates;
 use crate::role::{Conflict, Role, detect_conflict};
@@ -75,7 +75,7 @@ impl Agent {
             unknown,
         };
         let unknown = self.not_understood(request);
-        if unknown != Unknown::default() {
+        if unknown != ALL_KNOWN {
             self.enqueue(error(code::UNKNOWN_ATTRIBUTE, unknown));
             return self.count_drop(DropReason::UnknownAttribute, path);
         }
@@ -85,7 +85,7 @@ impl Agent {
             .priority()
             .or_else(|| self.known_priority(path, generation))
         else {
-            self.enqueue(error(code::BAD_REQUEST, Unknown::default()));
+            self.enqueue(error(code::BAD_REQUEST, ALL_KNOWN));
             return self.count_drop(DropReason::NoPriority, path);
         };
         let remote = self
@@ -94,7 +94,7 @@ impl Agent {
         let from_peer = remote.is_some_and(|side| side.ufrag() == theirs);
         if generation == self.current.number && (from_peer || remote.is_none()) && self.has_conflict(request)
         {
-            self.enqueue(error(code::ROLE_CONFLICT, Unknown::default()));
+            self.enqueue(error(code::ROLE_CONFLICT, ALL_KNOWN));
             return;
         }
         self.enqueue(Outgoing::Success { path, id, generation });
@@ -119,10 +119,10 @@ impl Agent {
 
     /// RFC 8489, section 6.3.1: what UNKNOWN-ATTRIBUTES "lists [...] the unknown comprehension-required attributes".
     fn not_understood(&self, request: &Message<'_>) -> Unknown {
-        let mut found = Unknown::default();
+        let mut found = ALL_KNOWN;
         let mut count = 0;
         for kind in request.unknown_required(&KNOWN) {
-            let is_news = kind != 0 && !self.understands(kind) && !found.contains(&kind);
+            let is_news = !self.understands(kind) && !found.contains(&kind);
             if let Some(place) = found.get_mut(count).filter(|_| is_news) {
                 *place = kind;
                 count += 1;
@@ -367,7 +367,7 @@ impl Agent {
                 code,
                 generation: 0,
                 authentic: false,
-                unknown: Unknown::default(),
+                unknown: ALL_KNOWN,
             });
         }
     }

@@ -3,9 +3,9 @@
 
 mod world;
 
-use dunlin_ice::{CheckState, PairStats, Renomination, Role};
+use dunlin_ice::{CheckState, PairStats};
 use std::time::Duration;
-use world::{A, B, World, addr, config, ms};
+use world::{A, B, World, addr, ms};
 
 fn pairs(world: &World, node: usize) -> Vec<PairStats> {
     world.nodes[node].agent.pair_stats()
@@ -78,27 +78,9 @@ fn a_retransmission_is_no_other_request_and_shows_no_round_trip() {
     assert_eq!(a.total_round_trip_time, Duration::ZERO);
 }
 
-fn two_ways() -> World {
-    let mut world = World::new(3, [config(Role::Controlling), config(Role::Controlled)]);
-    world.add(A, "10.0.0.1:1000");
-    world.add(A, "10.0.1.1:1000");
-    world.add(B, "10.0.0.2:2000");
-    world.add(B, "10.0.1.2:2000");
-    for node in &mut world.nodes {
-        node.agent.set_remote_renomination(Some(Renomination::Draft));
-    }
-    // All are checked before one is chosen.
-    world.dead.insert(addr("10.0.0.1:1").ip());
-    world.signal();
-    assert!(world.run(ms(5000), World::both_completed));
-    world.dead.clear();
-    world.run_for(ms(10_000));
-    world
-}
-
 #[test]
 fn what_was_sent_stays_with_the_pair_it_was_sent_on() {
-    let mut world = two_ways();
+    let mut world = World::with_two_ways();
     let before = selected(&world, A);
     for _ in 0..5 {
         assert!(world.say(A, b"\x80one"));
@@ -120,7 +102,7 @@ fn what_was_sent_stays_with_the_pair_it_was_sent_on() {
 /// RFC 8445, section 11: 15 seconds are enough for NATs.
 #[test]
 fn pairs_in_reserve_are_asked_a_third_as_often_and_survive_an_outage_of_ten_seconds() {
-    let mut world = two_ways();
+    let mut world = World::with_two_ways();
     world.run_for(ms(20_000));
     let before: Vec<u64> = in_reserve(&world, A)
         .iter()
@@ -162,7 +144,7 @@ fn pairs_in_reserve_are_asked_a_third_as_often_and_survive_an_outage_of_ten_seco
 /// When the pair in use goes, the one that takes its place is asked at once.
 #[test]
 fn a_pair_that_is_taken_out_of_the_reserve_has_to_answer_at_once() {
-    let mut world = two_ways();
+    let mut world = World::with_two_ways();
     world.run_for(ms(21_000));
     let lost = world.nodes[A].agent.selected_path().unwrap().local;
     let now = world.now;

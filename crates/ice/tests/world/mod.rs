@@ -9,7 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use dunlin_ice::{Agent, Candidate, Config, Event, FailureReport, Role, ServerError, State, TcpFrames};
+use dunlin_ice::{
+    Agent, Candidate, Config, Event, FailureReport, Renomination, Role, ServerError, State, TcpFrames,
+};
 use dunlin_net::{Path, Transmit, Transport};
 use dunlin_stun::{Class, Message, Writer};
 use rand::rngs::StdRng;
@@ -159,6 +161,23 @@ impl World {
         let mut world = World::new(seed, [config(Role::Controlling), config(Role::Controlled)]);
         world.add(A, "10.0.0.1:1000");
         world.add(B, "10.0.0.2:2000");
+        world
+    }
+
+    /// The same with two addresses each; every pair has been found to work, and the best few are kept.
+    pub fn with_two_ways() -> Self {
+        let mut world = World::simple(3);
+        world.add(A, "10.0.1.1:1000");
+        world.add(B, "10.0.1.2:2000");
+        for node in &mut world.nodes {
+            node.agent.set_remote_renomination(Some(Renomination::Draft));
+        }
+        // All are checked before one is chosen.
+        world.dead.insert(addr("10.0.0.1:1").ip());
+        world.signal();
+        assert!(world.run(ms(5000), World::both_completed));
+        world.dead.clear();
+        world.run_for(ms(10_000));
         world
     }
 
