@@ -2,6 +2,7 @@
 //! [`receive`](crate::data_channel_receive) is what the peer does to them, [`send`](crate::data_channel_send) what they send.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Instant;
 
 use dunlin_sctp::{Association, MessageKey, SendError, SendOptions, StreamId};
@@ -16,6 +17,8 @@ use crate::state::ChannelState;
 
 /// Stream 65535 is never used (RFC 8832, section 6: identifiers 0 to 65534).
 pub(crate) const STREAM_LIMIT: u16 = 65535;
+/// libwebrtc announces more streams, but refuses a channel beyond these.
+const LOW_STREAMS: u16 = 1024;
 /// The longest label or protocol, in bytes of UTF-8 (webrtc-pc, section 6.1).
 const MAX_NAME_LEN: usize = 65535;
 
@@ -43,9 +46,15 @@ pub(crate) struct Channels {
     pub(crate) by_stream: BTreeMap<StreamId, ChannelId>,
     next_id: u32,
     pub(crate) parity: Option<Parity>,
-    /// Where the search for a free stream of our parity begins.
-    next_stream: u16,
+    /// Where the search for a free stream of our parity begins: below [`LOW_STREAMS`], and beyond.
+    next_stream: [u16; 2],
+    /// None is free below, unless one was freed since.
+    low_streams_taken: bool,
     connected: bool,
+    /// Streams that the peer takes, when it has said so.
+    streams: u16,
+    /// Streams that there will be if the peer grants what it was asked for.
+    asked_streams: u16,
     pub(crate) max_channels: usize,
     /// The largest message that the peer takes.
     pub(crate) max_message_size: usize,
@@ -71,8 +80,11 @@ impl Channels {
             by_stream: BTreeMap::new(),
             next_id: 0,
             parity: None,
-            next_stream: 0,
+            next_stream: [0; 2],
+            low_streams_taken: false,
             connected: false,
+            streams: STREAM_LIMIT,
+            asked_streams: STREAM_LIMIT,
             max_channels: config.max_channels,
             max_message_size: usize::MAX,
             max_receive_size: match config.max_message_size {
@@ -148,7 +160,10 @@ impl Channels {
         }
         let id = match init.id {
             None => return Err(CreateChannelError::NegotiatedWithoutId),
-            Some(id) if id == STREAM_LIMIT => return Err(CreateChannelError::IdOutOfRange { id }),
+            Some(id) if id >= self.streams => {
+                let limit = self.streams;
+                return Err(CreateChannelError::IdOutOfRange { id, limit });
+            }
             Some(id) if self.by_stream.contains_key(&StreamId(id)) => {
                 return Err(CreateChannelError::IdInUse { id });
             }
@@ -199,6 +214,8 @@ impl Channels {
         events: &mut VecDeque<Event>,
     ) {
         self.connected = true;
+        self.asked_streams = 0;
+        self.learn_streams(sctp);
         for id in self.ids_of(|channel| channel.state == ChannelState::Connecting) {
             self.open(now, id, sctp, events);
         }
@@ -206,6 +223,43 @@ impl Channels {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// How many streams there are to send on (webrtc-pc, section 6.1.1, `maxChannels`).
+    fn learn_streams(&mut self, sctp: &Association) {
+        self.streams = sctp.outbound_streams().unwrap_or(STREAM_LIMIT);
+        self.asked_streams = self.asked_streams.max(self.streams);
+        self.low_streams_taken = false;
+    }
+
+    /// Either side has added streams (RFC 6525).
+    pub(crate) fn handle_streams_added(
+        &mut self,
+        now: Instant,
+        sctp: &mut Association,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.learn_streams(sctp);
+        for id in self.ids_of(|channel| channel.state == ChannelState::Connecting) {
+            self.open(now, id, sctp, events);
+        }
+    }
+
+    /// The peer adds no streams: what it opened beyond them cannot be answered.
+    pub(crate) fn handle_no_more_streams(&mut self, events: &mut VecDeque<Event>) {
+        self.asked_streams = self.streams;
+        let streams = self.streams;
+        let beyond = |channel: &DataChannel| channel.stream.is_some_and(|stream| stream.0 >= streams);
+        for id in self.ids_of(|channel| channel.state == ChannelState::Connecting && beyond(channel)) {
+            self.fail(id, ChannelFailure::NoSuchStream, events);
+        }
+    }
+
+    /// The peer does not take what was sent on a stream.
+    pub(crate) fn handle_stream_refused(&mut self, stream: StreamId, events: &mut VecDeque<Event>) {
+        if let Some(&id) = self.by_stream.get(&stream) {
+            self.fail(id, ChannelFailure::NoSuchStream, events);
+        }
     }
 
     /// Opens a channel: says so to the peer if the peer does not know, and lets messages through.
@@ -227,6 +281,17 @@ impl Channels {
             Origin::Theirs => Some(DcepMessage::Ack),
             Origin::Negotiated => None,
         };
+        if stream.0 >= self.streams {
+            if channel.origin != Origin::Theirs {
+                return self.fail(id, ChannelFailure::NoSuchStream, events);
+            }
+            // A peer that sends on more streams than it takes cannot be answered before it takes more.
+            if stream.0 >= self.asked_streams {
+                sctp.add_streams(stream.0 + 1 - self.asked_streams);
+                self.asked_streams = stream.0 + 1;
+            }
+            return;
+        }
         if let Some(word) = word {
             // "All DCEP messages MUST be sent using ordered delivery and reliable transmission" (RFC 8832, section 6).
             match sctp.send(now, stream, PPID_DCEP, word.to_bytes(), SendOptions::default()) {
@@ -257,21 +322,30 @@ impl Channels {
         }
     }
 
+    /// An identifier that is not in use; that of a closed channel comes again as late as may be, when the peer knows, too, that
+    /// it is closed. One beyond [`LOW_STREAMS`] only when there is no other.
     fn free_stream(&mut self, parity: Parity) -> Option<StreamId> {
         let first = parity.first();
-        // From where the last search ended, so that opening thousands does not search thousands each time.
-        let start = if self.next_stream == STREAM_LIMIT {
-            first
-        } else {
-            self.next_stream.max(first)
-        };
-        let after = (start..STREAM_LIMIT).step_by(2);
-        let before = (first..start).step_by(2);
-        let mut all = after.chain(before).map(StreamId);
-        let free =
-            all.find(|stream| !self.by_stream.contains_key(stream) && !self.refused.contains(stream))?;
-        self.next_stream = free.0.saturating_add(2);
+        if !self.low_streams_taken {
+            let low = self.search(first..LOW_STREAMS.min(self.streams), self.next_stream[0]);
+            if let Some(free) = low {
+                self.next_stream[0] = free.0 + 2;
+                return Some(free);
+            }
+            self.low_streams_taken = true;
+        }
+        let free = self.search(LOW_STREAMS + first..self.streams, self.next_stream[1])?;
+        self.next_stream[1] = free.0.saturating_add(2);
         Some(free)
+    }
+
+    /// The first that is free from `next` on, where the last search ended, so that opening thousands does not search
+    /// thousands each time.
+    fn search(&self, all: Range<u16>, next: u16) -> Option<StreamId> {
+        let next = if all.contains(&next) { next } else { all.start };
+        let after = (next..all.end).step_by(2);
+        let mut all = after.chain((all.start..next).step_by(2)).map(StreamId);
+        all.find(|stream| !self.by_stream.contains_key(stream) && !self.refused.contains(stream))
     }
 
     /// Begins the closing procedure (RFC 8831, section 6.7): what is queued is still delivered.
@@ -337,6 +411,7 @@ impl Channels {
             && self.by_stream.get(&stream) == Some(&id)
         {
             self.by_stream.remove(&stream);
+            self.low_streams_taken = false;
         }
         events.push_back(Event::ChannelClosed(id));
     }
@@ -356,6 +431,8 @@ impl Channels {
     /// The association ended, or begins anew: every channel is closed.
     pub(crate) fn close_all(&mut self, failure: Option<ChannelFailure>, events: &mut VecDeque<Event>) {
         self.connected = false;
+        self.streams = STREAM_LIMIT;
+        self.low_streams_taken = false;
         self.refused.clear();
         self.unread -= self.dcep_parts.values().map(Vec::len).sum::<usize>();
         self.dcep_parts.clear();
@@ -374,6 +451,7 @@ impl Channels {
         sctp: &mut Association,
         events: &mut VecDeque<Event>,
     ) {
+        self.low_streams_taken = false;
         // An empty list means all streams (RFC 6525, section 4.1).
         let affected: Vec<ChannelId> = if streams.is_empty() {
             self.refused.clear();
@@ -389,6 +467,11 @@ impl Channels {
                 continue;
             };
             channel.reset_by_peer = true;
+            if channel.state == ChannelState::Connecting && channel.stream >= Some(StreamId(self.streams)) {
+                // It was opened and closed before there was a stream for the answer.
+                self.remove(id, events);
+                continue;
+            }
             if let (ChannelState::Open, Some(stream)) = (channel.state, channel.stream) {
                 channel.state = ChannelState::Closing;
                 channel.writing = None;

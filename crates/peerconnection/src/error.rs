@@ -29,11 +29,13 @@ pub enum CreateChannelError {
     /// `negotiated` without an `id`.
     #[error("a negotiated channel needs an id that both sides know")]
     NegotiatedWithoutId,
-    /// The identifier is 65535.
-    #[error("id {id} is out of range: 0 to 65534 are usable")]
+    /// The identifier is 65535, or the peer takes fewer streams.
+    #[error("id {id} is out of range: it must be less than {limit}")]
     IdOutOfRange {
         /// The identifier asked for.
         id: u16,
+        /// The first that cannot be used: 65,535, or the number of streams that the peer takes when that is known.
+        limit: u16,
     },
     /// All identifiers of the parity that the DTLS role gives us are in use.
     #[error("no stream identifier is left for another channel")]

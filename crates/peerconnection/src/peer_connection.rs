@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use dunlin_dtls::Certificate;
 use dunlin_ice::{Agent, FailureReport, GatheringState, State as IceState};
 use dunlin_net::{Ecn, Path, Transmit, Transport as NetTransport};
-use dunlin_sctp::Association;
+use dunlin_sctp::{Association, Reconfiguration};
 use log::{debug, info};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -541,6 +541,11 @@ pub(crate) fn pump_channels(
             dunlin_sctp::Event::Restarted => {
                 channels.close_all(Some(ChannelFailure::Restarted), events);
                 channels.open_waiting(now, sctp, events);
+            }
+            dunlin_sctp::Event::StreamRefused(stream) => channels.handle_stream_refused(stream, events),
+            dunlin_sctp::Event::StreamsAdded { .. } => channels.handle_streams_added(now, sctp, events),
+            dunlin_sctp::Event::ReconfigurationFailed(Reconfiguration::AddOutgoing(_)) => {
+                channels.handle_no_more_streams(events)
             }
             dunlin_sctp::Event::BufferedAmountLow(stream) => {
                 channels.handle_buffered_amount_low(stream, events)

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use crate::config::{Config, usable_datagram};
 use crate::cookie::CookieJar;
 use crate::event::{CloseReason, Event, SendError};
-use crate::packet::cause::Cause;
+use crate::packet::cause::{self, Cause};
 use crate::packet::data::DataKind;
 use crate::packet::forward_tsn::Skipped;
 use crate::packet::parameter::Unknown;
@@ -128,7 +128,7 @@ impl Association {
             return;
         }
         if matches!(self.state, State::Ended) {
-            return self.answer_after_the_end(header.verification_tag, first.kind);
+            return self.answer_after_the_end(header.verification_tag, &first, &chunks);
         }
         match self.judge(header, &first, chunks.clone()) {
             Verdict::Process => {
@@ -216,8 +216,14 @@ impl Association {
         if has(kind::SHUTDOWN_ACK) {
             return self.answer_stray_shutdown_ack(tag);
         }
-        let is_silent = first.kind == kind::ERROR || first.kind == kind::INIT_ACK;
-        if is_silent || has(kind::SHUTDOWN_COMPLETE) || has(kind::COOKIE_ACK) {
+        // "If the packet contains an ERROR chunk with the "Stale Cookie" error cause or a COOKIE ACK chunk, the SCTP packet
+        // SHOULD be silently discarded."
+        let is_stale_cookie = |chunk: &RawChunk<'_>| {
+            let mut causes = cause::causes(chunk.value);
+            chunk.kind == kind::ERROR && causes.any(|cause| cause.code == cause::code::STALE_COOKIE)
+        };
+        let stale = is_stale_cookie(first) || rest.clone().flatten().any(|chunk| is_stale_cookie(&chunk));
+        if stale || first.kind == kind::INIT_ACK || has(kind::SHUTDOWN_COMPLETE) || has(kind::COOKIE_ACK) {
             return;
         }
         let header = self.header(tag);
@@ -227,8 +233,9 @@ impl Association {
 
     /// Of what is out of the blue (section 8.4) only the SHUTDOWN ACK of a peer that missed our SHUTDOWN COMPLETE is answered:
     /// the driver has been told that this is over.
-    fn answer_after_the_end(&mut self, tag: u32, first: u8) {
-        if first == kind::SHUTDOWN_ACK && tag != 0 {
+    fn answer_after_the_end(&mut self, tag: u32, first: &RawChunk<'_>, rest: &Chunks<'_>) {
+        let has = |wanted| contains(wanted, first, rest);
+        if has(kind::SHUTDOWN_ACK) && !has(kind::ABORT) && tag != 0 {
             self.answer_stray_shutdown_ack(tag);
         }
     }
@@ -426,20 +433,33 @@ impl Association {
         } else if size > limit {
             Err(SendError::MessageTooLarge { size, limit, data })
         } else if stream.0 >= streams {
-            Err(SendError::NoSuchStream { data })
+            let (stream, limit) = (stream.0, streams);
+            Err(SendError::NoSuchStream { stream, limit, data })
         } else if self.queue.is_closing(stream) {
             Err(SendError::StreamClosing { data })
         } else if self.queue.has_open(stream) {
             Err(SendError::MessageOpen { data })
-        } else if self.queue.buffered() + size > self.config.max_send_buffer && self.queue.buffered() > 0 {
-            Err(SendError::BufferFull {
-                buffered: self.queue.buffered(),
-                data,
-            })
+        } else if self.has_no_room(size) {
+            Err(self.buffer_full(data))
         } else {
             let limit = Limit::new(options.reliability, self.now);
             self.queue.push(stream, ppid, data, options.unordered, limit);
             Ok(())
+        }
+    }
+
+    /// A buffer that is empty takes any message.
+    pub(crate) fn has_no_room(&self, size: usize) -> bool {
+        let buffered = self.queue.buffered();
+        buffered > 0 && buffered.saturating_add(size) > self.config.max_send_buffer
+    }
+
+    pub(crate) fn buffer_full(&self, data: Bytes) -> SendError {
+        SendError::BufferFull {
+            size: data.len(),
+            buffered: self.queue.buffered(),
+            limit: self.config.max_send_buffer,
+            data,
         }
     }
 

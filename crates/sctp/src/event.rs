@@ -153,10 +153,14 @@ pub enum SendError {
     },
     /// [`Config::max_send_buffer`](crate::Config::max_send_buffer) is reached; try again after
     /// [`Event::BufferedAmountLow`].
-    #[error("the send buffer is full ({buffered} bytes)")]
+    #[error("{size} bytes have no room in the send buffer: {buffered} of {limit} are taken")]
     BufferFull {
+        /// Bytes of the message.
+        size: usize,
         /// Bytes that wait.
         buffered: usize,
+        /// Bytes that may wait.
+        limit: usize,
         /// The message.
         data: Bytes,
     },
@@ -173,8 +177,12 @@ pub enum SendError {
         data: Bytes,
     },
     /// The stream does not exist: the peer accepts fewer.
-    #[error("the peer does not accept this many streams")]
+    #[error("there is no stream {stream}: {limit} are accepted")]
     NoSuchStream {
+        /// The stream.
+        stream: u16,
+        /// The first that does not exist.
+        limit: u16,
         /// The message.
         data: Bytes,
     },
@@ -207,7 +215,7 @@ impl SendError {
             | SendError::BufferFull { data, .. }
             | SendError::Closed { data }
             | SendError::StreamClosing { data }
-            | SendError::NoSuchStream { data }
+            | SendError::NoSuchStream { data, .. }
             | SendError::MessageOpen { data }
             | SendError::NoMessage { data } => data,
             SendError::Empty | SendError::NoPartialReliability => Bytes::new(),

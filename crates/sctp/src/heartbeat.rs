@@ -78,9 +78,11 @@ impl Association {
             return;
         };
         let Some(tcb) = self.state.tcb() else { return };
-        // "A HEARTBEAT chunk is sent once per RTO … plus the protocol parameter 'HB.interval', with jittering of +/-
-        // 50% of the RTO value."
-        let wait = interval + tcb.rto.current().mul_f64(self.rng.random_range(0.5..1.5));
+        // "A HEARTBEAT chunk is sent once per RTO … plus the protocol parameter 'HB.interval', with jittering of +/- 50% of
+        // the RTO value and exponential backoff of the RTO if the previous HEARTBEAT chunk is unanswered." What data waits for
+        // is left as it is.
+        let rto = tcb.rto.backed_off(tcb.errors);
+        let wait = interval + rto.mul_f64(self.rng.random_range(0.5..1.5));
         self.timers.set(Timer::Heartbeat, self.now + wait);
     }
 

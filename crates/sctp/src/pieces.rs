@@ -38,8 +38,10 @@ impl Association {
         if !tcb.partial_reliability() {
             return Err(SendError::NoPartialReliability);
         }
-        if stream.0 >= tcb.outbound_streams() {
-            return Err(SendError::NoSuchStream { data });
+        let limit = tcb.outbound_streams();
+        if stream.0 >= limit {
+            let stream = stream.0;
+            return Err(SendError::NoSuchStream { stream, limit, data });
         }
         if self.queue.is_closing(stream) {
             return Err(SendError::StreamClosing { data });
@@ -69,18 +71,14 @@ impl Association {
         last: bool,
     ) -> Result<(), SendError> {
         self.advance_clock(now);
-        let size = data.len();
         if !matches!(self.state, State::Open(_, Phase::Established)) {
             Err(SendError::Closed { data })
         } else if data.is_empty() {
             Err(SendError::Empty)
         } else if !self.queue.has_open(stream) {
             Err(SendError::NoMessage { data })
-        } else if self.queue.buffered() + size > self.config.max_send_buffer && self.queue.buffered() > 0 {
-            Err(SendError::BufferFull {
-                buffered: self.queue.buffered(),
-                data,
-            })
+        } else if self.has_no_room(data.len()) {
+            Err(self.buffer_full(data))
         } else {
             self.queue.push_piece(stream, data, last);
             Ok(())

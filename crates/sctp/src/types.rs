@@ -85,6 +85,16 @@ impl Mid {
         self != other && other.since(self) < 1 << 31
     }
 
+    /// The spans of a table that hold what lies from `self` to `last`, in that order: two where the count wraps between them.
+    pub(crate) fn spans_to(self, last: Mid) -> impl Iterator<Item = (Mid, Mid)> {
+        let [first, second] = if self <= last {
+            [Some((self, last)), None]
+        } else {
+            [Some((self, Mid(u32::MAX))), Some((Mid(0), last))]
+        };
+        first.into_iter().chain(second)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the low half is what is asked for"

@@ -350,7 +350,7 @@ fn out_of_the_blue_packets_are_answered_by_the_rules_of_section_8_4() {
         (6, None),
         (14, None),
         (11, None),
-        (9, None),
+        (9, Some("ABORT")),
         (8, Some("SHUTDOWN COMPLETE")),
         (3, Some("ABORT")),
         (4, Some("ABORT")),

@@ -60,6 +60,7 @@ fn what_comes_out_of_the_blue_is_judged_by_all_its_chunks() {
         (&[4, 8], &["SHUTDOWN COMPLETE"]),
         (&[9, 8], &["SHUTDOWN COMPLETE"]),
         (&[3, 4], &["ABORT"]),
+        (&[9], &["ABORT"]),
     ] {
         let mut world = World::new(config());
         let forge = kinds
@@ -67,6 +68,23 @@ fn what_comes_out_of_the_blue_is_judged_by_all_its_chunks() {
             .fold(Forge::new(0xdead), |forge, &kind| forge.chunk(kind, 0, &[0; 12]));
         world.inject(B, forge.sealed());
         assert_eq!(answers(&mut world, B), expected, "{kinds:?}");
+    }
+}
+
+/// Section 8.4, rule 7: of ERROR chunks only those that say "Stale Cookie", as any of their causes, are discarded silently.
+#[test]
+fn a_stale_cookie_out_of_the_blue_is_not_answered() {
+    let stale = [0, 3, 0, 8, 0, 0, 0, 1];
+    let other = [0, 6, 0, 8, 1, 2, 3, 4];
+    let both = [other, stale].concat();
+    for (causes, before) in [(&stale[..], false), (&both, false), (&stale, true), (&both, true)] {
+        let mut world = World::new(config());
+        let mut forge = Forge::new(0xdead);
+        if before {
+            forge = forge.chunk(9, 0, &other);
+        }
+        world.inject(B, forge.chunk(9, 0, causes).sealed());
+        assert_eq!(answers(&mut world, B), [""; 0], "{causes:?}");
     }
 }
 

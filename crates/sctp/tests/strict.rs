@@ -67,7 +67,10 @@ fn who_has_ended_answers_nothing_else() {
         world.inject(A, Forge::new(7).chunk(kind, 0, &[0; 16]).sealed());
         assert_eq!(world.take_packet(A), None, "chunk {kind}");
     }
-    world.inject(A, Forge::new(7).chunk(8, 0, &[]).sealed());
+    world.inject(A, Forge::new(7).chunk(8, 0, &[]).chunk(6, 0, &[]).sealed());
+    assert_eq!(world.take_packet(A), None);
+    // Behind an ERROR it is as a peer in SHUTDOWN-ACK-SENT sends it (section 5.2.4, action A).
+    world.inject(A, Forge::new(7).chunk(9, 0, &[]).chunk(8, 0, &[]).sealed());
     let answer = world.take_packet(A).unwrap();
     // Reflected tag, T bit.
     assert_eq!(

@@ -79,12 +79,14 @@ fn what_cannot_be_sent_is_handed_back_with_a_reason() {
         }
     ));
     assert_eq!(error.into_data(), pattern(101, 0));
-    assert!(matches!(send(10, 5), Err(SendError::NoSuchStream { .. })));
+    let error = send(10, 5).unwrap_err();
+    assert_eq!(error.to_string(), "there is no stream 10: 10 are accepted");
     assert!(send(9, 100).is_ok());
-    assert!(matches!(
-        send(9, 100),
-        Err(SendError::BufferFull { buffered: 100, .. })
-    ));
+    let error = send(9, 60).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "60 bytes have no room in the send buffer: 100 of 150 are taken"
+    );
     world.ends[A].abort(world.now, "enough");
     let late = world.ends[A].send(
         world.now,
@@ -355,6 +357,43 @@ fn heartbeats_keep_an_idle_path_known_and_measure_it() {
     let mut silent = World::connected(config);
     silent.run(Duration::from_secs(600));
     assert_eq!(silent.diagram, Vec::<String>::new());
+}
+
+/// Section 8.3: "… exponential backoff of the RTO if the previous HEARTBEAT chunk is unanswered." What data waits for is another
+/// matter: the path may have come back.
+#[test]
+fn heartbeats_without_answer_come_less_and_less_often() {
+    let mut config = Config::default();
+    config.heartbeat_interval = Some(Duration::ZERO);
+    config.rto_min = Duration::from_secs(1);
+    config.rto_max = Duration::from_secs(60);
+    let mut world = World::connected(config);
+    world.run(Duration::from_secs(10));
+    world.filter = Some(Box::new(|_, _| false));
+    let (mut sent, mut before) = (Vec::new(), world.diagram.len());
+    let begun = world.now;
+    while world.ends[A].is_connected() {
+        world.run(millis(10));
+        let new = &world.diagram[before..];
+        if new
+            .iter()
+            .any(|line| line.contains("A> HEARTBEAT") && !line.contains("ACK"))
+        {
+            sent.push((world.now - begun).as_secs_f64());
+        }
+        before = world.diagram.len();
+        assert!(world.ends[A].stats().rto <= Duration::from_secs(1));
+    }
+    // Each waits one second for its answer; then comes the interval, of half the backed-off RTO at least.
+    let gaps: Vec<f64> = sent.windows(2).map(|two| two[1] - two[0]).collect();
+    for (silences, gap) in (1..).zip(&gaps) {
+        let rto = f64::from(1 << silences).min(60.0);
+        assert!(
+            (1.0 + rto * 0.5 - 0.1..1.0 + rto * 1.5 + 0.1).contains(gap),
+            "{gaps:?}"
+        );
+    }
+    assert!(gaps.len() >= 8, "{gaps:?}");
 }
 
 #[test]

@@ -114,6 +114,13 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
+    limits::core("core", figures);
+    measure_groups(options, figures)?;
+    limits::core("core, at the end", figures);
+    Ok(())
+}
+
+fn measure_groups(options: &Options, figures: &mut Figures) -> Result<(), String> {
     if options.wants(Group::Limits, "udp") {
         limits::udp(options.time(), figures)?;
     }

@@ -90,13 +90,20 @@ impl World {
     }
 
     pub(super) fn connect(&mut self) {
+        self.connect_with_streams(65_535);
+    }
+
+    /// B takes so many streams.
+    pub(super) fn connect_with_streams(&mut self, streams: u16) {
         self.set_roles();
         let (now, config) = (
             self.now,
             crate::peer_connection::sctp_config(crate::peer_connection::Kept::of(&self.config)),
         );
-        for side in &mut self.sides {
-            let mut sctp = Association::new(config.clone(), self.rng.random(), now);
+        for (side, streams) in self.sides.iter_mut().zip([65_535, streams]) {
+            let mut config = config.clone();
+            config.streams = streams;
+            let mut sctp = Association::new(config, self.rng.random(), now);
             sctp.connect(now);
             side.sctp = Some(sctp);
         }

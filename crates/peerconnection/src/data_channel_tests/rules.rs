@@ -61,7 +61,10 @@ fn options_that_contradict_each_other_are_refused_by_name() {
     );
     assert_eq!(
         world.create(A, "", negotiated(65_535)),
-        Err(CreateChannelError::IdOutOfRange { id: 65_535 })
+        Err(CreateChannelError::IdOutOfRange {
+            id: 65_535,
+            limit: 65_535
+        })
     );
     world.create(A, "", negotiated(65_534)).unwrap();
     assert_eq!(
@@ -115,6 +118,62 @@ fn ids_follow_the_dtls_role_as_soon_as_it_is_known() {
     let later = world.create(A, "", init()).unwrap();
     assert_eq!(stream(&world, A, later), Some(6));
     assert_eq!(world.state(A, later), Some(ChannelState::Connecting));
+}
+
+/// Browsers take 1,024 streams and fewer. "Let maxChannels be …": no identifier is beyond it, those of closed channels come
+/// again, and more come with more streams (webrtc-pc, section 6.1.1; RFC 6525).
+#[test]
+fn no_identifier_is_beyond_the_streams_of_the_peer() {
+    let mut world = World::new(Config::default(), 1);
+    let early = [10, 11].map(|id| world.create(A, "", negotiated(id)).unwrap());
+    world.connect_with_streams(11);
+    assert_eq!(world.state(A, early[0]), Some(ChannelState::Open));
+    assert_eq!(world.state(A, early[1]), Some(ChannelState::Closed));
+    assert_eq!(failure(&world, A, early[1]), Some(ChannelFailure::NoSuchStream));
+    assert_eq!(
+        world.create(A, "", negotiated(11)),
+        Err(CreateChannelError::IdOutOfRange { id: 11, limit: 11 })
+    );
+    let some: Vec<_> = (0..5).map(|_| world.create(A, "", init()).unwrap()).collect();
+    assert_eq!(world.create(A, "", init()), Err(CreateChannelError::NoIdLeft));
+    world.run(SOON);
+    world.close(A, some[3]);
+    world.run(SOON);
+    let again = world.create(A, "", init()).unwrap();
+    assert_eq!(stream(&world, A, again), Some(6));
+    world.sides[A].sctp.as_mut().unwrap().add_streams(2);
+    world.run(SOON);
+    let more = world.create(A, "", init()).unwrap();
+    assert_eq!(stream(&world, A, more), Some(12));
+    world.run(SOON);
+    assert_eq!(world.state(A, more), Some(ChannelState::Open));
+    assert_eq!(world.accepted(B).len(), 7);
+}
+
+/// libwebrtc announces 65,535 streams and refuses a channel beyond stream 1,023: a connection that opens channels one after the
+/// other must not come there.
+#[test]
+fn identifiers_of_closed_channels_come_again_before_the_high_ones_and_not_at_once() {
+    let mut world = World::connected();
+    let mut highest = 0;
+    for round in 0..600 {
+        let (ours, _) = open(&mut world);
+        let used = stream(&world, A, ours).unwrap();
+        assert_eq!(used, round % 512 * 2);
+        highest = highest.max(used);
+        world.close(A, ours);
+        world.run(SOON);
+    }
+    assert_eq!(highest, 1022);
+    let all: Vec<_> = (0..513).map(|_| world.create(A, "", init()).unwrap()).collect();
+    assert_eq!(stream(&world, A, all[512]), Some(1024));
+    world.run(SOON);
+    world.close(A, all[7]);
+    world.run(SOON);
+    let freed = stream(&world, A, all[7]);
+    let last = [0, 1].map(|_| world.create(A, "", init()).unwrap());
+    assert_eq!(stream(&world, A, last[0]), freed);
+    assert_eq!(stream(&world, A, last[1]), Some(1026));
 }
 
 #[test]

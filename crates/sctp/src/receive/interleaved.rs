@@ -136,6 +136,8 @@ pub(crate) struct Interleaved {
     held: BTreeMap<Place, (DataHeader, Bytes)>,
     charged: usize,
     limits: Limits,
+    /// Room is short: what can be delivered in part is, however little it is.
+    pressed: bool,
     /// The length of the last message of several fragments: a guess at the next one's.
     usual_len: usize,
 }
@@ -152,6 +154,7 @@ impl Interleaved {
             held: BTreeMap::new(),
             charged: 0,
             limits,
+            pressed: false,
             usual_len: 0,
         }
     }
@@ -194,7 +197,7 @@ impl Interleaved {
         let whole = message.take(header, datagram, range)?;
         self.charged = self.charged + message.charge - before;
         if !whole {
-            if message.data.len() >= self.limits.piece {
+            if message.data.len() >= self.least_piece() {
                 self.deliver_piece(key, at, inbox);
             }
         } else {
@@ -240,9 +243,10 @@ impl Interleaved {
         }
     }
 
-    /// Delivers in part every message that can be.
+    /// Delivers in part every message that can be, and from now on whatever can be as it comes: that all are looked at once is
+    /// enough.
     pub(crate) fn deliver_what_there_is(&mut self, inbox: &mut Inbox) {
-        if self.limits.piece == usize::MAX {
+        if self.limits.piece == usize::MAX || std::mem::replace(&mut self.pressed, true) {
             return;
         }
         let begun: Vec<(Key, usize)> = self.index.iter().map(|(&key, &at)| (key, at)).collect();
@@ -253,6 +257,16 @@ impl Interleaved {
         }
     }
 
+    /// There is room again.
+    pub(crate) fn relieve(&mut self) {
+        self.pressed = false;
+    }
+
+    /// The bytes of a message that are delivered before the rest has come.
+    fn least_piece(&self) -> usize {
+        if self.pressed { 1 } else { self.limits.piece }
+    }
+
     /// A stream expects another message than before: if much of it has come, that can be delivered.
     fn deliver_next(&mut self, stream: StreamId, inbox: &mut Inbox) {
         if self.limits.piece == usize::MAX || self.index.is_empty() {
@@ -260,7 +274,7 @@ impl Interleaved {
         }
         let key = (stream, false, self.order.next(stream));
         if let Some(&at) = self.index.get(&key)
-            && self.messages[at].data.len() >= self.limits.piece
+            && self.messages[at].data.len() >= self.least_piece()
         {
             self.deliver_piece(key, at, inbox);
         }
@@ -383,7 +397,9 @@ impl Interleaved {
         for stream in streams {
             // "the two counters … used for the MIDs MUST be reset to 0" (RFC 8260, section 2.3.2).
             self.skipped.remove(&stream);
-            self.drop_messages(stream, inbox, |_| true);
+            for unordered in [false, true] {
+                self.drop_messages((stream, unordered), (Mid(0), Mid(u32::MAX)), inbox);
+            }
         }
         for (place, (header, data)) in std::mem::take(&mut self.held) {
             self.charged -= data.len() + MESSAGE_OVERHEAD;
@@ -392,18 +408,19 @@ impl Interleaved {
         Ok(())
     }
 
-    /// Drops messages in progress of a stream.
-    fn drop_messages(&mut self, stream: StreamId, inbox: &mut Inbox, is_over: impl Fn(Key) -> bool) {
-        let of_stream = (stream, false, Mid(0))..=(stream, true, Mid(u32::MAX));
-        let over: Vec<(Key, usize)> = self
-            .index
-            .range(of_stream)
-            .filter(|(key, _)| is_over(**key))
-            .map(|(&key, &at)| (key, at))
-            .collect();
-        for (key, at) in over {
-            if self.remove(key, at).delivered > 0 {
-                inbox.push(Event::MessageAborted(named(key)));
+    /// Drops the messages in progress of one kind whose identifiers lie from `first` to `last`.
+    fn drop_messages(
+        &mut self,
+        (stream, unordered): (StreamId, bool),
+        (first, last): (Mid, Mid),
+        inbox: &mut Inbox,
+    ) {
+        for (from, to) in first.spans_to(last) {
+            let span = (stream, unordered, from)..=(stream, unordered, to);
+            while let Some((&key, &at)) = self.index.range(span.clone()).next() {
+                if self.remove(key, at).delivered > 0 {
+                    inbox.push(Event::MessageAborted(named(key)));
+                }
             }
         }
     }
@@ -412,9 +429,9 @@ impl Interleaved {
     /// stream" (section 2.3.1).
     pub(crate) fn forward(&mut self, chunk: &IForwardTsn<'_>, inbox: &mut Inbox) {
         for skipped in chunk.skipped() {
-            self.drop_messages(skipped.stream, inbox, |(_, unordered, mid)| {
-                unordered == skipped.unordered && !skipped.mid.precedes(mid)
-            });
+            let first = skipped.mid.plus(1 << 31);
+            let which = (skipped.stream, skipped.unordered);
+            self.drop_messages(which, (first, skipped.mid), inbox);
             if skipped.unordered {
                 self.skipped.insert(skipped.stream, skipped.mid);
             } else {
@@ -501,6 +518,68 @@ mod tests {
         }
         assert_eq!(bench.texts(), ["xy", "abc", "two d"]);
         assert_eq!((bench.0.charged(), bench.0.messages.len()), (0, 0));
+    }
+
+    /// What is delivered in part, and when: `(text, last)`.
+    fn pieces(bench: &mut Bench) -> Vec<(String, bool)> {
+        std::iter::from_fn(|| bench.1.pop())
+            .filter_map(|event| match event {
+                Event::Piece { data, last, .. } => Some((String::from_utf8(data.to_vec()).unwrap(), last)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn where_room_is_short_what_comes_of_the_next_message_is_delivered_at_once() {
+        let mut bench = Bench::new();
+        bench.0.limits.piece = 50;
+        let piece = |text: &str, last| (text.to_owned(), last);
+        bench.push(0, 0, "B", "a").unwrap();
+        bench.push(1, 0, "B", "later ").unwrap();
+        assert_eq!(pieces(&mut bench), []);
+        bench.0.deliver_what_there_is(&mut bench.1);
+        assert_eq!(pieces(&mut bench), [piece("a", false)]);
+        // Nobody looks at all of them again.
+        bench.0.deliver_what_there_is(&mut bench.1);
+        bench.push(0, 2, "E", "c").unwrap();
+        bench.push(0, 1, "", "b").unwrap();
+        assert_eq!(pieces(&mut bench), [piece("bc", true), piece("later ", false)]);
+        bench.push(1, 1, "", "on").unwrap();
+        bench.push(0, 0, "UB", "unordered").unwrap();
+        assert_eq!(
+            pieces(&mut bench),
+            [piece("on", false), piece("unordered", false)]
+        );
+        bench.0.relieve();
+        bench.push(1, 2, "", "kept").unwrap();
+        assert_eq!(pieces(&mut bench), []);
+    }
+
+    #[test]
+    fn what_is_skipped_lies_in_two_spans_where_the_identifiers_wrap() {
+        let mut bench = Bench::new();
+        for mid in [u32::MAX - 1, u32::MAX, 0, 1, 2, 1 << 31] {
+            bench.push(mid, 0, "UB", "x").unwrap();
+            bench.push(mid, 0, "B", "x").unwrap();
+        }
+        let of = |bench: &Bench| {
+            bench
+                .0
+                .index
+                .keys()
+                .map(|key| (key.1, key.2.0))
+                .collect::<Vec<_>>()
+        };
+        bench
+            .0
+            .drop_messages((StreamId(1), true), (Mid(1 << 31), Mid(1)), &mut bench.1);
+        let ordered = [0, 1, 2, 1 << 31].map(|mid| (false, mid));
+        assert_eq!(of(&bench), [&ordered[..], &[(true, 2)]].concat());
+        bench
+            .0
+            .drop_messages((StreamId(1), false), (Mid(0), Mid(u32::MAX)), &mut bench.1);
+        assert_eq!(of(&bench), [(true, 2)]);
     }
 
     #[test]

@@ -90,6 +90,13 @@ impl Assembly {
         }
     }
 
+    /// There is room again.
+    fn relieve(&mut self) {
+        if let Assembly::IData(interleaved) = self {
+            interleaved.relieve();
+        }
+    }
+
     fn order(&mut self) -> &mut Order {
         match self {
             Assembly::Data(reassembly) => &mut reassembly.order,
@@ -216,6 +223,8 @@ impl Receiver {
             self.window.on_holes();
             // Messages that outgrow the window together would otherwise wait for each other.
             self.assembly.deliver_what_there_is(inbox);
+        } else if used < self.window.size() / 4 {
+            self.assembly.relieve();
         }
         while used + range.len() > self.limit(arrival, inbox) {
             // Fragments of messages that are not whole are no fault of the reader's.

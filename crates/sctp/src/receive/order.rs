@@ -144,16 +144,10 @@ impl Order {
         if last.precedes(expected) {
             return;
         }
-        let of_stream = (stream, Mid(0))..=(stream, Mid(u32::MAX));
-        let mut stranded: Vec<Mid> = self
-            .waiting
-            .range(of_stream)
-            .map(|(&(_, waiting), _)| waiting)
-            .filter(|waiting| !last.precedes(*waiting))
-            .collect();
-        stranded.sort_by_key(|waiting| waiting.since(expected));
-        for waiting in stranded {
-            if let Some(whole) = self.waiting.remove(&(stream, waiting)) {
+        for (from, to) in expected.spans_to(last) {
+            while let Some((&key, _)) = self.waiting.range((stream, from)..=(stream, to)).next()
+                && let Some(whole) = self.waiting.remove(&key)
+            {
                 self.charged -= whole.data.len() + OVERHEAD;
                 inbox.push_message(stream, whole.ppid, whole.data);
             }

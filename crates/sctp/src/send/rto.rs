@@ -71,6 +71,12 @@ impl Rto {
         self.current = (self.current * 2).min(self.max);
     }
 
+    /// The timeout after so many silences, which are not the timeout's own.
+    pub(crate) fn backed_off(&self, times: u32) -> Duration {
+        let factor = 1u32.checked_shl(times).unwrap_or(u32::MAX);
+        self.current.saturating_mul(factor).min(self.max)
+    }
+
     /// The peer answers again, though with nothing to measure: what was backed off for silence is taken back.
     pub(crate) fn restore(&mut self) {
         if let Some(Smoothed { rtt, variation }) = self.smoothed {

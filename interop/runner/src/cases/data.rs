@@ -171,6 +171,35 @@ pub async fn channels(pair: &Pair, count: u32, size: usize) -> Result<String, St
     Ok(String::new())
 }
 
+/// More channels than a browser has identifiers for, in crowds that come and go: identifiers are used again.
+pub async fn in_turn(pair: &Pair) -> Result<String, String> {
+    const CROWD: u32 = 60;
+    connect_with_channel(pair, json!({}), Plan::default()).await?;
+    for crowd in 0..10 {
+        let labels: Vec<String> = (0..CROWD).map(|index| format!("{crowd}: {index}")).collect();
+        for label in &labels {
+            open(pair, label, json!({})).await?;
+        }
+        for label in &labels {
+            opened(pair, label).await?;
+        }
+        exchange(pair.offerer(), &labels[0], "text", 100, pair.seed).await?;
+        for label in &labels {
+            pair.offerer()
+                .command("close-channel", json!({"label": label}))
+                .await?;
+        }
+        for label in &labels {
+            for session in [pair.offerer(), pair.answerer()] {
+                session
+                    .expect(SOON, "channel-closed", json!({"label": label}))
+                    .await?;
+            }
+        }
+    }
+    Ok(String::new())
+}
+
 pub async fn close(pair: &Pair, closing: &Session, other: &Session) -> Result<String, String> {
     connect_with_channel(pair, json!({}), Plan::default()).await?;
     exchange(pair.offerer(), "data", "text", 100, pair.seed).await?;
