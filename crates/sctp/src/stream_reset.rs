@@ -27,7 +27,7 @@ const MAX_NOTICES: usize = 1 << 17;
 /// How often the peer may say "in progress" to one request before it counts as refused.
 const MAX_IN_PROGRESS: u32 = 60;
 /// Retransmissions of a request that a peer, alive otherwise, may leave unanswered before it counts as refused.
-const MAX_UNANSWERED: u32 = 10;
+const MAX_UNANSWERED: u32 = 20;
 
 /// "Only one SSN/TSN Reset Request SHOULD be sent within 30 seconds" (section 5.1.4).
 const ASSOCIATION_RESET_INTERVAL: Duration = Duration::from_secs(30);

@@ -90,19 +90,20 @@ impl World {
     }
 
     pub(super) fn connect(&mut self) {
-        self.connect_with_streams(65_535);
+        self.connect_with_streams(65_535, 65_535);
     }
 
-    /// B takes so many streams.
-    pub(super) fn connect_with_streams(&mut self, streams: u16) {
+    /// B takes so many streams; A grants no more than so many to who asks for more.
+    pub(super) fn connect_with_streams(&mut self, streams: u16, granted: u16) {
         self.set_roles();
         let (now, config) = (
             self.now,
             crate::peer_connection::sctp_config(crate::peer_connection::Kept::of(&self.config)),
         );
-        for (side, streams) in self.sides.iter_mut().zip([65_535, streams]) {
+        for (side, (streams, granted)) in self.sides.iter_mut().zip([(65_535, granted), (streams, 65_535)]) {
             let mut config = config.clone();
             config.streams = streams;
+            config.max_streams = granted;
             let mut sctp = Association::new(config, self.rng.random(), now);
             sctp.connect(now);
             side.sctp = Some(sctp);

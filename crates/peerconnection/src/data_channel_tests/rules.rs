@@ -126,7 +126,7 @@ fn ids_follow_the_dtls_role_as_soon_as_it_is_known() {
 fn no_identifier_is_beyond_the_streams_of_the_peer() {
     let mut world = World::new(Config::default(), 1);
     let early = [10, 11].map(|id| world.create(A, "", negotiated(id)).unwrap());
-    world.connect_with_streams(11);
+    world.connect_with_streams(11, 65_535);
     assert_eq!(world.state(A, early[0]), Some(ChannelState::Open));
     assert_eq!(world.state(A, early[1]), Some(ChannelState::Closed));
     assert_eq!(failure(&world, A, early[1]), Some(ChannelFailure::NoSuchStream));
@@ -148,6 +148,32 @@ fn no_identifier_is_beyond_the_streams_of_the_peer() {
     world.run(SOON);
     assert_eq!(world.state(A, more), Some(ChannelState::Open));
     assert_eq!(world.accepted(B).len(), 7);
+}
+
+/// What the peer opens where we cannot answer waits for more streams, and is no channel if there are none.
+#[test]
+fn a_channel_of_the_peer_without_a_stream_for_the_answer_is_none() {
+    for closes in [false, true] {
+        let mut world = World::new(Config::default(), 1);
+        world.connect_with_streams(11, if closes { 65_535 } else { 11 });
+        world.sides[A].sctp.as_mut().unwrap().add_streams(2);
+        world.run(SOON);
+        let opened = world.create(A, "", negotiated(12)).unwrap();
+        world.send_raw(A, 12, 50, open_message());
+        if closes {
+            world.close(A, opened);
+        }
+        world.run(SOON);
+        assert_eq!(world.accepted(B).len(), usize::from(closes));
+        let none_left = world.sides[B]
+            .channels
+            .iter()
+            .all(|(_, channel)| channel.state() == ChannelState::Closed);
+        assert!(none_left, "closes: {closes}");
+        // The connection lives on.
+        let (_, theirs) = open(&mut world);
+        assert_eq!(world.state(B, theirs), Some(ChannelState::Open));
+    }
 }
 
 /// libwebrtc announces 65,535 streams and refuses a channel beyond stream 1,023: a connection that opens channels one after the
