@@ -6,6 +6,7 @@ use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;
 
 use crate::fast::GcmKey;
+use crate::vaes::VaesKey;
 use crate::{BackendError, Unauthentic};
 
 /// Bytes of a nonce of every algorithm here.
@@ -58,12 +59,16 @@ impl AeadAlgorithm {
 
 /// Who does it: another library than OpenSSL, where there is one that has the algorithm.
 enum Backend {
+    Vaes(VaesKey),
     Fast(GcmKey),
     OpenSsl(CipherCtx),
 }
 
-/// With debug assertions the other library reads the environment, and allocates, for every packet.
 fn fast(algorithm: AeadAlgorithm, key: &[u8]) -> Option<Backend> {
+    if let Some(key) = VaesKey::new(algorithm, key) {
+        return Some(Backend::Vaes(key));
+    }
+    // With debug assertions this library reads the environment, and allocates, for every packet.
     if cfg!(debug_assertions) {
         return None;
     }
@@ -98,6 +103,7 @@ impl SealingKey {
     /// Never in practice: the backend cannot fail on in-memory data of packet size.
     pub fn seal_in_place(&mut self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
         match &mut self.0 {
+            Backend::Vaes(key) => key.seal(nonce, aad, data),
             Backend::Fast(key) => key.seal(nonce, aad, data),
             Backend::OpenSsl(context) => {
                 let mut tag = [0; TAG_LEN];
@@ -149,6 +155,7 @@ impl OpeningKey {
     ) -> Result<(), Unauthentic> {
         let tag: &[u8; TAG_LEN] = tag.try_into().map_err(|_| Unauthentic)?;
         let opened = match &mut self.0 {
+            Backend::Vaes(key) => key.open(nonce, aad, data, tag),
             Backend::Fast(key) => key.open(nonce, aad, data, tag),
             Backend::OpenSsl(context) => open(context, nonce, aad, data, tag).is_ok(),
         };
@@ -255,32 +262,43 @@ mod tests {
         assert_eq!(tag[..4], [0x1a, 0xe1, 0x0b, 0x59]);
     }
 
-    /// Both libraries give the same bytes and open each other's, at every length around those where they change
-    /// their code, in the build where there are two.
+    /// All libraries give the same bytes and open each other's, at every length around those where they change
+    /// their code, in the build and on the CPU where there are several.
     #[test]
     fn the_backends_agree() {
         for algorithm in ALL {
             let key: Vec<u8> = (0..algorithm.key_len() as u8).collect();
-            let Some(fast) = GcmKey::new(algorithm, &key) else {
-                continue;
-            };
-            let mut openssl = SealingKey::openssl(algorithm, &key).unwrap();
-            let mut opening = OpeningKey::openssl(algorithm, &key).unwrap();
-            for len in (0..600).chain([1199, 1200, 1201, 1500, 16_385]) {
-                let nonce = [len as u8; NONCE_LEN];
-                let aad = vec![0xA5; len % 40];
-                let plain: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
-                let (mut one, mut two) = (plain.clone(), plain.clone());
-                let mut tag = fast.seal(&nonce, &aad, &mut one);
-                assert_eq!(tag, openssl.seal_in_place(&nonce, &aad, &mut two), "{len}");
-                assert_eq!(one, two, "{algorithm:?} {len}");
-                assert_eq!(opening.open_in_place(&nonce, &aad, &mut one, &tag), Ok(()));
-                let mut sealed = two.clone();
-                assert!(fast.open(&nonce, &aad, &mut two, &tag));
-                assert_eq!((&one, &two), (&plain, &plain));
-                tag[len % TAG_LEN] ^= 1;
-                assert!(!fast.open(&nonce, &aad, &mut sealed, &tag));
+            let vaes = VaesKey::new(algorithm, &key).map(Backend::Vaes);
+            let fast = GcmKey::new(algorithm, &key).map(Backend::Fast);
+            for other in [vaes, fast].into_iter().flatten() {
+                agrees_with_openssl(algorithm, &key, other);
             }
+        }
+    }
+
+    fn agrees_with_openssl(algorithm: AeadAlgorithm, key: &[u8], other: Backend) {
+        let mut other = SealingKey(other);
+        let mut openssl = SealingKey::openssl(algorithm, key).unwrap();
+        let mut opening = OpeningKey::openssl(algorithm, key).unwrap();
+        for len in (0..600).chain([1199, 1200, 1201, 1500, 16_385]) {
+            let nonce = [len as u8; NONCE_LEN];
+            let aad = vec![0xA5; len % 40];
+            let plain: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+            let (mut one, mut two) = (plain.clone(), plain.clone());
+            let mut tag = other.seal_in_place(&nonce, &aad, &mut one);
+            assert_eq!(tag, openssl.seal_in_place(&nonce, &aad, &mut two), "{len}");
+            assert_eq!(one, two, "{algorithm:?} {len}");
+            assert_eq!(opening.open_in_place(&nonce, &aad, &mut one, &tag), Ok(()));
+            let mut sealed = two.clone();
+            let mut other_opening = OpeningKey(other.0);
+            assert_eq!(other_opening.open_in_place(&nonce, &aad, &mut two, &tag), Ok(()));
+            assert_eq!((&one, &two), (&plain, &plain));
+            tag[len % TAG_LEN] ^= 1;
+            assert_eq!(
+                other_opening.open_in_place(&nonce, &aad, &mut sealed, &tag),
+                Err(Unauthentic)
+            );
+            other = SealingKey(other_opening.0);
         }
     }
 

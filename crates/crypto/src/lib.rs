@@ -23,6 +23,13 @@ mod fast;
 #[path = "fast/none.rs"]
 mod fast;
 
+#[cfg(all(feature = "ring", target_arch = "x86_64"))]
+#[path = "fast/ring.rs"]
+mod vaes;
+#[cfg(not(all(feature = "ring", target_arch = "x86_64")))]
+#[path = "fast/no_ring.rs"]
+mod vaes;
+
 /// The backend refused: out of memory, or an input that it cannot use. The reason is in the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the crypto backend failed: {0}")]

@@ -89,11 +89,11 @@ fn kept(count: usize, shared: bool) -> (i64, i64) {
 }
 
 /// What is left is the protocols' own state, of which ICE has most, and the keys. The bar of the product is 40 kB of resident
-/// memory, which is more than this.
+/// memory, which is more than this. The keys count on CPUs where they are not OpenSSL's (decision 31): 1.2 kB.
 #[test]
 fn an_idle_connection_costs_no_more_than_it_did() {
     for (name, shared, bound) in [
-        ("on a shared endpoint", true, 22_500),
+        ("on a shared endpoint", true, 24_000),
         ("with sockets of their own", false, 41_500),
     ] {
         let (bytes, pieces) = kept(20, shared);

@@ -48,7 +48,7 @@ pub struct Config {
     /// The largest UDP payload that data channels look for on a path, in bytes (RFC 8899; RFC 8261, section 5): over
     /// loopback and jumbo frames fewer, larger datagrams carry the same. What sends them must set the DF bit. Nothing larger
     /// than [`Config::max_datagram`] is looked for, or asked for, with 0, nor where the peer does not say that it takes
-    /// it: browsers do not. Default 16,376: what a record of DTLS holds, and a fourth of what leaves in one system call
+    /// it: browsers do not. Default 16,368: what a record of DTLS holds, and a fourth of what leaves in one system call
     /// (UDP GSO).
     pub max_path_datagram: usize,
     /// The largest data-channel message that is taken from the peer, in bytes; 0 is no limit. Messages larger than half of
@@ -99,7 +99,7 @@ impl Default for Config {
             header_extensions: HeaderExtensions::default(),
             srtp_profiles: vec![0x0007, 0x0008, 0x0001],
             max_datagram: 1200,
-            max_path_datagram: 16_376,
+            max_path_datagram: 16_368,
             max_message_size: 256 * 1024,
             max_channels: 65_535,
             send_buffer: 4 * 1024 * 1024,

@@ -78,7 +78,7 @@ impl Pair {
         for side in 0..2 {
             let mut out = Vec::new();
             while let Some(transmit) = self.peers[side].poll_transmit(self.now, &mut out) {
-                assert!(out.len() <= 16_376, "a datagram of {} bytes", out.len());
+                assert!(out.len() <= 16_368, "a datagram of {} bytes", out.len());
                 assert_eq!(transmit.path.local, self.addresses[side]);
                 if out.len() > 1200 {
                     let fits = out.len() <= self.mtu;
