@@ -69,7 +69,7 @@ fn pion(case: Id, peer_offers: bool) -> Option<&'static str> {
 
 fn gstreamer(case: Id, peer_offers: bool) -> Option<&'static str> {
     match case {
-        Id::PeerClosesChannel | Id::WeCloseChannel if peer_offers => {
+        Id::PeerClosesChannel | Id::WeCloseChannel | Id::InTurn if peer_offers => {
             Some("webrtcbin opens a second channel before anybody can listen to that event")
         }
         Id::DataEcho => Some("webrtcbin 1.22 sends nothing for an empty message"),

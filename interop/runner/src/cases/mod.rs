@@ -150,7 +150,7 @@ pub const ALL: &[Case] = &[
         "data-600-in-turn",
         Id::InTurn,
         1,
-        60,
+        120,
         "600 channels come and go, 60 at a time",
     ),
     case(
