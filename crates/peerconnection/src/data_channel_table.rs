@@ -255,13 +255,6 @@ impl Channels {
         }
     }
 
-    /// The peer does not take what was sent on a stream.
-    pub(crate) fn handle_stream_refused(&mut self, stream: StreamId, events: &mut VecDeque<Event>) {
-        if let Some(&id) = self.by_stream.get(&stream) {
-            self.fail(id, ChannelFailure::NoSuchStream, events);
-        }
-    }
-
     /// Opens a channel: says so to the peer if the peer does not know, and lets messages through.
     pub(crate) fn open(
         &mut self,

@@ -542,7 +542,6 @@ pub(crate) fn pump_channels(
                 channels.close_all(Some(ChannelFailure::Restarted), events);
                 channels.open_waiting(now, sctp, events);
             }
-            dunlin_sctp::Event::StreamRefused(stream) => channels.handle_stream_refused(stream, events),
             dunlin_sctp::Event::StreamsAdded { .. } => channels.handle_streams_added(now, sctp, events),
             dunlin_sctp::Event::ReconfigurationFailed(Reconfiguration::AddOutgoing(_)) => {
                 channels.handle_no_more_streams(events)

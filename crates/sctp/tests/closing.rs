@@ -128,18 +128,6 @@ fn a_peer_that_never_answers_a_reset_is_not_waited_for_forever() {
     assert!(world.ends[A].is_connected());
 }
 
-/// The tags of a connected world, as seen on the wire.
-fn tags(world: &mut World) -> [u32; 2] {
-    world.send(A, 9, "tag of b");
-    let to_b = u32_at(&world.take_packet(A).unwrap(), 4);
-    world.send(B, 9, "tag of a");
-    let to_a = u32_at(&world.take_packet(B).unwrap(), 4);
-    world.run(millis(2000));
-    world.events = [Vec::new(), Vec::new()];
-    world.diagram.clear();
-    [to_a, to_b]
-}
-
 fn with_tsn(tsn: u32) -> Config {
     let mut config = Config::default();
     config.initial_tsn = Some(Tsn(tsn));
@@ -171,7 +159,7 @@ fn outgoing_reset(number: u32, last_tsn: u32, streams: &[u16]) -> Vec<u8> {
 fn every_result_of_a_reset_is_understood() {
     for result in 0..8 {
         let mut world = World::connected(with_tsn(100));
-        let tags = tags(&mut world);
+        let tags = world.tags();
         world.filter = Some(Box::new(|side, packet| !(side == B && has_chunk(packet, 130))));
         world.ends[A].reset_stream(StreamId(1));
         world.run(millis(30));
@@ -197,7 +185,7 @@ fn every_result_of_a_reset_is_understood() {
 #[test]
 fn in_progress_forever_is_a_refusal_in_the_end() {
     let mut world = World::connected(with_tsn(100));
-    let tags = tags(&mut world);
+    let tags = world.tags();
     world.filter = Some(Box::new(|side, packet| !(side == B && has_chunk(packet, 130))));
     world.ends[A].reset_stream(StreamId(1));
     for _ in 0..100 {
@@ -212,7 +200,7 @@ fn in_progress_forever_is_a_refusal_in_the_end() {
 #[test]
 fn a_reset_that_overtakes_data_waits_for_it() {
     let mut world = World::connected(with_tsn(100));
-    let tags = tags(&mut world);
+    let tags = world.tags();
     // A has sent TSN 100. Two messages more will come: 101 and 102; the reset names 102 and comes first.
     world.inject(
         B,
@@ -269,7 +257,7 @@ fn a_reset_that_overtakes_data_waits_for_it() {
 #[test]
 fn requests_for_what_is_not_offered_are_denied_and_incoming_resets_are_obeyed() {
     let mut world = World::connected(with_tsn(100));
-    let tags = tags(&mut world);
+    let tags = world.tags();
     let request = |kind: u8, number: u32, rest: &[u8]| {
         let mut value = vec![0, kind, 0, 8 + rest.len() as u8];
         value.extend(number.to_be_bytes());
@@ -439,7 +427,7 @@ fn a_shutdown_takes_no_gap_ack_block_back() {
 #[test]
 fn a_shutdown_may_acknowledge_half_a_gap_ack_block_but_not_what_was_never_sent() {
     let mut world = World::connected(with_tsn(100));
-    let tags = tags(&mut world);
+    let tags = world.tags();
     // TSNs 101 to 104, a packet each.
     world.filter = Some(Box::new(|_, _| false));
     for _ in 0..4 {

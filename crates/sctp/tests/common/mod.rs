@@ -234,6 +234,19 @@ impl World {
         }
     }
 
+    /// The tags that packets for A and for B carry, as seen on the wire. Nothing is under way before, nor after.
+    pub fn tags(&mut self) -> [u32; 2] {
+        self.send(A, 9, "tag of b");
+        let to_b = u32_at(&self.take_packet(A).unwrap(), 4);
+        self.send(B, 9, "tag of a");
+        let to_a = u32_at(&self.take_packet(B).unwrap(), 4);
+        // What was taken is sent again, and arrives.
+        self.run(millis(2000));
+        self.events = [Vec::new(), Vec::new()];
+        self.diagram.clear();
+        [to_a, to_b]
+    }
+
     /// Goes on to the next thing that happens, unless that is after `until`; `false` when nothing does before.
     pub fn step(&mut self, until: Instant) -> bool {
         self.pump();
