@@ -20,6 +20,7 @@ pub(crate) struct Trigger {
 /// multiplexed), so there is one list.
 #[derive(Debug)]
 pub(crate) struct CheckList {
+    /// In the order of their ids, which only grow.
     pairs: Vec<Pair>,
     triggered: VecDeque<Trigger>,
     next_id: u32,
@@ -47,12 +48,22 @@ impl CheckList {
         self.pairs.iter_mut()
     }
 
+    fn place(&self, id: PairId) -> Option<usize> {
+        self.pairs.binary_search_by_key(&id, |pair| pair.id).ok()
+    }
+
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
-        self.pairs.iter().find(|pair| pair.id == id)
+        self.pairs.get(self.place(id)?)
     }
 
     pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
-        self.pairs.iter_mut().find(|pair| pair.id == id)
+        let place = self.place(id)?;
+        self.pairs.get_mut(place)
+    }
+
+    /// The pair that stands there, to go through all while they change.
+    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut Pair> {
+        self.pairs.get_mut(place)
     }
 
     pub(crate) fn find(&self, path: Path, generation: u32) -> Option<&Pair> {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use log::{info, warn};
 
 use crate::agent::Agent;
-use crate::consent::Consent;
 use crate::event::{Event, State};
 use crate::output::Outgoing;
 use crate::pair::{Outcome, Pair, PairId, PairState};
@@ -123,22 +122,24 @@ impl Agent {
         if self.timers.consent_at.is_none_or(|at| at > now) {
             return;
         }
-        let due = |pair: &&Pair| {
-            let at = pair.consent.as_ref().map(Consent::poll_timeout);
-            at.is_some_and(|at| at <= now)
-        };
-        while let Some(id) = self.list.iter().find(due).map(|pair| pair.id) {
-            let Some(consent) = self.list.get_mut(id).and_then(|pair| pair.consent.as_mut()) else {
-                break;
-            };
-            if consent.has_expired(self.now) {
-                self.lose_pair(id, Outcome::ConsentExpired, FailureReason::ConsentExpired);
-            } else if consent.take_due(self.now, &self.config, &mut self.rng) {
-                self.check_consent(id);
+        self.timers.consent_at = None;
+        let mut place = 0;
+        while let Some(pair) = self.list.at_mut(place) {
+            let id = pair.id;
+            if let Some(consent) = &mut pair.consent {
+                if consent.has_expired(now) {
+                    // Its place stays, unless the session ends with it.
+                    self.lose_pair(id, Outcome::ConsentExpired, FailureReason::ConsentExpired);
+                } else {
+                    let due = consent.take_due(now, &self.config, &mut self.rng);
+                    self.timers.note_consent(consent.poll_timeout());
+                    if due {
+                        self.check_consent(id);
+                    }
+                }
             }
+            place += 1;
         }
-        let timeouts = self.list.iter().filter_map(|pair| pair.consent.as_ref());
-        self.timers.consent_at = timeouts.map(Consent::poll_timeout).min();
     }
 
     /// A pair is taken into use that nothing was sent on before: it has to answer at once, if it was not asked lately.

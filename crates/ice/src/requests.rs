@@ -101,8 +101,7 @@ impl Agent {
         let nominates = self.nominates(request);
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
-            self.on_check(path, generation, priority, nominates);
-            let pair = self.list.find(path, generation).map(|pair| pair.id);
+            let pair = self.on_check(path, generation, priority, nominates);
             let consent = pair.and_then(|id| self.list.get_mut(id)?.consent.as_mut());
             if let Some(consent) = consent {
                 consent.bring_forward(self.now);
@@ -166,8 +165,14 @@ impl Agent {
         self.timers.nominate_at = None;
     }
 
-    /// What an authentic check of the peer means (RFC 8445, sections 7.3.1.3 to 7.3.1.5).
-    fn on_check(&mut self, path: Path, generation: u32, priority: u32, nominates: Nominates) {
+    /// What an authentic check of the peer means (RFC 8445, sections 7.3.1.3 to 7.3.1.5). Answers the pair that it came on.
+    fn on_check(
+        &mut self,
+        path: Path,
+        generation: u32,
+        priority: u32,
+        nominates: Nominates,
+    ) -> Option<PairId> {
         let now = self.now;
         let settled = generation != self.current.number || self.nominated.is_some();
         // A nomination that is not newer than the last one is a check like any other.
@@ -191,15 +196,10 @@ impl Agent {
         let id = match known {
             Some(id) => id,
             // After the choice only a new choice of the peer makes pairs again, or a peer that moves.
-            None if settled && !nominates && !moves => return,
-            None => match self.pair_for_check(path, priority) {
-                Some(id) => id,
-                None => return,
-            },
+            None if settled && !nominates && !moves => return None,
+            None => self.pair_for_check(path, priority)?,
         };
-        let Some(pair) = self.list.get_mut(id).filter(|pair| !pair.is_dead()) else {
-            return;
-        };
+        let pair = self.list.get_mut(id).filter(|pair| !pair.is_dead())?;
         pair.requests_received = pair.requests_received.saturating_add(1);
         // What comes to here has its success response in the queue.
         pair.counters.requests_received += 1;
@@ -214,8 +214,7 @@ impl Agent {
         if self.config.lite {
             self.grant_to_lite(id);
         }
-        let Some(pair) = self.list.get(id) else { return };
-        if pair.is_valid() {
+        if self.list.get(id)?.is_valid() {
             if nominates {
                 self.accept_nomination(id);
             }
@@ -225,6 +224,7 @@ impl Agent {
         if settled && moves {
             self.suspect_move(id);
         }
+        Some(id)
     }
 
     /// RFC 8445, section 7.3.1.4: "If the state of that pair is Succeeded, nothing further is done." "If the
