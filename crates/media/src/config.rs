@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dunlin_rtp::{ExtensionMap, NtpTime, PayloadType, Ssrc};
 
-/// The bounds and intervals of a session.
+/// The bounds and intervals of a session. An interval of more than an hour counts as an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -57,6 +57,22 @@ impl Default for Config {
             max_events: 4096,
             max_queue: 4096,
         }
+    }
+}
+
+impl Config {
+    /// The same with intervals that can be added to a time.
+    pub(crate) fn sane(mut self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(3600);
+        for interval in [
+            &mut self.report_interval,
+            &mut self.transport_feedback_interval,
+            &mut self.keyframe_interval,
+            &mut self.nack_delay,
+        ] {
+            *interval = (*interval).min(LONGEST);
+        }
+        self
     }
 }
 

@@ -82,7 +82,7 @@ impl Session {
         let mut rng = StdRng::from_seed(seed);
         // RFC 7022, section 4.2: "minimally the least significant 96 bits SHOULD be converted to ASCII using Base64".
         let mut character = || char::from(BASE64[rng.random_range(0..BASE64.len())]);
-        let mut config = config;
+        let mut config = config.sane();
         if config.cname.is_empty() {
             config.cname = (0..96 / 6).map(|_| character()).collect();
         }

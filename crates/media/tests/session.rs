@@ -570,3 +570,38 @@ fn a_forwarded_packet_keeps_its_elements_and_gets_our_own_for_the_hop() {
     assert!(sent.header.marker);
     assert_eq!(sent.payload(), received.payload());
 }
+
+/// Whatever a program sets, time goes on, and what can still be carried is.
+#[test]
+fn no_interval_and_no_bound_is_too_long_too_short_or_too_small() {
+    for (time, bound) in [
+        (Duration::MAX, 0),
+        (Duration::MAX, usize::MAX),
+        (Duration::ZERO, 0),
+        (Duration::ZERO, usize::MAX),
+    ] {
+        let mut config = Config::default();
+        config.report_interval = time;
+        config.transport_feedback_interval = time;
+        config.keyframe_interval = time;
+        config.nack_delay = time;
+        config.max_missing = bound;
+        config.max_history = bound;
+        config.max_datagram = bound;
+        let mut pair = Pair::with(true, config);
+        pair.alice.set_round_trip(time);
+        pair.bob.set_round_trip(time);
+        for number in 0..4 {
+            pair.send(number);
+        }
+        let packets = pair.rtp();
+        for packet in [&packets[0], &packets[3]] {
+            pair.deliver(packet);
+        }
+        for _ in 0..3 {
+            pair.bob.request_keyframe(pair.now, pair.receiver);
+            pair.run_until(pair.now + 200 * MS);
+        }
+        assert_eq!(pair.received(), [0, 3], "{time:?} {bound}");
+    }
+}
