@@ -56,6 +56,8 @@ struct Connection {
     /// It is in `Driver::touched`.
     touched: bool,
     deadline: Option<Instant>,
+    /// When it is served for that: then, or a little later.
+    alarm: Option<Instant>,
     ufrag: String,
     selected: Option<Path>,
     /// Where it has sent to, the latest last.
@@ -137,7 +139,7 @@ impl Driver {
             let busy = more || (!self.blocked && !self.touched.is_empty());
             turns = if busy { turns + 1 } else { 0 };
             if !busy {
-                self.wait(now).await;
+                self.wait().await;
             } else if turns % TURNS == 0 {
                 tokio::task::yield_now().await;
             }
@@ -155,6 +157,7 @@ impl Driver {
                 inbox: Vec::new(),
                 touched: false,
                 deadline: None,
+                alarm: None,
                 ufrag: String::new(),
                 selected: None,
                 paths: VecDeque::new(),
@@ -279,13 +282,13 @@ impl Driver {
 
     /// Touches the connections whose timer is due.
     fn touch_due(&mut self, now: Instant) {
-        while let Some(&(deadline, key)) = self.timers.first() {
-            if deadline > now {
+        while let Some(&(alarm, key)) = self.timers.first() {
+            if alarm > now {
                 return;
             }
             self.timers.pop_first();
             if let Some(connection) = self.connections.get_mut(&key) {
-                connection.deadline = None;
+                (connection.deadline, connection.alarm) = (None, None);
             }
             self.touch(key);
         }
@@ -340,11 +343,13 @@ impl Driver {
         let deadline = if drained { state.peer.poll_timeout() } else { None };
         drop(state);
         if connection.deadline != deadline {
-            if let Some(old) = connection.deadline {
+            if let Some(old) = connection.alarm {
                 self.timers.remove(&(old, key));
             }
             connection.deadline = deadline;
-            self.timers.extend(deadline.map(|at| (at, key)));
+            // Once, when it is set: as it comes nearer, it would fall to moments of its own.
+            connection.alarm = deadline.map(|at| together(at, now));
+            self.timers.extend(connection.alarm.map(|at| (at, key)));
         }
         if drained {
             connection.touched = false;
@@ -355,9 +360,9 @@ impl Driver {
 
     fn remove(&mut self, key: Key) {
         if let Some(connection) = self.connections.remove(&key)
-            && let Some(deadline) = connection.deadline
+            && let Some(alarm) = connection.alarm
         {
-            self.timers.remove(&(deadline, key));
+            self.timers.remove(&(alarm, key));
         }
         self.routes.remove(key);
         self.relays.forget(key);
@@ -443,7 +448,7 @@ impl Driver {
     }
 
     /// Sleeps until a handle posts, a socket has something, a timer is due, or there is room to send again.
-    async fn wait(&mut self, now: Instant) {
+    async fn wait(&mut self) {
         self.trains.lend();
         let Self {
             mailbox,
@@ -454,8 +459,7 @@ impl Driver {
             sleep,
             ..
         } = self;
-        let deadline = timers.first().map(|(at, _)| together(*at, now));
-        let deadline = deadline.map(tokio::time::Instant::from_std);
+        let deadline = timers.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
         if let Some(deadline) = deadline
             && (sleep.is_elapsed() || is_off(sleep.deadline(), deadline))
         {

@@ -10,7 +10,7 @@ use crate::config::Config;
 /// The shortest interval between checks, in parts of the usual one.
 const LEAST: f64 = 0.8;
 /// The longest: RFC 7675 allows 1.2, of which a driver that wakes for several timers at once may take its part.
-const MOST: f64 = 1.1;
+const MOST: f64 = 1.095;
 
 /// RFC 7675, section 5.1: the consent checks of one valid pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +70,13 @@ impl Consent {
     }
 
     /// A check of the peer is being answered: if ours may be sent by now, it goes along with the answer, and neither end
-    /// wakes up once more for it. The peer's intervals are as random as ours, and none is shorter than ours may be.
-    pub(crate) fn bring_forward(&mut self, now: Instant) {
+    /// wakes up once more for it. The peer's intervals are as random as ours, and none is shorter than ours may be. Answers
+    /// whether ours is due now.
+    pub(crate) fn bring_forward(&mut self, now: Instant) -> bool {
         if self.earliest <= now {
             self.next_check = self.next_check.map(|at| at.min(now));
         }
+        self.next_check.is_some_and(|at| at <= now)
     }
 
     pub(crate) fn has_expired(&self, now: Instant) -> bool {
@@ -136,12 +138,12 @@ mod tests {
         let (config, mut rng, start) = (Config::default(), StdRng::from_seed([3; 32]), Instant::now());
         let mut consent = Consent::granted(start, &config, &mut rng);
         let early = start + Duration::from_millis(3_999);
-        consent.bring_forward(early);
+        assert!(!consent.bring_forward(early));
         assert!(!consent.take_due(early, &config, &mut rng));
         let soon = start + Duration::from_secs(4);
-        consent.bring_forward(soon);
+        assert!(consent.bring_forward(soon));
         assert!(consent.take_due(soon, &config, &mut rng));
-        consent.bring_forward(soon + Duration::from_secs(3));
+        assert!(!consent.bring_forward(soon + Duration::from_secs(3)));
         assert!(!consent.take_due(soon + Duration::from_secs(3), &config, &mut rng));
     }
 }

@@ -117,7 +117,7 @@ impl Agent {
         .min()
     }
 
-    fn run_consent(&mut self) {
+    pub(crate) fn run_consent(&mut self) {
         let now = self.now;
         if self.timers.consent_at.is_none_or(|at| at > now) {
             return;

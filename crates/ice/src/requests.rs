@@ -97,14 +97,14 @@ impl Agent {
             self.enqueue(error(code::ROLE_CONFLICT, ALL_KNOWN));
             return;
         }
-        self.enqueue(Outgoing::Success { path, id, generation });
         let nominates = self.nominates(request);
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
             let pair = self.on_check(path, generation, priority, nominates);
             let consent = pair.and_then(|id| self.list.get_mut(id)?.consent.as_mut());
-            if let Some(consent) = consent {
-                consent.bring_forward(self.now);
+            if consent.is_some_and(|consent| consent.bring_forward(self.now)) {
+                self.timers.note_consent(self.now);
+                self.run_consent();
             }
         } else {
             self.keep_early(EarlyCheck {
@@ -114,6 +114,8 @@ impl Agent {
                 nominates,
             });
         }
+        // Behind our own check, which is longer: a driver can send both as one train.
+        self.enqueue(Outgoing::Success { path, id, generation });
     }
 
     /// RFC 8489, section 6.3.1: what UNKNOWN-ATTRIBUTES "lists [...] the unknown comprehension-required attributes".
@@ -201,7 +203,7 @@ impl Agent {
         };
         let pair = self.list.get_mut(id).filter(|pair| !pair.is_dead())?;
         pair.requests_received = pair.requests_received.saturating_add(1);
-        // What comes to here has its success response in the queue.
+        // What comes to here gets a success response.
         pair.counters.requests_received += 1;
         pair.counters.responses_sent += 1;
         pair.last_heard = now;

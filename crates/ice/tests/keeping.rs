@@ -3,8 +3,12 @@
 
 mod world;
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use dunlin_ice::{Event, FailureReason, Outcome, Role, State};
 use dunlin_net::Transport;
+use dunlin_stun::{Class, Message};
 use world::{A, B, World, addr, config, ms};
 
 fn connected(seed: u64) -> World {
@@ -27,6 +31,30 @@ fn consent_checks_keep_a_silent_session_alive() {
     assert_eq!(world.nodes[A].agent.stats().pairs, 1);
     assert!(world.nodes[A].agent.stats().pending_transactions <= 1);
     assert_eq!(world.nodes[A].agent.stats().drops.total(), 0);
+}
+
+/// Both ends wake up for one check of each, not for two: what the peer asks is answered together with ours, which goes first.
+#[test]
+fn the_checks_of_both_ends_go_together() {
+    let mut world = connected(4);
+    world.run_for(ms(20_000));
+    world.log.clear();
+    world.keep_log = true;
+    world.run_for(ms(600_000));
+    let mut steps: Vec<(Duration, SocketAddr, Vec<Class>)> = Vec::new();
+    for (at, from, _, bytes) in &world.log {
+        let class = Message::parse(bytes).unwrap().class();
+        match steps.last_mut() {
+            Some((time, source, classes)) if (*time, *source) == (*at, *from) => classes.push(class),
+            _ => steps.push((*at, *from, vec![class])),
+        }
+    }
+    let count = |wanted: &[Class]| steps.iter().filter(|(.., classes)| classes == wanted).count();
+    let (alone, together) = (count(&[Class::Request]), count(&[Class::Request, Class::Success]));
+    assert!(alone > 100, "{alone}");
+    // Those that met on their way had nothing to go along with.
+    assert!(together * 10 >= alone * 9, "{together} of {alone}");
+    assert_eq!(count(&[Class::Success]) + together, alone + together);
 }
 
 #[test]
