@@ -58,6 +58,9 @@ pub struct Options {
     /// This process measures one figure, and its memory is part of it.
     #[arg(long, hide = true)]
     alone: bool,
+    /// This process is a relay that does nothing but relay.
+    #[arg(long, hide = true, value_name = "PORT")]
+    bare_relay: Option<u16>,
     /// Prints the figures for machines.
     #[arg(long)]
     json: bool,
@@ -101,6 +104,12 @@ impl Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(port) = options.bare_relay {
+        if let Err(reason) = turn::bare::run(port) {
+            eprintln!("bench: the bare relay: {reason}");
+        }
+        return ExitCode::FAILURE;
+    }
     let mut figures = Figures::default();
     match measure(&options, &mut figures) {
         Ok(()) if options.json => println!("{}", figures.json()),

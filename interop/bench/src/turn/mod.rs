@@ -5,10 +5,11 @@
 //! trains of data channels do, and who receives takes what comes, so that neither costs the server what on a wire is not
 //! its own: over loopback, whoever sends pays for taking a train apart where the receiver wants single datagrams. How
 //! much that and single datagrams matter is shown as well: one by one, of many flows in turns; there the load is the
-//! slower part. How busy the server was is said. Loads alternate between the servers, and each figure is the median. What
+//! slower part, and the least that a relay can be is measured beside (`bare`). How busy the server was is said. Loads alternate between the servers, and each figure is the median. What
 //! a server relays and the receiver's queue has no room for costs and does not count: the faster server suffers more
 //! from it.
 
+pub mod bare;
 mod flood;
 mod load;
 mod many;
@@ -19,8 +20,8 @@ mod wire;
 use crate::Options;
 use crate::figures::Figures;
 use load::{Load, Shape};
-use server::{COTURN, DUNLIN, Server};
-use session::{LOCAL, Session, peer};
+use server::{BARE, COTURN, DUNLIN, Server};
+use session::peer;
 
 /// Rounds; each server is started anew in each.
 const ROUNDS: usize = 3;
@@ -57,11 +58,11 @@ pub fn measure(options: &Options, figures: &mut Figures) -> Result<(), String> {
     Ok(())
 }
 
-/// All loads against both servers.
+/// All loads against the servers.
 fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
-    let mut measured: [[Vec<Load>; LOADS.len()]; 2] = Default::default();
+    let mut measured: [[Vec<Load>; LOADS.len()]; 3] = Default::default();
     for _ in 0..ROUNDS {
-        for (kind, loads) in [DUNLIN, COTURN].iter().zip(&mut measured) {
+        for (kind, loads) in [DUNLIN, COTURN, BARE].iter().zip(&mut measured) {
             let Some(server) = Server::start(kind)? else {
                 eprintln!(
                     "{} is not there: it is not measured (Debian's package coturn)",
@@ -73,16 +74,21 @@ fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
             let mut sessions = Vec::new();
             let time = options.time() / 2;
             for ((_, flows, shape, up), loads) in LOADS.into_iter().zip(loads) {
-                while sessions.len() < flows {
-                    sessions.push(Session::open(server.address, LOCAL, address)?);
+                // It knows no trains.
+                if kind.name == BARE.name && shape != Shape::Singles {
+                    continue;
                 }
+                while sessions.len() < flows {
+                    sessions.push((kind.open)(server.address, address)?);
+                }
+                let sessions = sessions.get(..flows).unwrap_or_default();
                 let load = if up { load::to_peer } else { load::to_client };
-                loads.push(load(&server, &sessions, &peer, shape, time)?);
+                loads.push(load(&server, sessions, &peer, shape, time)?);
             }
         }
     }
-    let [ours, theirs] = measured;
-    for (((name, _, shape, _), ours), theirs) in LOADS.into_iter().zip(ours).zip(theirs) {
+    let [ours, theirs, bare] = measured;
+    for ((((name, _, shape, _), ours), theirs), bare) in LOADS.into_iter().zip(ours).zip(theirs).zip(bare) {
         let (Some(ours), theirs) = (median(ours), median(theirs)) else {
             return Err("nothing was measured".to_owned());
         };
@@ -100,9 +106,11 @@ fn relays(options: &Options, figures: &mut Figures) -> Result<(), String> {
             ours.rate, ours.busy
         );
         figures.add(&format!("turn dunlin, {name}"), ours.cost, "us/packet", note);
-        if let Some(Load { cost, rate, busy }) = theirs {
-            let note = format!("{rate:.0} kpkt/s on {busy:.0} % of a core");
-            figures.add(&format!("turn coturn, {name}"), cost, "us/packet", note);
+        for (who, load) in [("coturn", theirs), ("bare relay", median(bare))] {
+            if let Some(Load { cost, rate, busy }) = load {
+                let note = format!("{rate:.0} kpkt/s on {busy:.0} % of a core");
+                figures.add(&format!("turn {who}, {name}"), cost, "us/packet", note);
+            }
         }
     }
     Ok(())

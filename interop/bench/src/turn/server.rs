@@ -1,5 +1,7 @@
 //! The servers that are measured: programs of their own, so that what the load costs is not counted.
 
+use super::bare;
+use super::session::{LOCAL, Session};
 use super::wire::Cores;
 use std::ffi::OsStr;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,17 +12,38 @@ use std::time::Duration;
 pub struct Kind {
     pub name: &'static str,
     start: fn(u16) -> Command,
+    /// A client of it at this address, with a peer at that one.
+    pub open: fn(SocketAddr, SocketAddr) -> Result<Session, String>,
 }
 
 pub const DUNLIN: Kind = Kind {
     name: "dunlin",
     start: dunlin,
+    open: allocate,
 };
 
 pub const COTURN: Kind = Kind {
     name: "coturn",
     start: coturn,
+    open: allocate,
 };
+
+/// The least that one can be.
+pub const BARE: Kind = Kind {
+    name: "bare",
+    start: bare,
+    open: bare::session,
+};
+
+fn allocate(server: SocketAddr, peer: SocketAddr) -> Result<Session, String> {
+    Session::open(server, LOCAL, peer)
+}
+
+fn bare(port: u16) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+    command.args(["--bare-relay", &port.to_string()]);
+    command
+}
 
 fn dunlin(port: u16) -> Command {
     let own = std::env::current_exe().unwrap_or_default();
