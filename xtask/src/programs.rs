@@ -197,13 +197,16 @@ pub(crate) fn simulator(build: Build, arguments: &[String]) -> Result<(), String
 
 /// `xtask bench`: arguments are the bench's. The peers are measured in the same run.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
+    // `dunlin` is the TURN server that is measured.
     let build = [
         "build",
         "--release",
         "--package",
+        "dunlin-cli",
+        "--package",
         "dunlin-bench",
         "--features",
-        "peers",
+        "dunlin-bench/peers",
     ];
     run(&mut command("cargo", &build))?;
     run(&mut built(Build::Release, "dunlin-bench", arguments))

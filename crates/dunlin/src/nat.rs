@@ -22,8 +22,12 @@ use tokio::net::UdpSocket;
 
 pub use dunlin_stun::discovery::{Behaviour, Filtering, Mapping};
 
+use crate::unreachable;
+
 /// The longest answer that is taken.
 const ROOM: usize = 2048;
+/// How long a server may be silent before its host is asked whether anybody listens.
+const SILENCE: Duration = Duration::from_millis(700);
 
 /// Why nothing was discovered.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum DiscoverError {
     /// The address to ask from is not this host's.
     #[error("this host has no address {0}, so nothing can be asked from there")]
     NoSuchAddress(IpAddr),
+    /// The server's host says that nobody listens there (ICMP).
+    #[error("nobody listens at the UDP port {port} of {ip}: is the server's port another one?", port = .0.port(), ip = .0.ip())]
+    NobodyListens(SocketAddr),
     /// The server did not help.
     #[error("{0}")]
     Failed(Failure),
@@ -46,6 +53,14 @@ pub enum DiscoverError {
 /// # Errors
 /// A sentence for the user.
 pub async fn discover(server: SocketAddr, from: Option<IpAddr>) -> Result<Behaviour, DiscoverError> {
+    tokio::select! {
+        biased;
+        found = ask_for_behaviour(server, from) => found,
+        error = nobody_listens(server) => Err(error),
+    }
+}
+
+async fn ask_for_behaviour(server: SocketAddr, from: Option<IpAddr>) -> Result<Behaviour, DiscoverError> {
     let mut sockets = Sockets::bind(server, from).await?;
     let mut config = Config::new(sockets.path());
     config.second = Some(sockets.local[1]);
@@ -100,6 +115,18 @@ pub async fn binding_lifetime(
     from: Option<IpAddr>,
     longest: Duration,
 ) -> Result<BindingLifetime, DiscoverError> {
+    tokio::select! {
+        biased;
+        measured = ask_for_lifetime(server, from, longest) => measured,
+        error = nobody_listens(server) => Err(error),
+    }
+}
+
+async fn ask_for_lifetime(
+    server: SocketAddr,
+    from: Option<IpAddr>,
+    longest: Duration,
+) -> Result<BindingLifetime, DiscoverError> {
     let mut sockets = Sockets::bind(server, from).await?;
     let mut config = lifetime::Config::new(sockets.path(), sockets.local[1]);
     config.longest = longest;
@@ -119,6 +146,15 @@ pub async fn binding_lifetime(
             Some((path, data)) => lifetime.handle_datagram(Instant::now(), path, data),
             None => lifetime.handle_timeout(Instant::now()),
         }
+    }
+}
+
+/// Ends only if the server's host says that nobody listens there.
+async fn nobody_listens(server: SocketAddr) -> DiscoverError {
+    tokio::time::sleep(SILENCE).await;
+    match unreachable::is_refused(server).await {
+        true => DiscoverError::NobodyListens(server),
+        false => std::future::pending().await,
     }
 }
 
@@ -199,4 +235,31 @@ async fn towards(server: SocketAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
     Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_nobody_has_is_said_to_be_one() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = silent.local_addr().unwrap();
+        drop(silent);
+        let error = discover(server, None).await.unwrap_err();
+        assert!(
+            matches!(error, DiscoverError::NobodyListens(told) if told == server),
+            "{error}"
+        );
+        let longest = Duration::from_secs(600);
+        let error = binding_lifetime(server, None, longest).await.unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.starts_with(&format!(
+                "nobody listens at the UDP port {} of 127.0.0.1",
+                server.port()
+            )),
+            "{said}"
+        );
+    }
 }

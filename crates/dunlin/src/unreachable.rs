@@ -57,7 +57,7 @@ fn silent(core: &Arc<Core>) -> Vec<SocketAddr> {
 }
 
 /// Whether the server's host says that nobody listens there.
-async fn is_refused(server: SocketAddr) -> bool {
+pub(crate) async fn is_refused(server: SocketAddr) -> bool {
     match tokio::time::timeout(WITHIN, ask(server)).await {
         Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
         // An answer, or nothing.
