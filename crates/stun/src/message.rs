@@ -149,19 +149,34 @@ impl<'a> Message<'a> {
             if next > data.len() {
                 return Err(ParseError::Attribute { kind });
             }
-            let slot = match kind {
-                attribute::MESSAGE_INTEGRITY if message.integrity_sha256 == 0 => Some(&mut message.integrity),
-                attribute::MESSAGE_INTEGRITY_SHA256 => Some(&mut message.integrity_sha256),
-                // RFC 8489, section 14.7: it "MUST be the last attribute in the message".
-                attribute::FINGERPRINT if next == data.len() => Some(&mut message.fingerprint),
-                _ => None,
-            };
-            if let Some(slot) = slot.filter(|slot| **slot == 0) {
-                *slot = offset as u32;
-            }
+            message.note(kind, offset, next == data.len());
             offset = next;
         }
         Ok(message)
+    }
+
+    /// Notes where the attributes stand that others depend on: the first of each.
+    #[inline]
+    fn note(&mut self, kind: u16, offset: usize, is_last: bool) {
+        let slot = match kind {
+            attribute::MESSAGE_INTEGRITY if self.integrity_sha256 == 0 => &mut self.integrity,
+            attribute::MESSAGE_INTEGRITY_SHA256 => &mut self.integrity_sha256,
+            // RFC 8489, section 14.7: it "MUST be the last attribute in the message".
+            attribute::FINGERPRINT if is_last => &mut self.fingerprint,
+            _ => return,
+        };
+        if *slot == 0 {
+            *slot = offset as u32;
+        }
+    }
+
+    /// Whether the attribute at `offset` counts: see [`attributes`](Self::attributes).
+    #[inline]
+    fn counts(&self, offset: usize) -> bool {
+        let at = |position: u32| position as usize == offset;
+        let behind = |position: u32| position != 0 && offset > position as usize;
+        let last_words = at(self.integrity_sha256) || at(self.fingerprint);
+        last_words || !(behind(self.integrity) || behind(self.integrity_sha256))
     }
 
     /// The whole message.
@@ -211,9 +226,14 @@ impl<'a> Message<'a> {
     /// The value of the first attribute of this type.
     #[must_use]
     pub fn attribute(&self, kind: u16) -> Option<&'a [u8]> {
-        self.attributes()
-            .find(|attribute| attribute.kind == kind)
-            .map(|attribute| attribute.value)
+        let mut offset = HEADER_LEN;
+        loop {
+            let (found, value_len) = attribute_header(self.data, offset)?;
+            if found == kind && self.counts(offset) {
+                return self.data.get(offset + 4..offset + 4 + value_len);
+            }
+            offset += 4 + padded(value_len);
+        }
     }
 
     /// Where the value of the first attribute of this type stands in the message: for payload that is to be cut out
@@ -322,26 +342,17 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = RawAttribute<'a>;
 
     fn next(&mut self) -> Option<RawAttribute<'a>> {
-        let Message {
-            data,
-            integrity,
-            integrity_sha256,
-            fingerprint,
-        } = self.message;
+        let data = self.message.data;
         loop {
             let offset = self.offset;
             let (kind, value_len) = attribute_header(data, offset)?;
             self.offset = offset + 4 + padded(value_len);
-            let at = |position: u32| position as usize == offset;
-            let behind = |position: u32| position != 0 && offset > position as usize;
-            let last_words = at(integrity_sha256) || at(fingerprint);
-            if !last_words && (behind(integrity) || behind(integrity_sha256)) {
-                continue;
+            if self.message.counts(offset) {
+                return Some(RawAttribute {
+                    kind,
+                    value: data.get(offset + 4..offset + 4 + value_len)?,
+                });
             }
-            return Some(RawAttribute {
-                kind,
-                value: data.get(offset + 4..offset + 4 + value_len)?,
-            });
         }
     }
 }
@@ -366,11 +377,8 @@ fn check_header(data: &[u8]) -> Result<(), ParseError> {
 
 /// The type and the value length of the attribute at `offset`, if there is one more.
 fn attribute_header(data: &[u8], offset: usize) -> Option<(u16, usize)> {
-    let header = data.get(offset..)?.first_chunk::<4>()?;
-    Some((
-        u16::from_be_bytes([header[0], header[1]]),
-        usize::from(u16::from_be_bytes([header[2], header[3]])),
-    ))
+    let header = u32::from_be_bytes(*data.get(offset..)?.first_chunk::<4>()?);
+    Some(((header >> 16) as u16, (header & 0xFFFF) as usize))
 }
 
 fn value_at(data: &[u8], offset: usize) -> Option<&[u8]> {
