@@ -1,5 +1,6 @@
-//! The least that a relay can be: what comes is sent on, one datagram at a time, and nothing else is done. No server that
-//! sends datagrams one by one can be faster: the rest is what the system takes.
+//! The least that a relay can be: what comes is sent on, one datagram at a time, and nothing else is done. A server that
+//! sends datagrams one by one is hardly faster: the rest is what the system takes. To clients, those of one flow leave in one
+//! call; those of several flows do not.
 
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
@@ -97,7 +98,7 @@ impl Relay {
         }
     }
 
-    /// All that waits at a relay; it leaves in one call.
+    /// All that waits at a relay; what one call brings leaves in one.
     fn peer_says(&mut self, place: usize) {
         let flow = &self.flows[place];
         loop {
