@@ -1,6 +1,6 @@
 //! The least that a relay can be: what comes is sent on, one datagram at a time, and nothing else is done. A server that
-//! sends datagrams one by one is hardly faster: the rest is what the system takes. To clients, those of one flow leave in one
-//! call; those of several flows do not.
+//! sends datagrams one by one is hardly faster: the rest is what the system takes. To clients, what all relays have received in
+//! a round leaves in one call.
 
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
@@ -17,6 +17,8 @@ use super::wire::{BATCH, enlarge};
 
 /// Room for one datagram.
 const ROOM: usize = 2048;
+/// How many datagrams one call may take to clients (Linux: 1,024).
+const HELD: usize = 1024;
 /// What the listener is called among those that are ready; relays have their places.
 const LISTENER: u64 = u64::MAX;
 
@@ -37,7 +39,9 @@ pub fn run(port: u16) -> Result<(), String> {
         by_client: HashMap::new(),
         buffers: vec![[0; ROOM]; BATCH],
         headers: MultiHeaders::preallocate(BATCH, None),
-        to_clients: MultiHeaders::preallocate(BATCH, None),
+        held: vec![[0; ROOM]; HELD],
+        to_clients: Vec::new(),
+        out: MultiHeaders::preallocate(HELD, None),
     };
     let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
     relay.epoll.add(&relay.listener, event).map_err(text)?;
@@ -54,6 +58,7 @@ pub fn run(port: u16) -> Result<(), String> {
                 place => relay.peer_says(place as usize),
             }
         }
+        relay.tell_clients();
         // As ours does under load: what comes in a moment is taken with fewer calls.
         std::thread::sleep(Duration::from_micros(500));
     }
@@ -66,7 +71,10 @@ struct Relay {
     by_client: HashMap<SocketAddr, usize>,
     buffers: Vec<[u8; ROOM]>,
     headers: MultiHeaders<SockaddrStorage>,
-    to_clients: MultiHeaders<SockaddrStorage>,
+    /// What goes to clients at the end of a round, and of each datagram its length and its client.
+    held: Vec<[u8; ROOM]>,
+    to_clients: Vec<(usize, SocketAddr)>,
+    out: MultiHeaders<SockaddrStorage>,
 }
 
 impl Relay {
@@ -98,29 +106,38 @@ impl Relay {
         }
     }
 
-    /// All that waits at a relay; what one call brings leaves in one.
+    /// All that waits at a relay.
     fn peer_says(&mut self, place: usize) {
-        let flow = &self.flows[place];
         loop {
-            let received = receive(&flow.relay, &mut self.headers, &mut self.buffers);
-            let slices: Vec<[IoSlice<'_>; 1]> = received
-                .iter()
-                .zip(&self.buffers)
-                .map(|((len, _), buffer)| [IoSlice::new(&buffer[..*len])])
-                .collect();
-            let to = vec![Some(SockaddrStorage::from(flow.client)); slices.len()];
-            let _ = sendmmsg(
-                self.listener.as_raw_fd(),
-                &mut self.to_clients,
-                slices.iter(),
-                &to,
-                [],
-                MsgFlags::MSG_DONTWAIT,
-            );
+            if self.to_clients.len() + BATCH > HELD {
+                self.tell_clients();
+            }
+            let flow = &self.flows[place];
+            let room = &mut self.held[self.to_clients.len()..][..BATCH];
+            let received = receive(&flow.relay, &mut self.headers, room);
+            let lens = received.iter().map(|(len, _)| (*len, flow.client));
+            self.to_clients.extend(lens);
             if received.len() < BATCH {
                 return;
             }
         }
+    }
+
+    /// All that was received for clients, of all flows, in one call.
+    fn tell_clients(&mut self) {
+        let slices: Vec<[IoSlice<'_>; 1]> = self
+            .to_clients
+            .iter()
+            .zip(&self.held)
+            .map(|((len, _), buffer)| [IoSlice::new(&buffer[..*len])])
+            .collect();
+        let to: Vec<_> =
+            self.to_clients.iter().map(|(_, client)| Some(SockaddrStorage::from(*client))).collect();
+        if !to.is_empty() {
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let _ = sendmmsg(self.listener.as_raw_fd(), &mut self.out, slices.iter(), &to, [], flags);
+        }
+        self.to_clients.clear();
     }
 }
 
