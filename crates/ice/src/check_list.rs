@@ -325,6 +325,7 @@ mod tests {
             requests_sent: 0,
             responses_received: 0,
             requests_received: 0,
+            last_request: None,
             counters: Counters::default(),
         }
     }

@@ -128,6 +128,7 @@ impl Agent {
     }
 
     fn launch(&mut self, id: PairId, nominate: bool) {
+        self.timers.first_check.get_or_insert(self.now);
         self.timers.last_check = Some(self.now);
         self.timers.last_ordinary.get_or_insert(self.now);
         self.list.cancel_trigger(id);

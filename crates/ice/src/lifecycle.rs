@@ -14,6 +14,8 @@ use crate::report::{FailureReason, FailureReport};
 /// The times that belong to no table.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
+    /// When the first check of this generation was sent.
+    pub(crate) first_check: Option<Instant>,
     /// When the last check was sent: the next one keeps its distance.
     pub(crate) last_check: Option<Instant>,
     /// When the last ordinary one was; before there was one, when the first check was.

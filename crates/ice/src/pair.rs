@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use dunlin_net::Path;
+use dunlin_stun::TransactionId;
 
 use crate::candidate::Candidate;
 use crate::consent::Consent;
@@ -117,6 +118,8 @@ pub(crate) struct Pair {
     pub(crate) requests_sent: u32,
     pub(crate) responses_received: u32,
     pub(crate) requests_received: u32,
+    /// What tells the peer's last check from one that is sent again.
+    pub(crate) last_request: Option<TransactionId>,
     pub(crate) counters: Counters,
 }
 

@@ -52,8 +52,8 @@ impl Renomination {
     }
 }
 
-/// What a check of the controlling side says about its pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a check of the controlling side says about its pair; of two checks the greater one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Nominates {
     /// Nothing.
     No,
@@ -72,6 +72,8 @@ pub(crate) struct Numbers {
     sent: u32,
     /// And for which pair.
     sent_for: Option<PairId>,
+    /// And the first for it after the last for another one.
+    since: u32,
     /// Controlled: the highest that was accepted.
     accepted: Option<u32>,
 }
@@ -82,13 +84,16 @@ impl Numbers {
     pub(crate) fn next(&mut self, pair: PairId) -> Option<(Renomination, u32)> {
         let dialect = self.dialect?;
         self.sent = self.sent.saturating_add(1);
-        self.sent_for = Some(pair);
+        if self.sent_for != Some(pair) {
+            (self.sent_for, self.since) = (Some(pair), self.sent);
+        }
         Some((dialect, self.sent))
     }
 
-    /// Controlling: whether the last nomination was for this pair. Without numbers, every one is.
-    pub(crate) fn is_last_for(&self, pair: PairId) -> bool {
-        self.dialect.is_none() || self.sent_for == Some(pair)
+    /// Controlling: whether no other pair was nominated after this nomination of `pair`, so that its answer says what the peer
+    /// uses. Without numbers, no other ever is.
+    pub(crate) fn stands(&self, pair: PairId, number: Option<u32>) -> bool {
+        number.is_none_or(|number| self.sent_for == Some(pair) && number >= self.since)
     }
 
     /// Controlled: "The controlled side MUST compare the received NOMINATION value against the highest previously
@@ -239,12 +244,27 @@ mod tests {
         let mut numbers = Numbers::default();
         let (one, two) = (PairId(1), PairId(2));
         assert_eq!(numbers.next(one), None, "not negotiated");
-        assert!(numbers.is_last_for(one) && numbers.is_last_for(two));
+        assert!(numbers.stands(one, None) && numbers.stands(two, None));
         numbers.dialect = Some(Renomination::Draft);
         assert_eq!(numbers.next(one), Some((Renomination::Draft, 1)));
         assert_eq!(numbers.next(two), Some((Renomination::Draft, 2)));
-        assert!(!numbers.is_last_for(one) && numbers.is_last_for(two));
+        assert!(!numbers.stands(one, Some(1)) && numbers.stands(two, Some(2)));
+        // The answer to the first says nothing of the third: the peer may have heard the second in between.
+        assert_eq!(numbers.next(one), Some((Renomination::Draft, 3)));
+        assert_eq!(numbers.next(one), Some((Renomination::Draft, 4)));
+        let standing = [1, 2, 3, 4].map(|number| numbers.stands(one, Some(number)));
+        assert_eq!(standing, [false, false, true, true]);
         assert!(numbers.accept(7) && !numbers.accept(7) && !numbers.accept(6) && numbers.accept(u32::MAX));
         assert!(numbers.is_latest(Some(u32::MAX)) && !numbers.is_latest(None) && !numbers.is_latest(Some(7)));
+    }
+
+    #[test]
+    fn of_two_checks_that_were_kept_the_later_nomination_counts() {
+        use Nominates::{No, Numbered, Once};
+        assert_eq!(
+            [No, Once, Numbered(3), Numbered(1)].into_iter().max(),
+            Some(Numbered(3))
+        );
+        assert_eq!([Once, No].into_iter().max(), Some(Once));
     }
 }

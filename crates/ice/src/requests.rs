@@ -1,8 +1,10 @@
 //! The peer's checks (RFC 8445, section 7.3): who sent them, what they are answered, and what is learned from them.
 
+use std::time::Duration;
+
 use dunlin_net::{Path, Transport};
 use dunlin_stun::attribute::{PRIORITY, USE_CANDIDATE, USERNAME};
-use dunlin_stun::{Message, code};
+use dunlin_stun::{Message, TransactionId, code};
 use log::{debug, info};
 
 use crate::agent::Agent;
@@ -21,6 +23,9 @@ const KNOWN: [u16; 3] = [USERNAME, PRIORITY, USE_CANDIDATE];
 /// The least size of a request that is answered without being authentic: no answer is longer, so that nobody can
 /// make us amplify.
 const MIN_REFUSABLE: usize = 64;
+
+/// For so long a triggered check is under way: a round trip, mostly.
+const UNDER_WAY: Duration = Duration::from_millis(100);
 
 /// A check that came before the peer's credentials were known. It was answered; what follows from it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +105,7 @@ impl Agent {
         let nominates = self.nominates(request);
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
-            let pair = self.on_check(path, generation, priority, nominates);
+            let pair = self.on_check(path, generation, priority, nominates, Some(id));
             let consent = pair.and_then(|id| self.list.get_mut(id)?.consent.as_mut());
             if consent.is_some_and(|consent| consent.bring_forward(self.now)) {
                 self.timers.note_consent(self.now);
@@ -167,13 +172,15 @@ impl Agent {
         self.timers.nominate_at = None;
     }
 
-    /// What an authentic check of the peer means (RFC 8445, sections 7.3.1.3 to 7.3.1.5). Answers the pair that it came on.
+    /// What an authentic check of the peer means (RFC 8445, sections 7.3.1.3 to 7.3.1.5), which was made with this `request`
+    /// if that is known. Answers the pair that it came on.
     fn on_check(
         &mut self,
         path: Path,
         generation: u32,
         priority: u32,
         nominates: Nominates,
+        request: Option<TransactionId>,
     ) -> Option<PairId> {
         let now = self.now;
         let settled = generation != self.current.number || self.nominated.is_some();
@@ -207,6 +214,8 @@ impl Agent {
         pair.counters.requests_received += 1;
         pair.counters.responses_sent += 1;
         pair.last_heard = now;
+        let again = request.is_some() && pair.last_request == request;
+        pair.last_request = request;
         // What came through the relay had its permission.
         pair.needs_permission = false;
         if nominates {
@@ -221,7 +230,7 @@ impl Agent {
                 self.accept_nomination(id);
             }
         } else if !settled || nominates || moves {
-            self.trigger_check(id);
+            self.trigger_check(id, again);
         }
         if settled && moves {
             self.suspect_move(id);
@@ -233,9 +242,16 @@ impl Agent {
     /// state of that pair is In-Progress, the agent cancels the In-Progress transaction." In this and every
     /// other state "the agent MUST enqueue the pair in the triggered checklist", "and set the state of the
     /// pair to Waiting".
-    fn trigger_check(&mut self, id: PairId) {
+    ///
+    /// But a check that comes `again` is no new one, and triggers none while the one that it triggered the first time may be
+    /// on its way: it would take the turn of another.
+    fn trigger_check(&mut self, id: PairId, again: bool) {
         let Some(pair) = self.list.get_mut(id) else { return };
         if pair.state == PairState::InProgress {
+            let lately = |at| self.now < at + UNDER_WAY;
+            if again && pair.checked_at.is_some_and(lately) {
+                return;
+            }
             self.transactions.cancel_checks(id);
         }
         pair.state = PairState::Waiting;
@@ -320,9 +336,8 @@ impl Agent {
             .iter_mut()
             .find(|known| known.path == check.path && known.ufrag == check.ufrag)
         {
-            if check.nominates != Nominates::No {
-                known.nominates = check.nominates;
-            }
+            // Of two numbers the higher one is the later, in whatever order they came.
+            known.nominates = known.nominates.max(check.nominates);
             return;
         }
         if self.early.len() >= self.config.max_early_checks {
@@ -343,7 +358,13 @@ impl Agent {
         let ufrag = remote.ufrag().to_owned();
         for check in std::mem::take(&mut self.early) {
             if check.ufrag == ufrag {
-                self.on_check(check.path, self.current.number, check.priority, check.nominates);
+                self.on_check(
+                    check.path,
+                    self.current.number,
+                    check.priority,
+                    check.nominates,
+                    None,
+                );
             }
         }
     }

@@ -327,6 +327,7 @@ impl Agent {
         self.nominated = None;
         self.numbers = Numbers::default();
         self.timers.first_valid = None;
+        self.timers.first_check = None;
         self.timers.repeats = 0;
         self.timers.nominate_at = None;
         self.timers.release_at = None;
@@ -430,6 +431,7 @@ impl Agent {
             requests_sent: 0,
             responses_received: 0,
             requests_received: 0,
+            last_request: None,
             counters: Counters::default(),
         };
         pair.set_role(self.role);

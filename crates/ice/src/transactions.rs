@@ -45,7 +45,8 @@ pub(crate) struct Transaction {
 impl Transaction {
     /// Whether it is a nomination, and no other pair was nominated since: then it is a check like any other.
     pub(crate) fn nominates(&self, numbers: &Numbers) -> bool {
-        self.purpose == (Purpose::Check { nominate: true }) && numbers.is_last_for(self.pair)
+        let number = self.nomination.map(|(_, number)| number);
+        self.purpose == (Purpose::Check { nominate: true }) && numbers.stands(self.pair, number)
     }
 
     /// The round-trip time that a response received at `now` measures: none if nobody knows to which of several requests.

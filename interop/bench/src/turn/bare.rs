@@ -131,11 +131,21 @@ impl Relay {
             .zip(&self.held)
             .map(|((len, _), buffer)| [IoSlice::new(&buffer[..*len])])
             .collect();
-        let to: Vec<_> =
-            self.to_clients.iter().map(|(_, client)| Some(SockaddrStorage::from(*client))).collect();
+        let to: Vec<_> = self
+            .to_clients
+            .iter()
+            .map(|(_, client)| Some(SockaddrStorage::from(*client)))
+            .collect();
         if !to.is_empty() {
             let flags = MsgFlags::MSG_DONTWAIT;
-            let _ = sendmmsg(self.listener.as_raw_fd(), &mut self.out, slices.iter(), &to, [], flags);
+            let _ = sendmmsg(
+                self.listener.as_raw_fd(),
+                &mut self.out,
+                slices.iter(),
+                &to,
+                [],
+                flags,
+            );
         }
         self.to_clients.clear();
     }
