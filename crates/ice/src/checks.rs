@@ -235,10 +235,14 @@ impl Agent {
     }
 
     /// The path works, so that a nomination which is not answered was lost: instead of doubling the wait again, it is
-    /// made anew. An answer to the old one still counts.
+    /// made anew. An answer to the old one still counts. Where nominations may not be repeated, it remains the same pair's: the
+    /// peer may have heard it, and only the answer was lost.
     fn renew_nomination(&mut self, pair: PairId) {
         self.transactions.cancel_checks(pair);
-        self.consider_nomination();
+        match self.numbers.dialect {
+            Some(_) => self.consider_nomination(),
+            None => self.list.trigger_nomination(pair),
+        }
     }
 
     fn stale_nomination(&self, id: TransactionId) -> Option<PairId> {

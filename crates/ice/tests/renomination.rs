@@ -37,6 +37,42 @@ fn same_path(world: &World) -> bool {
     a == b.map(Path::reversed)
 }
 
+/// RFC 8445, section 8.1.1: "one and only one candidate pair". The peer has heard the nomination, and its answer is lost.
+#[test]
+fn without_numbers_a_better_pair_does_not_take_the_nomination_that_waits_for_its_answer() {
+    let mut world = World::new(3, [config(Role::Controlling), config(Role::Controlled)]);
+    world.add(A, "10.0.0.1:1000");
+    world.add(A, "10.0.1.1:1000");
+    world.add(B, "10.0.0.2:2000");
+    let [first, second, peer] = ["10.0.0.1:1", "10.0.1.1:1", "10.0.0.2:1"].map(|text| addr(text).ip());
+    world.dead.insert(first);
+    world.signal();
+    let nominated = |world: &World| {
+        let mut found: Vec<_> = Vec::new();
+        for (_, from, _, data) in &world.log {
+            let nominates = Message::parse(data).is_ok_and(|check| check.use_candidate());
+            if nominates && !found.contains(&from.ip()) {
+                found.push(from.ip());
+            }
+        }
+        found
+    };
+    assert!(world.run(ms(5000), |w| nominated(w) == [second]));
+    world.mute.insert((peer, second));
+    world.dead.clear();
+    world.run_for(ms(5000));
+    let better = Path::udp(addr("10.0.0.1:1000"), addr("10.0.0.2:2000"));
+    assert_eq!(
+        world.nodes[A].agent.selected_path(),
+        Some(better),
+        "it works and carries data"
+    );
+    assert_eq!(nominated(&world), [second], "but is not nominated");
+    world.mute.clear();
+    assert!(world.run(ms(10_000), |w| w.both_completed() && same_path(w)));
+    assert_eq!(local_of_a(&world), "10.0.1.1:1000");
+}
+
 #[test]
 fn a_better_pair_that_comes_to_life_takes_over_and_nobody_notices() {
     for dialect in DIALECTS {
