@@ -31,19 +31,15 @@ impl Agent {
             .candidates()
             .filter_map(|own| public(own, ip))
             .peekable();
-        match ours.peek() {
-            _ if theirs.is_empty() => false,
-            Some(_) => ours.all(|ip| !theirs.contains(&ip)),
-            None => {
-                let asked = self.gatherer.state() == GatheringState::Gathering;
-                asked
-                    && !self
-                        .gatherer
-                        .host_ips()
-                        .iter()
-                        .any(|own| are_neighbours(*own, ip))
-            }
+        if theirs.is_empty() {
+            return false;
         }
+        if ours.peek().is_some() {
+            return ours.all(|ip| !theirs.contains(&ip));
+        }
+        let hosts = self.gatherer.host_ips();
+        let may_learn = self.gatherer.state() == GatheringState::Gathering;
+        may_learn && !hosts.iter().any(|own| are_neighbours(*own, ip))
     }
 }
 

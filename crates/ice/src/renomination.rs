@@ -257,14 +257,4 @@ mod tests {
         assert!(numbers.accept(7) && !numbers.accept(7) && !numbers.accept(6) && numbers.accept(u32::MAX));
         assert!(numbers.is_latest(Some(u32::MAX)) && !numbers.is_latest(None) && !numbers.is_latest(Some(7)));
     }
-
-    #[test]
-    fn of_two_checks_that_were_kept_the_later_nomination_counts() {
-        use Nominates::{No, Numbered, Once};
-        assert_eq!(
-            [No, Once, Numbered(3), Numbered(1)].into_iter().max(),
-            Some(Numbered(3))
-        );
-        assert_eq!([Once, No].into_iter().max(), Some(Once));
-    }
 }

@@ -455,6 +455,20 @@ fn a_nomination_before_the_peers_description_counts_in_either_form() {
     }
 }
 
+/// The last one is a retransmission of the first that was overtaken on the way.
+#[test]
+fn of_nominations_before_the_peers_description_the_highest_number_counts() {
+    let mut peer = Peer::early();
+    for (from, number) in [(ONE, 1), (TWO, 2), (ONE, 3), (ONE, 1)] {
+        assert_eq!(peer.check(from, true, Some((attribute::NOMINATION, number))), 0);
+    }
+    peer.agent.set_remote_renomination(Some(Renomination::Draft));
+    peer.agent
+        .set_remote_credentials(Credentials::new("peer", PASSWORD).unwrap(), false);
+    peer.serve(None);
+    assert!(peer.uses(ONE) && peer.agent.state() == State::Completed);
+}
+
 #[test]
 fn a_restart_begins_the_numbers_anew() {
     let mut peer = Peer::meet(Some(Renomination::Draft));
