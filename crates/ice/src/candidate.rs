@@ -275,7 +275,11 @@ pub(crate) fn is_link_local(ip: IpAddr) -> bool {
 /// Whether two addresses are the same on the wire. The scope of a link-local address and the flow label are
 /// knowledge of one host, not of the network.
 pub(crate) fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip() == b.ip()
+    match (a, b) {
+        (SocketAddr::V4(a), SocketAddr::V4(b)) => a == b,
+        (SocketAddr::V6(a), SocketAddr::V6(b)) => a.port() == b.port() && a.ip() == b.ip(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,13 @@ impl CheckList {
     }
 
     fn place(&self, id: PairId) -> Option<usize> {
-        self.pairs.binary_search_by_key(&id, |pair| pair.id).ok()
+        // As long as none between them was removed, the distance of two ids is that of their places.
+        let first = self.pairs.first()?.id;
+        let guess = id.0.checked_sub(first.0)? as usize;
+        match self.pairs.get(guess) {
+            Some(pair) if pair.id == id => Some(guess),
+            _ => self.pairs.binary_search_by_key(&id, |pair| pair.id).ok(),
+        }
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
@@ -305,8 +311,8 @@ mod tests {
             id: PairId(0),
             generation: 1,
             path: Path::udp(address(local_port), address(remote_port)),
-            local: Candidate::udp(Kind::Host, address(local_port), 1, "L"),
-            remote: Candidate::udp(Kind::Host, address(remote_port), 1, foundation),
+            local: Candidate::udp(Kind::Host, address(local_port), 1, "L").into(),
+            remote: Candidate::udp(Kind::Host, address(remote_port), 1, foundation).into(),
             reflexive_priority: 1,
             base_priority: 1,
             base_foundation: "L".into(),

@@ -338,7 +338,9 @@ impl Agent {
         let found = is_news && self.timers.looking && self.role == Role::Controlling;
         pair.state = PairState::Succeeded;
         pair.outcome = Outcome::Valid;
-        pair.local = local.unwrap_or_else(|| pair.local.clone());
+        if let Some(local) = local {
+            *pair.local = local;
+        }
         let (path, generation, wanted) = (pair.path, pair.generation, pair.use_candidate_at.is_some());
         self.transactions.cancel_ordinary(id);
         if is_news {

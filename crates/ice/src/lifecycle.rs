@@ -119,7 +119,7 @@ impl Agent {
         .min()
     }
 
-    pub(crate) fn run_consent(&mut self) {
+    fn run_consent(&mut self) {
         let now = self.now;
         if self.timers.consent_at.is_none_or(|at| at > now) {
             return;
@@ -141,6 +141,26 @@ impl Agent {
                 }
             }
             place += 1;
+        }
+    }
+
+    /// The peer's check is being answered: ours goes along, if it may.
+    pub(crate) fn bring_consent_forward(&mut self, id: PairId) {
+        let now = self.now;
+        let Some(consent) = self.list.get_mut(id).and_then(|pair| pair.consent.as_mut()) else {
+            return;
+        };
+        let was_due = consent.poll_timeout();
+        if !consent.bring_forward(now) {
+            return;
+        }
+        if consent.has_expired(now) || self.timers.consent_at.is_none_or(|at| at >= was_due) {
+            // The timer was set for this pair. Only a look at all of them tells whose turn comes now.
+            self.timers.note_consent(now);
+            return self.run_consent();
+        }
+        if consent.take_due(now, &self.config, &mut self.rng) {
+            self.check_consent(id);
         }
     }
 

@@ -87,9 +87,9 @@ pub(crate) struct Pair {
     /// The generation of the credentials that it is checked with.
     pub(crate) generation: u32,
     pub(crate) path: Path,
-    /// The base; once valid, the candidate that the peer sees.
-    pub(crate) local: Candidate,
-    pub(crate) remote: Candidate,
+    /// The base; once valid, the candidate that the peer sees. Both ends are boxed, as they are seldom looked at.
+    pub(crate) local: Box<Candidate>,
+    pub(crate) remote: Box<Candidate>,
     /// PRIORITY of the checks.
     pub(crate) reflexive_priority: u32,
     /// The base's priority, from which the pair's comes.

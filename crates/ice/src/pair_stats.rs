@@ -173,8 +173,8 @@ impl Agent {
             sent.add(self.sent_on_selected);
         }
         PairStats {
-            local: pair.local.clone(),
-            remote: pair.remote.clone(),
+            local: Candidate::clone(&pair.local),
+            remote: Candidate::clone(&pair.remote),
             state: match pair.state {
                 PairState::Frozen => CheckState::Frozen,
                 PairState::Waiting => CheckState::Waiting,

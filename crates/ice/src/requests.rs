@@ -105,11 +105,8 @@ impl Agent {
         let nominates = self.nominates(request);
         if from_peer {
             self.heard.note(path, self.now, self.config.max_pairs);
-            let pair = self.on_check(path, generation, priority, nominates, Some(id));
-            let consent = pair.and_then(|id| self.list.get_mut(id)?.consent.as_mut());
-            if consent.is_some_and(|consent| consent.bring_forward(self.now)) {
-                self.timers.note_consent(self.now);
-                self.run_consent();
+            if let Some(pair) = self.on_check(path, generation, priority, nominates, Some(id)) {
+                self.bring_consent_forward(pair);
             }
         } else {
             self.keep_early(EarlyCheck {
@@ -409,7 +406,7 @@ impl Agent {
         {
             let same = pair.remote.protocol == candidate.protocol;
             if same && pair.generation == self.current.number && pair.remote.kind == Kind::PeerReflexive {
-                pair.remote = candidate.clone();
+                *pair.remote = candidate.clone();
                 pair.set_role(role);
             }
         }

@@ -57,6 +57,24 @@ fn the_checks_of_both_ends_go_together() {
     assert_eq!(count(&[Class::Success]) + together, alone + together);
 }
 
+/// Nor does an end wake up for the check that it has sent along, at the time for which that was planned.
+#[test]
+fn a_check_that_went_along_leaves_no_timer_behind() {
+    let mut world = connected(4);
+    world.run_for(ms(20_000));
+    for _ in 0..50 {
+        let sent = |w: &World| [A, B].map(|side| w.nodes[side].agent.stats().consent_checks_sent);
+        let before = sent(&world);
+        assert!(world.run(ms(6_000), |w| sent(w) == before.map(|count| count + 1)));
+        let at = world.now;
+        world.run_for(ms(200));
+        for side in [A, B] {
+            let next = world.nodes[side].agent.poll_timeout().unwrap();
+            assert!(next > at + ms(3_900), "{side}: {:?}", next - at);
+        }
+    }
+}
+
 #[test]
 fn a_peer_that_vanishes_is_noticed_in_seconds_and_given_up_when_consent_expires() {
     let mut world = connected(2);

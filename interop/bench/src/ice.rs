@@ -123,7 +123,10 @@ impl Two {
             };
             self.now = self.now.max(next);
             for agent in &mut self.agents {
-                agent.handle_timeout(self.now);
+                // Who has nothing to do sleeps on.
+                if agent.poll_timeout().is_some_and(|at| at <= self.now) {
+                    agent.handle_timeout(self.now);
+                }
                 while agent.poll_event().is_some() {}
             }
         }
