@@ -1,6 +1,7 @@
 //! The check list (RFC 8445, section 6.1.2): which pairs there are, and which is checked next.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use dunlin_net::Path;
 
@@ -14,6 +15,8 @@ pub(crate) struct Trigger {
     pub(crate) pair: PairId,
     /// Carries USE-CANDIDATE.
     pub(crate) nominate: bool,
+    /// It lets others go first until then; `None`: it never did.
+    from: Option<Instant>,
 }
 
 /// All pairs and the triggered-check queue. One data stream with one component (everything is bundled and
@@ -183,13 +186,13 @@ impl CheckList {
         }
     }
 
-    /// Puts a check into the triggered queue, once.
-    pub(crate) fn trigger(&mut self, pair: PairId) {
-        if !self.triggered.iter().any(|trigger| trigger.pair == pair) {
-            self.triggered.push_back(Trigger {
-                pair,
-                nominate: false,
-            });
+    /// Puts a check into the triggered queue, once. It lets others go first until `from`.
+    pub(crate) fn trigger(&mut self, pair: PairId, from: Instant) {
+        if !self.is_triggered(pair) {
+            let from = Some(from);
+            let place = self.triggered.partition_point(|trigger| trigger.from <= from);
+            let nominate = false;
+            self.triggered.insert(place, Trigger { pair, nominate, from });
         }
     }
 
@@ -199,7 +202,8 @@ impl CheckList {
         for trigger in &mut self.triggered {
             trigger.nominate = false;
         }
-        self.triggered.push_front(Trigger { pair, nominate: true });
+        let (nominate, from) = (true, None);
+        self.triggered.push_front(Trigger { pair, nominate, from });
     }
 
     /// The pair of the nomination that waits in the queue.
@@ -220,8 +224,10 @@ impl CheckList {
         self.triggered.iter().any(|trigger| trigger.pair == id)
     }
 
-    pub(crate) fn has_triggered(&self) -> bool {
-        !self.triggered.is_empty()
+    /// When the first of the triggered queue has let others go first for long enough.
+    pub(crate) fn triggered_from(&self, now: Instant) -> Option<Instant> {
+        let first = self.triggered.front()?;
+        Some(first.from.unwrap_or(now))
     }
 
     /// Whether a pair of this generation waits for its turn.
@@ -303,6 +309,7 @@ mod tests {
     use crate::pair::Outcome;
     use crate::pair_stats::Counters;
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     #[allow(clippy::disallowed_methods)]
     fn pair(local_port: u16, remote_port: u16, foundation: &str, priority: u64) -> Pair {
@@ -396,31 +403,42 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)]
     fn a_triggered_check_is_queued_once_and_a_nomination_goes_first() {
-        let mut list = CheckList::new(3);
+        let (mut list, now) = (CheckList::new(3), Instant::now());
         let a = list.insert(pair(1, 1, "A", 5)).unwrap();
         let b = list.insert(pair(1, 2, "B", 5)).unwrap();
-        list.trigger(a);
-        list.trigger(a);
+        list.trigger(a, now);
+        list.trigger(a, now);
         list.trigger_nomination(a);
         list.trigger_nomination(b);
-        assert_eq!(
-            list.next_triggered(),
-            Some(Trigger {
-                pair: b,
-                nominate: true
-            })
-        );
-        assert_eq!(
-            list.next_triggered(),
-            Some(Trigger {
-                pair: a,
-                nominate: false
-            })
-        );
-        assert!(!list.has_triggered());
-        list.trigger(a);
+        let mut next = || {
+            list.next_triggered()
+                .map(|trigger| (trigger.pair, trigger.nominate))
+        };
+        assert_eq!(next(), Some((b, true)));
+        assert_eq!(next(), Some((a, false)));
+        assert_eq!(next(), None);
+        list.trigger(a, now);
         list.remove(a);
-        assert!(!list.has_triggered());
+        assert_eq!(list.next_triggered(), None);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_triggered_check_lets_those_go_first_that_come_in_its_moment() {
+        let (mut list, now, moment) = (CheckList::new(5), Instant::now(), Duration::from_millis(2));
+        let [relayed, soon, later, nominated] =
+            [1, 2, 3, 4].map(|port| list.insert(pair(1, port, "A", 5)).unwrap());
+        list.trigger(relayed, now + moment);
+        assert_eq!(list.triggered_from(now), Some(now + moment));
+        list.trigger(soon, now);
+        assert_eq!(list.triggered_from(now), Some(now));
+        list.trigger(later, now + moment * 2);
+        list.trigger_nomination(nominated);
+        let order: Vec<PairId> =
+            std::iter::from_fn(|| list.next_triggered().map(|trigger| trigger.pair)).collect();
+        assert_eq!(order, [nominated, soon, relayed, later]);
+        assert_eq!(list.triggered_from(now), None);
     }
 }

@@ -94,8 +94,11 @@ impl Agent {
     }
 
     fn triggered_due(&self) -> Option<std::time::Instant> {
-        let waits = !self.config.lite && self.current.remote.is_some() && self.list.has_triggered();
-        waits.then(|| self.after_last_check(self.config.min_pacing))
+        if self.config.lite || self.current.remote.is_none() {
+            return None;
+        }
+        let from = self.list.triggered_from(self.now)?;
+        Some(from.max(self.after_last_check(self.config.min_pacing)))
     }
 
     /// Ordinary checks keep their distance from all checks, and triggered ones that come on and on do not hold them up
@@ -110,7 +113,8 @@ impl Agent {
             let calm = self.after_last_check(pacing);
             let starved = self.timers.last_ordinary.map(|last| last + pacing * 2);
             let starved = starved.map(|at| at.max(self.after_last_check(self.config.min_pacing)));
-            starved.map_or(calm, |starved| calm.min(starved))
+            let due = starved.map_or(calm, |starved| calm.min(starved));
+            self.timers.ordinary_from.map_or(due, |from| from.max(due))
         })
     }
 
@@ -395,7 +399,7 @@ impl Agent {
                 }
                 if let Some(pair) = self.list.get_mut(id).filter(|pair| !pair.is_valid()) {
                     pair.state = PairState::Waiting;
-                    self.list.trigger(id);
+                    self.trigger(id);
                 }
             }
             Some(FORBIDDEN) if self.list.get(id).is_some_and(Pair::is_valid) => {

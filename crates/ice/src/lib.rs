@@ -14,6 +14,7 @@ mod grammar;
 mod heard;
 mod hiding;
 mod lifecycle;
+mod moments;
 mod names;
 mod nomination;
 mod order;

@@ -20,6 +20,8 @@ pub(crate) struct Timers {
     pub(crate) last_check: Option<Instant>,
     /// When the last ordinary one was; before there was one, when the first check was.
     pub(crate) last_ordinary: Option<Instant>,
+    /// Ordinary checks let others go first until then.
+    pub(crate) ordinary_from: Option<Instant>,
     /// How many checks of this generation were sent again before their time.
     pub(crate) repeats: u32,
     /// And when the last one was.

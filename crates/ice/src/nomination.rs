@@ -23,9 +23,12 @@ const PROBES: u32 = 4;
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a better pair may take to answer its nomination when another one works, as a multiple of the time which that
-/// one took. All such pairs together have as long as it took once more: a NAT that maps each port anew makes the peer heard
-/// on pair after pair.
+/// one took.
 const HOPE: f64 = 1.25;
+
+/// How long all such pairs together may take from when it works, as a multiple of the same time: a NAT that maps each port anew
+/// makes the peer heard on pair after pair.
+const HOPES: f64 = 0.8;
 
 /// From so many ports of one address a peer may be heard, and the nomination follows: one for our candidate that it was told,
 /// and one for the port that our NAT answers from.
@@ -153,7 +156,7 @@ impl Agent {
             .filter(|_| heard)?
             .min(self.config.nomination_wait);
         let answered = hoped.hoped_since.unwrap_or(self.now) + wait.mul_f64(HOPE);
-        let until = answered.min(self.timers.first_valid? + wait);
+        let until = answered.min(self.timers.first_valid? + wait.mul_f64(HOPES));
         Some(until).filter(|until| *until > self.now)
     }
 

@@ -132,6 +132,7 @@ impl Agent {
                 }
                 News::Allocated(id, path, allocated) => self.on_allocated(id, path, &allocated),
                 News::Permitted(id, peer) => {
+                    self.await_direct_check();
                     for pair in self.pairs_through(id, peer) {
                         if let Some(pair) = self.list.get_mut(pair) {
                             pair.needs_permission = false;

@@ -255,7 +255,7 @@ impl Agent {
         if self.nominates_when_heard(id) {
             self.list.trigger_nomination(id);
         } else {
-            self.list.trigger(id);
+            self.trigger(id);
         }
     }
 

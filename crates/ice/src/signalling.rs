@@ -254,6 +254,7 @@ impl Agent {
         self.replace_peer_reflexive(&candidate);
         let bases = self.gatherer.bases().to_vec();
         self.form_pairs(&bases, std::slice::from_ref(&candidate));
+        self.await_first_check(&candidate);
         self.remote.push(candidate);
         // Long after the choice it says that the peer's network is another one, and that its path may be gone.
         if self.nominated.is_some() && self.timers.release_at.is_none() && self.may_improve() {
@@ -328,6 +329,7 @@ impl Agent {
         self.numbers = Numbers::default();
         self.timers.first_valid = None;
         self.timers.first_check = None;
+        self.timers.ordinary_from = None;
         self.timers.repeats = 0;
         self.timers.nominate_at = None;
         self.timers.release_at = None;

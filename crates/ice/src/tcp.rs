@@ -201,7 +201,7 @@ impl Agent {
             if self.may_improve()
                 && let Some(pair) = self.add_pair(&base, &remote)
             {
-                self.list.trigger(pair);
+                self.trigger(pair);
             }
         }
     }
