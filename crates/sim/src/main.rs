@@ -10,15 +10,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use dunlin_dtls::CloseReason;
+use dunlin_net::Transport;
 use dunlin_peerconnection::Certificate;
 use dunlin_sim::World;
 use dunlin_sim::laws::seed_of;
 use dunlin_sim::liar::{self, Stage};
 use dunlin_sim::peer::Party;
-use dunlin_sim::scenario::nat::{Meeting, Topology, meet};
-use dunlin_sim::scenario::nat_table::table;
+use dunlin_sim::scenario::nat::{Meeting, Side, Topology, meet, sides};
+use dunlin_sim::scenario::nat_table::{cell_of, table};
 use dunlin_sim::scenario::{Outcome, connect_and_talk};
 
 /// The simulator: two peers over a virtual network, many times.
@@ -38,19 +39,40 @@ struct Arguments {
     #[arg(long, conflicts_with = "pcap")]
     liar: bool,
     /// Peers behind NATs and firewalls of every kind, with and without TURN servers: do they connect if there is a path?
-    #[arg(long, conflicts_with_all = ["pcap", "liar"])]
+    #[arg(long, conflicts_with = "liar")]
     nat: bool,
     /// With --nat: not seeds, but every kind of NAT with every other, and how long each pair takes.
     #[arg(long, requires = "nat")]
     table: bool,
-    /// Write the datagrams of the run (with --seed), or of the first one that fails, to this file.
-    #[arg(long, value_name = "FILE")]
+    /// With --nat: not seeds, but one cell of the table: mapping and filtering of the offerer and of the answerer.
+    #[arg(long, requires = "nat", conflicts_with_all = ["table", "seed"], value_names = ["OFFERER", "ANSWERER"], num_args = 2)]
+    pair: Option<Vec<String>>,
+    /// With --pair: who knows a TURN server (over UDP).
+    #[arg(long, requires = "pair")]
+    turn: Option<Who>,
+    /// With --pair: candidates are told as they are found; else the descriptions have them all.
+    #[arg(long, requires = "pair")]
+    trickle: bool,
+    /// Write the datagrams of the run (with --seed or --pair), or of the first one that fails, to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
     pcap: Option<PathBuf>,
+}
+
+/// Of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Who {
+    Offerer,
+    Answerer,
+    Both,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let level = if arguments.seed.is_some() { "info" } else { "off" };
+    let level = if arguments.seed.is_some() || arguments.pair.is_some() {
+        "info"
+    } else {
+        "off"
+    };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
         .format_timestamp(None)
         .init();
@@ -62,9 +84,10 @@ fn main() -> ExitCode {
         None if arguments.liar => lie_to_all(&arguments),
         Some(seed) if arguments.nat => {
             println!("{:#?}", Topology::draw(seed));
-            println!("{:#?}", meet_once(seed, &certificate()));
-            ExitCode::SUCCESS
+            let pcap = arguments.pcap.as_deref();
+            told(meet_at(seed, &Topology::draw(seed), &certificate(), pcap))
         }
+        None if arguments.pair.is_some() => meet_pair(&arguments),
         None if arguments.table => {
             print!("{}", table(&certificate()));
             ExitCode::SUCCESS
@@ -158,24 +181,68 @@ fn certificate() -> Certificate {
     Certificate::generate().expect("the crypto backend makes a key")
 }
 
-fn meet_once(seed: u64, certificate: &Certificate) -> Meeting {
-    meet(
-        seed,
-        &Topology::draw(seed),
-        certificate,
-        &mut World::new(seed_of(seed, 1)),
-    )
+/// How the two of a topology met; what panics in it is its failure. The datagrams go to the file either way.
+fn meet_at(
+    seed: u64,
+    topology: &Topology,
+    certificate: &Certificate,
+    pcap: Option<&Path>,
+) -> Result<Meeting, String> {
+    let mut world = World::new(seed_of(seed, 1));
+    if pcap.is_some() {
+        world.trace_mut().keep();
+    }
+    let met = catch_unwind(AssertUnwindSafe(|| meet(seed, topology, certificate, &mut world)));
+    if let Some(path) = pcap {
+        write_pcap(&world, path);
+    }
+    met.map_err(|panic| words(&*panic))
+}
+
+fn told(met: Result<Meeting, String>) -> ExitCode {
+    match met {
+        Ok(meeting) => {
+            println!("{meeting:#?}");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("failed: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One cell of the table.
+fn meet_pair(arguments: &Arguments) -> ExitCode {
+    let names = arguments.pair.iter().flatten();
+    let all = sides();
+    let found: Vec<Option<&Side>> = names
+        .map(|name| all.iter().find(|side| side.name() == *name))
+        .collect();
+    let [Some(a), Some(b)] = found[..] else {
+        let known: Vec<String> = all.iter().map(|side| format!("{:?}", side.name())).collect();
+        eprintln!("--pair takes two of {}", known.join(", "));
+        return ExitCode::FAILURE;
+    };
+    let knows = |side| arguments.turn.is_some_and(|who| who == side || who == Who::Both);
+    let turn = [Who::Offerer, Who::Answerer].map(|side| knows(side).then_some(Transport::Udp));
+    let topology = cell_of([*a, *b], turn, arguments.trickle);
+    let met = meet_at(1, &topology, &certificate(), arguments.pcap.as_deref());
+    if let Some(round_trips) = met.as_ref().ok().and_then(Meeting::round_trips) {
+        println!("{round_trips:.2} round trips");
+    }
+    told(met)
 }
 
 /// The NATs of every seed, and how the peers met.
 fn meet_all(arguments: &Arguments) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let certificate = certificate();
-    let mut passed = 0;
+    let (mut passed, mut written) = (0, false);
     let mut fates = BTreeMap::<&str, u64>::new();
     let mut slowest = std::time::Duration::ZERO;
     for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
-        match catch_unwind(AssertUnwindSafe(|| meet_once(seed, &certificate))) {
+        match meet_at(seed, &Topology::draw(seed), &certificate, None) {
             Ok(meeting) => {
                 passed += 1;
                 slowest = slowest.max(meeting.after.unwrap_or_default());
@@ -187,9 +254,13 @@ fn meet_all(arguments: &Arguments) -> ExitCode {
                 };
                 *fates.entry(fate).or_default() += 1;
             }
-            Err(panic) => {
-                let reason = words(&*panic);
+            Err(reason) => {
                 println!("seed {seed} failed: {reason}\n  again: cargo xtask sim --nat --seed {seed}");
+                if let Some(path) = arguments.pcap.as_deref().filter(|_| !written) {
+                    let _same = meet_at(seed, &Topology::draw(seed), &certificate, Some(path));
+                    println!("  its datagrams: {}", path.display());
+                    written = true;
+                }
             }
         }
     }
@@ -273,11 +344,14 @@ fn run(seed: u64, pcap: Option<&Path>, keep: bool) -> Result<Outcome, String> {
     let result =
         catch_unwind(AssertUnwindSafe(|| connect_and_talk(seed, &mut world))).map_err(|panic| words(&*panic));
     if let Some(path) = pcap {
-        let written =
-            File::create(path).and_then(|file| world.trace().write_pcapng(&mut BufWriter::new(file)));
-        if let Err(error) = written {
-            eprintln!("cannot write {}: {error}", path.display());
-        }
+        write_pcap(&world, path);
     }
     result
+}
+
+fn write_pcap(world: &World<Party>, path: &Path) {
+    let written = File::create(path).and_then(|file| world.trace().write_pcapng(&mut BufWriter::new(file)));
+    if let Err(error) = written {
+        eprintln!("cannot write {}: {error}", path.display());
+    }
 }

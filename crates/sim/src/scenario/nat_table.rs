@@ -52,7 +52,7 @@ pub fn table(certificate: &Certificate) -> String {
     out
 }
 
-/// How two sides meet on lines without loss, both with this much of a TURN server.
+/// How two sides meet on lines without loss, each with this much of a TURN server.
 #[must_use]
 pub fn measure(
     sides: [Side; 2],
@@ -60,11 +60,18 @@ pub fn measure(
     trickle: bool,
     certificate: &Certificate,
 ) -> Meeting {
+    let mut world = World::new(seed_of(1, 1));
+    meet(1, &cell_of(sides, turn, trickle), certificate, &mut world)
+}
+
+/// Where the two of one cell are.
+#[must_use]
+pub fn cell_of(sides: [Side; 2], turn: [Option<Transport>; 2], trickle: bool) -> Topology {
     let [mut a, mut b] = sides;
     [a.turn, b.turn] = turn;
     let mut topology = Topology::of(a, b);
     (topology.delay, topology.trickle) = (ROUND_TRIP / 4, trickle);
-    meet(1, &topology, certificate, &mut World::new(seed_of(1, 1)))
+    topology
 }
 
 impl Meeting {
