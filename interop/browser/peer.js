@@ -17,6 +17,8 @@ function start({ media: sections = [], echo = false, iceServers = [], iceTranspo
   pc.onconnectionstatechange = states;
   pc.oniceconnectionstatechange = states;
   pc.onicecandidate = ({ candidate }) => emit({ event: 'candidate', candidate: candidate?.toJSON() ?? null });
+  pc.onicecandidateerror = ({ url, errorCode, errorText }) =>
+    emit({ event: 'server', reason: `${url}: ${errorCode} ${errorText}` });
   pc.ondatachannel = ({ channel }) => {
     const { label, id, ordered, maxRetransmits, maxPacketLifeTime, protocol } = channel;
     emit({ event: 'channel', label, id, ordered, maxRetransmits, maxPacketLifeTime, protocol });

@@ -204,7 +204,8 @@ impl Session {
             .collect()
     }
 
-    /// For a report of a failure: the last states, failures, channels, in one line.
+    /// For a report of a failure: the last states, how many events of each kind, failures, and servers that gave no candidate, in
+    /// one line.
     pub fn summary(&self) -> String {
         let events = self.log.events();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -216,12 +217,13 @@ impl Session {
             .filter(|event| event["event"] == "state")
             .map(|event| format!("{}/{}", text(&event["connection"]), text(&event["ice"])))
             .collect();
-        let failures: Vec<&str> = events
-            .iter()
-            .filter(|event| event["event"] == "failure")
-            .filter_map(|event| event["reason"].as_str())
-            .collect();
-        format!("states {states:?}, events {counts:?}, failures {failures:?}")
+        let reasons = |kind: &str| -> Vec<String> {
+            let all = events.iter().filter(|event| event["event"] == kind);
+            all.filter_map(|event| event["reason"].as_str().map(str::to_owned))
+                .collect()
+        };
+        let (failures, servers) = (reasons("failure"), reasons("server"));
+        format!("states {states:?}, events {counts:?}, failures {failures:?}, servers {servers:?}")
     }
 }
 

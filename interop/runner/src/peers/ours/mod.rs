@@ -253,6 +253,9 @@ async fn listen(pc: PeerConnection, mut events: Events, log: Log, channels: Chan
                 log.push(json!({"event": "track", "kind": track.transceiver().kind().as_str()}));
                 tokio::spawn(dunlin::echo::track(track));
             }
+            Event::IceServerFailed(report) => {
+                log.push(json!({"event": "server", "reason": report.to_string()}));
+            }
             Event::Failed(reason) | Event::ClosedByPeer(reason) => {
                 log.push(json!({"event": "failure", "reason": reason}));
             }
